@@ -1,0 +1,5 @@
+"""Clock, seeded randomness, bounded queues, logging, metrics: what every other package stands on.
+
+Lives here: the only code that may ask the operating system for time or randomness.
+May not: know anything of Kubernetes, or import any other package of ours.
+"""
