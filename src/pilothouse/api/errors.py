@@ -21,7 +21,9 @@ class Cause:
     field: str
 
     def as_object(self) -> Object:
-        return {k: v for k, v in (("reason", self.reason), ("message", self.message), ("field", self.field)) if v}
+        return {
+            k: v for k, v in (("reason", self.reason), ("message", self.message), ("field", self.field)) if v
+        }
 
 
 class ApiError(Exception):
@@ -80,7 +82,10 @@ class ApiError(Exception):
 def from_status(status: Object) -> ApiError:
     """The error that a `Status` from the wire stands for."""
     details = status.get("details") or {}
-    causes = [Cause(c.get("reason", ""), c.get("message", ""), c.get("field", "")) for c in details.get("causes") or ()]
+    causes = [
+        Cause(c.get("reason", ""), c.get("message", ""), c.get("field", ""))
+        for c in details.get("causes") or ()
+    ]
     return ApiError(
         int(status.get("code") or 500),
         status.get("reason") or "",
@@ -143,7 +148,9 @@ def unauthorized() -> ApiError:
     return ApiError(401, "Unauthorized", "Unauthorized", details=False)
 
 
-def method_not_allowed(message: str = "the server does not allow this method on the requested resource") -> ApiError:
+def method_not_allowed(
+    message: str = "the server does not allow this method on the requested resource",
+) -> ApiError:
     return ApiError(405, "MethodNotAllowed", message)
 
 
@@ -156,4 +163,6 @@ def too_many_requests(message: str, retry_after_s: int = 1) -> ApiError:
 
 
 def internal_error(message: str) -> ApiError:
-    return ApiError(500, "InternalError", f"Internal error occurred: {message}", causes=[Cause("", message, "")])
+    return ApiError(
+        500, "InternalError", f"Internal error occurred: {message}", causes=[Cause("", message, "")]
+    )

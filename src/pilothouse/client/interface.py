@@ -34,40 +34,88 @@ class Client(Protocol):
         """`namespace` is "" for cluster-scoped resources."""
 
     async def list(
-        self, resource: str, namespace: str = "", *, label_selector: str = "", field_selector: str = "",
-        limit: int = 0, continue_token: str = "", resource_version: str = "",
+        self,
+        resource: str,
+        namespace: str = "",
+        *,
+        label_selector: str = "",
+        field_selector: str = "",
+        limit: int = 0,
+        continue_token: str = "",
+        resource_version: str = "",
     ) -> ObjectList:
         """`namespace` "" is all of them. `resource_version` "0" may be answered from a cache."""
 
     async def create(
-        self, resource: str, obj: Object, *, namespace: str = "", name: str = "", subresource: str = "",
-        field_manager: str = "", dry_run: bool = False,
+        self,
+        resource: str,
+        obj: Object,
+        *,
+        namespace: str = "",
+        name: str = "",
+        subresource: str = "",
+        field_manager: str = "",
+        dry_run: bool = False,
     ) -> Object:
         """`namespace` defaults to the object's. With a `subresource` (binding, eviction, token), `name` is the parent's."""
 
     async def update(
-        self, resource: str, obj: Object, *, subresource: str = "", field_manager: str = "", dry_run: bool = False
+        self,
+        resource: str,
+        obj: Object,
+        *,
+        subresource: str = "",
+        field_manager: str = "",
+        dry_run: bool = False,
     ) -> Object:
         """Conflicts (409) when the object has a resourceVersion that is no longer current."""
 
     async def patch(
-        self, resource: str, namespace: str, name: str, patch: Any, *, type: str = "merge", subresource: str = "",
-        field_manager: str = "", force: bool = False, dry_run: bool = False,
+        self,
+        resource: str,
+        namespace: str,
+        name: str,
+        patch: Any,
+        *,
+        type: str = "merge",
+        subresource: str = "",
+        field_manager: str = "",
+        force: bool = False,
+        dry_run: bool = False,
     ) -> Object:
         """`type`: json, merge, strategic or apply."""
 
     async def delete(
-        self, resource: str, namespace: str, name: str, *, grace_period_s: int | None = None, propagation: str = "",
-        uid: str = "", resource_version: str = "", dry_run: bool = False,
+        self,
+        resource: str,
+        namespace: str,
+        name: str,
+        *,
+        grace_period_s: int | None = None,
+        propagation: str = "",
+        uid: str = "",
+        resource_version: str = "",
+        dry_run: bool = False,
     ) -> Object: ...
 
     async def delete_collection(
-        self, resource: str, namespace: str, *, label_selector: str = "", field_selector: str = "",
-        grace_period_s: int | None = None, propagation: str = "",
+        self,
+        resource: str,
+        namespace: str,
+        *,
+        label_selector: str = "",
+        field_selector: str = "",
+        grace_period_s: int | None = None,
+        propagation: str = "",
     ) -> None: ...
 
     def watch(
-        self, resource: str, namespace: str = "", *, resource_version: str, label_selector: str = "",
+        self,
+        resource: str,
+        namespace: str = "",
+        *,
+        resource_version: str,
+        label_selector: str = "",
         field_selector: str = "",
     ) -> AsyncIterator[WatchEvent]:
         """Events after `resource_version`, with bookmarks, until closed. Raises ApiError (410 Expired: list again)."""

@@ -151,7 +151,9 @@ class ContainerStatus:
     labels: dict[str, str] = field(default_factory=dict)
     annotations: dict[str, str] = field(default_factory=dict)
     mounts: tuple[Mount, ...] = ()
-    user: tuple[int, int, tuple[int, ...]] | None = None  # uid, gid, supplemental groups, where the engine tells
+    user: tuple[int, int, tuple[int, ...]] | None = (
+        None  # uid, gid, supplemental groups, where the engine tells
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +209,9 @@ class Engine(Protocol):
     async def pod_sandboxes(self, uid: str = "") -> list[PodSandboxStatus]:
         """All, or those of one pod, with their addresses."""
 
-    async def create_container(self, sandbox_id: str, config: ContainerConfig, sandbox: PodSandboxConfig) -> str: ...
+    async def create_container(
+        self, sandbox_id: str, config: ContainerConfig, sandbox: PodSandboxConfig
+    ) -> str: ...
     async def start_container(self, container_id: str) -> None: ...
     async def stop_container(self, container_id: str, timeout_s: int) -> None:
         """SIGTERM (or the image's stop signal), and SIGKILL after `timeout_s`; returns when it has ended."""
@@ -223,10 +227,14 @@ class Engine(Protocol):
     async def exec_sync(self, container_id: str, command: list[str], timeout_s: float) -> ExecResult:
         """Raises EngineError DEADLINE_EXCEEDED when it takes longer."""
 
-    async def exec(self, container_id: str, command: list[str], *, stdin: bool, stdout: bool, stderr: bool, tty: bool) -> str:
+    async def exec(
+        self, container_id: str, command: list[str], *, stdin: bool, stdout: bool, stderr: bool, tty: bool
+    ) -> str:
         """A URL on the engine's streaming server (SPDY/3.1 or WebSocket), to be used once."""
 
-    async def attach(self, container_id: str, *, stdin: bool, stdout: bool, stderr: bool, tty: bool) -> str: ...
+    async def attach(
+        self, container_id: str, *, stdin: bool, stdout: bool, stderr: bool, tty: bool
+    ) -> str: ...
     async def port_forward(self, sandbox_id: str) -> str: ...
 
     async def pull_image(self, image: str, auth: dict[str, str] | None = None) -> str:

@@ -1,0 +1,70 @@
+"""Lays a cluster's wires and takes them up again: the shell around `topology`.
+
+Everything is idempotent: a switch or a node that is already wired (the daemon was killed and came back) is
+left as it is, so that running containers keep their connections.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable
+
+from .shell import CommandFailed, ip, namespaces, nft, run, sysctl
+from .topology import ClusterNetwork, NodeNetwork, host_rules, node_commands, switch_commands
+
+NODE_SYSCTLS = {
+    "net.ipv4.ip_forward": "1",
+    "net.ipv4.conf.all.route_localnet": "1",  # a NodePort on 127.0.0.1 inside the node
+    "net.ipv4.conf.all.rp_filter": "0",
+    "net.ipv4.conf.default.rp_filter": "0",
+}
+
+
+async def lay_switch(net: ClusterNetwork) -> None:
+    """The cluster's bridge and the host's end of it; masquerading to the world."""
+    if net.switch_netns not in await namespaces():
+        with contextlib.suppress(CommandFailed):  # a leftover of a switch whose namespace went away
+            await ip([("", f"link delete {net.host_interface}")])
+        await run("ip", "netns", "add", net.switch_netns)
+        await ip(switch_commands(net))
+    await sysctl("", {"net.ipv4.ip_forward": "1"})
+    await nft("", host_rules(net))
+
+
+async def lay_node(net: ClusterNetwork, node: NodeNetwork, others: Iterable[NodeNetwork]) -> None:
+    """A node's namespace, with its link to the switch."""
+    existing = await namespaces()
+    if node.netns not in existing:
+        await run("ip", "netns", "add", node.netns)
+        await ip(node_commands(net, node, [other for other in others if other.netns in existing]))
+        await sysctl(node.netns, NODE_SYSCTLS)
+    else:  # the host's route is lost when its interface went down and up
+        await ip([("", f"route replace {node.pod_cidr} via {node.address}")])
+
+
+async def take_up_node(net: ClusterNetwork, node: NodeNetwork) -> None:
+    """Removes a node's namespace and link. What ran in it must have been stopped."""
+    await run("ip", "-n", net.switch_netns, "link", "delete", node.host_interface, check=False)
+    await run("ip", "route", "delete", node.pod_cidr, check=False)
+    await run("ip", "netns", "delete", node.netns, check=False)
+
+
+async def take_up_switch(net: ClusterNetwork) -> None:
+    """Removes what is left of a cluster on the host: its interface (with its routes), its rules, its namespace."""
+    await run("ip", "link", "delete", net.host_interface, check=False)
+    await run("nft", "delete", "table", "ip", net.nft_table, check=False)
+    await run("ip", "netns", "delete", net.switch_netns, check=False)
+
+
+async def free_index(name: str, taken: set[int]) -> int:
+    """An index whose addresses nobody on this machine uses."""
+    from .topology import CLUSTERS_MAX
+
+    routes = (await run("ip", "-4", "route", "show", "table", "all")).split()
+    addresses = (await run("ip", "-4", "-o", "addr", "show")).split()
+    for index in range(CLUSTERS_MAX):
+        net = ClusterNetwork(index, name)
+        prefixes = (f"172.30.{index}.", f"10.{100 + index}.")
+        if index not in taken and not any(word.startswith(prefixes) for word in [*routes, *addresses]):
+            return net.index
+    raise CommandFailed("no free network for another cluster on this machine")
