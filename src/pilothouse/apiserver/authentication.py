@@ -1,0 +1,166 @@
+"""Who asks: client certificates, bearer tokens (static, service account), or nobody in particular (anonymous).
+
+The first that knows the credentials decides; a bearer token that nobody knows is 401, no credentials at all is `system:anonymous`.
+What is costly (parsing a certificate, checking a signature) is remembered by the credential's own bytes. A service account token is
+still looked at on every request for what may have changed since: its account, and the pod, secret or node that it is bound to.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any, Generic, Protocol, TypeVar
+
+from ..api.errors import unauthorized
+from ..api.object import Object
+from .config import ApiConfig
+from .request import ANONYMOUS, Request, User
+from .tokens import TokenError, Tokens
+
+AUTHENTICATED = "system:authenticated"
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class Lister(Protocol):
+    """What authentication, authorization and admission read: the cache, as parsed objects, read-only."""
+
+    def get(self, resource: str, namespace: str, name: str) -> Object | None: ...
+
+    def list(self, resource: str, namespace: str = "") -> list[Object]: ...
+
+    def version(self, resource: str) -> int:
+        """Changes when anything of the resource does."""
+        ...
+
+
+class Bounded(OrderedDict[K, V], Generic[K, V]):
+    """A dict that forgets its oldest beyond `limit`."""
+
+    def __init__(self, limit: int):
+        super().__init__()
+        self.limit = limit
+
+    def remember(self, key: K, value: V) -> V:
+        self[key] = value
+        if len(self) > self.limit:
+            self.popitem(last=False)
+        return value
+
+
+def authenticated(name: str, groups: tuple[str, ...] = (), uid: str = "", extra: dict[str, list[str]] | None = None) -> User:
+    """A user with the group that everyone with credentials is in."""
+    if AUTHENTICATED not in groups:
+        groups = (*groups, AUTHENTICATED)
+    return User(name, groups, uid, extra or {})
+
+
+def user_of_certificate(der: bytes) -> User:
+    """Subject CN is the name, each O a group (`x509.CommonNameUserConversion`)."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives.hashes import SHA256
+    from cryptography.x509.oid import NameOID
+
+    certificate = x509.load_der_x509_certificate(der)
+    names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    if not names:
+        raise unauthorized()
+    groups = tuple(str(a.value) for a in certificate.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME))
+    fingerprint = certificate.fingerprint(SHA256()).hex()
+    extra = {"authentication.kubernetes.io/credential-id": [f"X509SHA256={fingerprint}"]}
+    return authenticated(str(names[0].value), groups, extra=extra)
+
+
+class Authenticator:
+    def __init__(self, config: ApiConfig, tokens: Tokens, lister: Lister):
+        self._config, self._tokens, self._lister = config, tokens, lister
+        self._static = {token: authenticated(u.name, u.groups, u.uid, u.extra) for token, u in config.tokens.items()}
+        self._certificates: Bounded[bytes, User] = Bounded(1024)
+        self._claims: Bounded[str, dict[str, Any]] = Bounded(10_000)
+
+    def authenticate(self, request: Request) -> User:
+        """Raises 401."""
+        der = request.peer_certificate
+        if der:
+            user = self._certificates.get(der)
+            if user is None:
+                user = self._certificates.remember(der, user_of_certificate(der))
+            return user
+        header = request.headers.get("authorization", "")
+        if not header:
+            header = self._token_of_websocket(request)
+        if header:
+            scheme, _, token = header.partition(" ")
+            token = token.strip()
+            if scheme.lower() == "bearer" and token:
+                user = self.user_of_token(token)
+                if user is not None:
+                    return user
+            raise unauthorized()
+        if not self._config.anonymous:
+            raise unauthorized()
+        return ANONYMOUS
+
+    @staticmethod
+    def _token_of_websocket(request: Request) -> str:
+        """Browsers can send no headers with a WebSocket: the token comes as a subprotocol, base64url."""
+        import base64
+        import binascii
+
+        for protocol in request.headers.get("sec-websocket-protocol", "").split(","):
+            protocol = protocol.strip()
+            if protocol.startswith("base64url.bearer.authorization.k8s.io."):
+                encoded = protocol.rpartition(".")[2]
+                try:
+                    return "Bearer " + base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)).decode()
+                except (binascii.Error, UnicodeDecodeError):
+                    raise unauthorized()
+        return ""
+
+    def user_of_token(self, token: str, audiences: tuple[str, ...] = ()) -> User | None:
+        """None: nobody's."""
+        user = self._static.get(token)
+        if user is not None:
+            return user
+        if token.count(".") != 2:
+            return None
+        claims = self._claims.get(token)
+        try:
+            if claims is None:
+                claims = self._claims.remember(token, self._tokens.verify(token))
+            return self._user_of_claims(claims, audiences or self._config.audiences)
+        except TokenError:
+            return None
+
+    def _user_of_claims(self, claims: dict[str, Any], audiences: tuple[str, ...]) -> User:
+        self._tokens.check_time(claims)
+        if not set(claims.get("aud") or ()) & set(audiences):
+            raise TokenError("audience")
+        bound = claims["kubernetes.io"]
+        namespace, account = bound["namespace"], bound["serviceaccount"]
+        found = self._lister.get("serviceaccounts", namespace, account["name"])
+        if found is None or found["metadata"]["uid"] != account["uid"]:
+            raise TokenError("service account is gone")
+        extra: dict[str, list[str]] = {}
+        if claims.get("jti"):
+            extra["authentication.kubernetes.io/credential-id"] = [f"JTI={claims['jti']}"]
+        for kind, resource in (("pod", "pods"), ("secret", "secrets"), ("node", "nodes")):
+            reference = bound.get(kind)
+            if not reference:
+                continue
+            held = self._lister.get(resource, "" if kind == "node" else namespace, reference["name"])
+            if kind == "node":  # the node of a pod that is bound to it: it may be gone
+                extra["authentication.kubernetes.io/node-name"] = [reference["name"]]
+                extra["authentication.kubernetes.io/node-uid"] = [reference.get("uid", "")]
+                if "pod" in bound:
+                    continue
+            if held is None or held["metadata"]["uid"] != reference["uid"]:
+                raise TokenError(f"the {kind} that the token is bound to is gone")
+            deleted = held["metadata"].get("deletionTimestamp")
+            if deleted and self._tokens.long_since(deleted):
+                raise TokenError(f"the {kind} that the token is bound to is being deleted")
+            if kind == "pod":
+                extra["authentication.kubernetes.io/pod-name"] = [reference["name"]]
+                extra["authentication.kubernetes.io/pod-uid"] = [reference["uid"]]
+        groups = ("system:serviceaccounts", f"system:serviceaccounts:{namespace}")
+        return authenticated(f"system:serviceaccount:{namespace}:{account['name']}", groups, account["uid"], extra)

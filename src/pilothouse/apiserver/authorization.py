@@ -1,0 +1,182 @@
+"""Who may do what: `system:masters` may do all; everybody else what RBAC's roles and bindings grant.
+
+RBAC rules are gathered once per (user, namespace) and kept until anything of the four RBAC resources changes, so that a decision is a
+walk over the rules of one user. The message of a refusal is Kubernetes' own, which clients and people grep for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ..api.errors import ApiError, qualified
+from ..api.object import Object
+from .authentication import Bounded, Lister
+from .request import User
+from .routes import RequestInfo
+
+SUPERUSERS = "system:masters"
+RBAC_RESOURCES = (
+    "clusterroles.rbac.authorization.k8s.io",
+    "clusterrolebindings.rbac.authorization.k8s.io",
+    "roles.rbac.authorization.k8s.io",
+    "rolebindings.rbac.authorization.k8s.io",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Attributes:
+    """The question: may this user do `verb` on that."""
+
+    user: User
+    verb: str
+    group: str = ""
+    version: str = ""
+    resource: str = ""
+    subresource: str = ""
+    namespace: str = ""
+    name: str = ""
+    path: str = ""  # where `resource` is empty
+
+    @classmethod
+    def of(cls, user: User, info: RequestInfo, name: str) -> Attributes:
+        return cls(
+            user, info.verb, info.group, info.version, info.resource, info.subresource, info.namespace, name, info.path
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    verbs: frozenset[str]
+    groups: frozenset[str]
+    resources: frozenset[str]
+    names: frozenset[str]
+    urls: tuple[str, ...]
+    source: str  # for the reason of an allowance
+
+    def covers(self, a: Attributes) -> bool:
+        if a.verb not in self.verbs and "*" not in self.verbs:
+            return False
+        if not a.resource:
+            return any(
+                url == "*" or url == a.path or (url.endswith("*") and a.path.startswith(url[:-1])) for url in self.urls
+            )
+        if a.group not in self.groups and "*" not in self.groups:
+            return False
+        combined = f"{a.resource}/{a.subresource}" if a.subresource else a.resource
+        if not (
+            combined in self.resources
+            or "*" in self.resources
+            or (a.subresource and f"*/{a.subresource}" in self.resources)
+        ):
+            return False
+        return not self.names or a.name in self.names
+
+
+def rule_of(rule: Object, source: str) -> Rule:
+    return Rule(
+        frozenset(rule.get("verbs") or ()),
+        frozenset(rule.get("apiGroups") or ()),
+        frozenset(rule.get("resources") or ()),
+        frozenset(rule.get("resourceNames") or ()),
+        tuple(rule.get("nonResourceURLs") or ()),
+        source,
+    )
+
+
+def subject_matches(subject: Object, user: User, namespace: str) -> bool:
+    match subject.get("kind"):
+        case "User":
+            return subject.get("name") == user.name
+        case "Group":
+            return subject.get("name") in user.groups
+        case "ServiceAccount":
+            where = subject.get("namespace") or namespace
+            return bool(where) and user.name == f"system:serviceaccount:{where}:{subject.get('name')}"
+    return False
+
+
+def subject_text(subject: Object, namespace: str) -> str:
+    if subject.get("kind") == "ServiceAccount":
+        return f'ServiceAccount "{subject.get("name")}/{subject.get("namespace") or namespace}"'
+    return f'{subject.get("kind")} "{subject.get("name")}"'
+
+
+class Authorizer:
+    """`allows` answers (allowed, reason)."""
+
+    def __init__(self, lister: Lister, enabled: bool = True):
+        self._lister, self._enabled = lister, enabled
+        self._version: tuple[int, ...] = ()
+        self._rules: Bounded[tuple[str, tuple[str, ...], str], list[Rule]] = Bounded(4096)
+
+    def allows(self, a: Attributes) -> tuple[bool, str]:
+        if not self._enabled or SUPERUSERS in a.user.groups:
+            return True, ""
+        for rule in self.rules(a.user, a.namespace):
+            if rule.covers(a):
+                return True, f"RBAC: allowed by {rule.source}"
+        return False, ""
+
+    def check(self, a: Attributes) -> None:
+        """Raises 403."""
+        allowed, why = self.allows(a)
+        if not allowed:
+            raise refusal(a, why)
+
+    def rules(self, user: User, namespace: str) -> list[Rule]:
+        version = tuple(self._lister.version(resource) for resource in RBAC_RESOURCES)
+        if version != self._version:
+            self._version = version
+            self._rules.clear()
+        key = (user.name, user.groups, namespace)
+        found = self._rules.get(key)
+        if found is None:
+            found = self._rules.remember(key, list(self._gather(user, namespace)))
+        return found
+
+    def _gather(self, user: User, namespace: str) -> Iterator[Rule]:
+        for binding in self._lister.list("clusterrolebindings.rbac.authorization.k8s.io"):
+            yield from self._rules_of_binding(binding, "ClusterRoleBinding", user, "")
+        if namespace:
+            for binding in self._lister.list("rolebindings.rbac.authorization.k8s.io", namespace):
+                yield from self._rules_of_binding(binding, "RoleBinding", user, namespace)
+
+    def _rules_of_binding(self, binding: Object, kind: str, user: User, namespace: str) -> Iterator[Rule]:
+        for subject in binding.get("subjects") or ():
+            if subject_matches(subject, user, namespace):
+                break
+        else:
+            return
+        reference = binding["roleRef"]
+        name = binding["metadata"]["name"]
+        shown = f"{name}/{namespace}" if namespace else name
+        source = f'{kind} "{shown}" of {reference["kind"]} "{reference["name"]}" to {subject_text(subject, namespace)}'
+        for rule in self.role_rules(reference, namespace):
+            yield rule_of(rule, source)
+
+    def role_rules(self, reference: Object, namespace: str) -> list[Object]:
+        """The rules of the role that a roleRef names; none if there is no such role."""
+        if reference["kind"] == "ClusterRole":
+            role = self._lister.get("clusterroles.rbac.authorization.k8s.io", "", reference["name"])
+        else:
+            role = self._lister.get("roles.rbac.authorization.k8s.io", namespace, reference["name"])
+        return (role or {}).get("rules") or []
+
+
+def refusal(a: Attributes, why: str = "") -> ApiError:
+    """403 in the words of `responsewriters.ForbiddenMessage`."""
+    user = a.user.name.replace("\\", "\\\\").replace('"', '\\"')
+    tail = f": {why}" if why else ""
+    if not a.resource:
+        message = f'forbidden: User "{user}" cannot {a.verb} path "{a.path}"{tail}'
+        return ApiError(403, "Forbidden", message)
+    resource = f"{a.resource}/{a.subresource}" if a.subresource else a.resource
+    message = f'User "{user}" cannot {a.verb} resource "{resource}" in API group "{a.group}"'
+    if a.namespace:
+        message += f' in the namespace "{a.namespace}"'
+    else:
+        message += " at the cluster scope"
+    what = qualified(a.resource, a.group)
+    head = f'{what} "{a.name}" is forbidden' if a.name else f"{what} is forbidden"
+    return ApiError(403, "Forbidden", f"{head}: {message}{tail}", kind=a.resource, group=a.group, name=a.name)

@@ -1,0 +1,29 @@
+"""What an API server is told at its start. Everything has a default, so that a test says only what it is about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from .request import User
+
+ADMIN = User("kubernetes-admin", ("system:masters", "system:authenticated"))
+
+
+@dataclass(slots=True)
+class ApiConfig:
+    tokens: dict[str, User] = field(default_factory=dict)  # static bearer tokens
+    service_cidr: str = "10.96.0.0/16"
+    node_ports: tuple[int, int] = (30000, 32767)
+    advertise_address: str = "127.0.0.1"  # of the `kubernetes` service's endpoint
+    advertise_port: int = 6443
+    issuer: str = "https://kubernetes.default.svc.cluster.local"
+    audiences: tuple[str, ...] = ("https://kubernetes.default.svc.cluster.local",)
+    signing_key_pem: bytes = b""  # RSA, for service account tokens; made anew where empty
+    cluster_ca_pem: str = ""  # shown in the extension-apiserver-authentication and kube-root-ca.crt config maps
+    request_timeout_s: float = 60.0
+    watch_timeout_s: tuple[float, float] = (1800.0, 3600.0)  # a watch without timeoutSeconds ends somewhere in between
+    event_ttl_s: float = 3600.0
+    authorize: bool = True
+    anonymous: bool = True
+    bootstrap_rbac: bool = True
+    external_address: str = ""  # host:port that clients use; shown by /api

@@ -1,0 +1,79 @@
+"""What goes through the server: a `Request` that each stage reads and adds to, and the `Response` that comes back.
+
+`http.py` makes the first and writes out the second, and looks at nothing but HTTP. The later stages fill in the fields
+below `peer`; they are empty until then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ..api.object import Object
+
+if TYPE_CHECKING:
+    from .routes import RequestInfo
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Who asks (`authentication/user.Info`)."""
+
+    name: str
+    groups: tuple[str, ...] = ()
+    uid: str = ""
+    extra: dict[str, list[str]] = field(default_factory=dict)
+
+
+ANONYMOUS = User("system:anonymous", ("system:unauthenticated",))
+
+
+@dataclass(slots=True)
+class Request:
+    method: str
+    path: str  # decoded
+    query: str  # raw
+    headers: dict[str, str]  # names in lower case; repeated ones joined by ", "
+    body: bytes = b""
+    peer_certificate: bytes = b""  # DER, verified by the TLS layer
+    peer: str = ""  # the client's address
+    body_too_large: bool = False  # more than the limit: it was read and dropped
+
+    # filled in on the way
+    parameters: dict[str, list[str]] = field(default_factory=dict)
+    info: RequestInfo | None = None
+    user: User = ANONYMOUS
+    warnings: list[str] = field(default_factory=list)
+    object: Object | None = None  # in-process callers hand over the object instead of a body
+
+    def parameter(self, name: str) -> str:
+        """The first value in the query; "" if there is none."""
+        values = self.parameters.get(name)
+        return values[0] if values else ""
+
+
+class RawConnection(Protocol):
+    """A connection after an upgrade: bytes in both directions, both bounded."""
+
+    async def read(self) -> bytes:
+        """Some bytes; b"" when the client has closed."""
+        ...
+
+    async def write(self, data: bytes) -> None:
+        """Returns once there is room for more."""
+        ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(slots=True)
+class Response:
+    """One of three: `body` at once, `stream` in chunks, or `upgrade` (status 101) with the raw connection."""
+
+    status: int = 200
+    headers: list[tuple[str, str]] = field(default_factory=list)
+    body: bytes = b""
+    stream: AsyncIterator[bytes] | None = None
+    upgrade: Callable[[RawConnection], Awaitable[Any]] | None = None
+    content_type: str = "application/json"
