@@ -73,7 +73,7 @@ def endpoints_of(slices: Iterable[Object], port_name: str, protocol: str) -> lis
 
 
 def choose(endpoints: list[Endpoint], policy: str, node: str) -> list[Endpoint]:
-    """Who gets traffic: the ready ones; else, so that a rollout of the last pod drops nothing, those that serve while they end (KEP-1669)."""
+    """Who gets traffic: the ready ones; else those that serve while they end (KEP-1669)."""
     if policy == LOCAL:
         endpoints = [endpoint for endpoint in endpoints if endpoint.node == node]
     return [e for e in endpoints if e.ready] or [e for e in endpoints if e.serving and e.terminating]
@@ -255,6 +255,9 @@ table ip {TABLE} {{
     fib daddr type local meta l4proto . th dport vmap @service-nodeports
     fib daddr type local meta l4proto . th dport vmap @host-ports
   }}
+  chain refuse {{
+    ct state new ip daddr . meta l4proto . th dport vmap @no-endpoints
+  }}
   chain prerouting {{ type nat hook prerouting priority dstnat; jump services; }}
   chain output {{ type nat hook output priority -100; jump services; }}
   chain postrouting {{
@@ -264,9 +267,9 @@ table ip {TABLE} {{
     ip saddr {node_pod_cidr} ip daddr != {{ {pod_cidr}, {node_subnet}, {service_cidr} }} masquerade fully-random
     ip saddr 127.0.0.0/8 oifname "cni0" masquerade
   }}
-  chain filter-input {{ type filter hook input priority filter; ct state new ip daddr . meta l4proto . th dport vmap @no-endpoints; }}
-  chain filter-forward {{ type filter hook forward priority filter; ct state new ip daddr . meta l4proto . th dport vmap @no-endpoints; }}
-  chain filter-output {{ type filter hook output priority filter; ct state new ip daddr . meta l4proto . th dport vmap @no-endpoints; }}
+  chain filter-input {{ type filter hook input priority filter; jump refuse; }}
+  chain filter-forward {{ type filter hook forward priority filter; jump refuse; }}
+  chain filter-output {{ type filter hook output priority filter; jump refuse; }}
 }}
 """
 
