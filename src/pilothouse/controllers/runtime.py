@@ -1,0 +1,599 @@
+"""What a controller is, and the shell that runs all of them.
+
+The contract of a controller (the same for every one, so that who knows this page can read any of them):
+
+- **Level-based.** `reconcile(key, view, now)` compares what should be with what the caches (`view`) say is, and returns
+  a `Plan`. Which event woke it is not known to it, and must not matter: events may be lost, doubled, or merged.
+- **Pure.** It does no I/O, asks nobody for time, changes nothing that it was given. Called twice with the same view it
+  plans the same; called once the plan has come true, it plans nothing.
+- **Absence is an answer.** The object of the key may be gone; then there is usually nothing to do.
+- A plan's actions are executed in their order, and the first that fails ends it (a `Batch` is the exception: its actions
+  go out together). What must still happen after a failure, such as telling it in the status, goes into `Plan.then`,
+  which is pure too, and gets the errors.
+- After a failure the key comes back with growing delay (5 ms to 1,000 s); `requeue_after_s` asks to be called again
+  although nothing failed. Both are upper bounds: any change calls earlier.
+
+The rule that makes caches safe: **a key is not reconciled again before the caches have seen what its last plan wrote**
+(resource versions are comparable numbers, so "seen" is one comparison). So a plan never creates a pod twice because its
+informer lags, and no controller keeps books of expectations. What a cache cannot tell is asked for by a *guard* in the
+plan (`StillThere`, `StillAbsent`): a live read, and the plan ends quietly when it does not hold.
+
+A new controller is one new file, and one line in `table.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol
+
+from ..api.errors import ApiError
+from ..api.object import Object, is_deleting, key_of, name_of, namespace_of, uid_of
+from ..base.clock import Clock
+from ..base.random import Random
+from ..client.informer import IndexFunction, Informers, Lister
+from ..client.interface import Client
+from ..client.recorder import EventRecorder
+from .queue import WorkQueue
+
+log = logging.getLogger(__name__)
+
+FIELD_MANAGER = "kube-controller-manager"
+_CATCH_UP_MAX_S = 30.0  # a cache that lags longer than this does not hold a key back any more
+_RETRY_CATCH_UP_S = 1.0
+
+
+# -- what a plan is made of --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Tell people."""
+
+    about: Object
+    type: str  # Normal or Warning
+    reason: str
+    message: str
+    annotations: dict[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """The event that follows an action: `done` and `failed` are (reason, message); {name} and {error} are filled in."""
+
+    about: Object
+    done: tuple[str, str] | None = None
+    failed: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    resource: str
+    obj: Object
+    tell: Tell | None = None
+    ignore: tuple[str, ...] = ()  # reasons of errors that count as success: "AlreadyExists"
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """The whole object; with subresource "status" for its status."""
+
+    resource: str
+    obj: Object
+    subresource: str = ""
+    tell: Tell | None = None
+    ignore: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    resource: str
+    namespace: str
+    name: str
+    patch: Any
+    type: str = "merge"
+    subresource: str = ""
+    tell: Tell | None = None
+    ignore: tuple[str, ...] = ("NotFound",)
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """`uid` guards against deleting a namesake that came later."""
+
+    resource: str
+    namespace: str
+    name: str
+    uid: str = ""
+    propagation: str = ""
+    grace_period_s: int | None = None
+    resource_version: str = ""
+    tell: Tell | None = None
+    ignore: tuple[str, ...] = ("NotFound",)
+
+
+@dataclass(frozen=True, slots=True)
+class StillThere:
+    """A guard: goes on only if the server still has this very object, and it is not being deleted."""
+
+    resource: str
+    namespace: str
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class StillAbsent:
+    """A guard: goes on only if the server has no such object (or, with a uid, another of that name)."""
+
+    resource: str
+    namespace: str
+    name: str
+    uid: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StillEmpty:
+    """A guard: goes on only if the server has no object of these resources in the namespace."""
+
+    resources: tuple[str, ...]
+    namespace: str
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Actions without order among them. `slow_start`: 1, then 2, 4, …, stopping where one fails, so that what is
+    refused (a quota) is not asked a thousand times."""
+
+    actions: tuple[Action, ...]
+    slow_start: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """Work outside the API that is not pure (making a directory): `run` is awaited. Named, for logs and tests."""
+
+    name: str
+    run: Callable[[], Any]
+
+
+Action = Event | Create | Update | Patch | Delete | StillThere | StillAbsent | StillEmpty | Batch | Effect
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`then` is called once, after the actions, with the errors they had: for what has to follow either way."""
+
+    actions: list[Action] = field(default_factory=list)
+    requeue_after_s: float | None = None
+    then: Callable[[list[ApiError]], list[Action]] | None = None
+
+
+NOTHING = Plan()
+
+
+class View(Protocol):
+    """The caches, as a reconcile sees them."""
+
+    def of(self, resource: str) -> Lister: ...
+
+
+Keys = Iterable[str]
+Source = Callable[[Object | None, Object | None, View], Keys]
+
+
+class Controller:
+    """The base of every controller; see the module's contract."""
+
+    name: ClassVar[str]  # as in `--controllers`: deployment
+    component: ClassVar[str]  # as in events: deployment-controller
+    workers: ClassVar[int] = 5
+    extra_resources: ClassVar[tuple[str, ...]] = ()  # read through the view, but waking nobody
+
+    def __init__(self, env: Environment):
+        self.env = env
+
+    @property
+    def sources(self) -> Mapping[str, Source]:
+        """Which keys a change of which resource wakes."""
+        raise NotImplementedError
+
+    @property
+    def indexes(self) -> Mapping[str, Mapping[str, IndexFunction]]:
+        """Indexes that `reconcile` wants: resource → name → function."""
+        return {}
+
+    def reconcile(self, key: str, view: View, now: float) -> Plan:
+        raise NotImplementedError
+
+    async def watch_more(self, follow: Callable[[str, Source], None]) -> None:
+        """For controllers whose sources are not known beforehand (custom resources). Runs beside the workers."""
+
+
+@dataclass(slots=True)
+class Environment:
+    """What controllers may need to know of the cluster they run in. All of it plain values."""
+
+    random: Random
+    cluster_domain: str = "cluster.local"
+    root_ca: str = ""  # PEM, for kube-root-ca.crt and token secrets
+    data_directory: str = ""  # local-path volumes live under it
+    load_balancer_cidr: str = ""  # addresses for Services of type LoadBalancer
+    node_monitor_grace_s: float = 50.0
+    node_monitor_period_s: float = 5.0
+    terminated_pod_threshold: int = 12500
+    issue_token: Callable[[Object, Object], str] | None = None  # (service account, secret) -> token
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+def own(old: Object | None, new: Object | None, view: View) -> Keys:
+    """A source: the object itself is the key."""
+    obj = new or old
+    return [key_of(obj)] if obj else []
+
+
+# -- running it --------------------------------------------------------------------------------------------------------
+
+
+class _GuardFailed(Exception):
+    """A guard did not hold: nothing is wrong, the view was behind."""
+
+
+@dataclass(slots=True)
+class _Unseen:
+    """What a key's last plan wrote, and its caches have not shown yet."""
+
+    versions: dict[str, int] = field(default_factory=dict)
+    deletes: list[tuple[str, str, str, str]] = field(default_factory=list)  # resource, namespace, name, uid
+    until: float = 0.0
+
+
+class Runner:
+    """The shell around one controller: sources → queue → reconcile → plan → client."""
+
+    def __init__(
+        self,
+        controller: Controller,
+        informers: Informers,
+        client: Client,
+        clock: Clock,
+        random: Random,
+        recorder: EventRecorder | None = None,
+    ):
+        self.controller, self._informers, self._client, self._clock = controller, informers, client, clock
+        self.queue = WorkQueue(clock)
+        self.recorder = recorder or EventRecorder(
+            client, controller.component, clock, random.fork(f"events/{controller.name}")
+        )
+        self._unseen: dict[str, _Unseen] = {}
+        self._waiting: dict[str, set[str]] = {}  # resource -> keys that wait for it
+        self._observed: set[str] = set()
+        self.metrics: Counter[str] = Counter()
+        for resource, indexes in controller.indexes.items():
+            for name, function in indexes.items():
+                informers.of(resource).add_index(name, function)
+        for resource in controller.extra_resources:
+            informers.of(resource)
+        for resource, source in controller.sources.items():
+            self.follow(resource, source)
+
+    def follow(self, resource: str, source: Source) -> None:
+        def handle(old: Object | None, new: Object | None) -> None:
+            for key in source(old, new, self._informers):
+                self.queue.add(key)
+
+        self._informers.of(resource).add_handler(handle)
+
+    async def run(self) -> None:
+        """Until cancelled. Starts once the caches are filled."""
+        for resource in {
+            *self.controller.sources,
+            *self.controller.indexes,
+            *self.controller.extra_resources,
+        }:
+            await self._informers.of(resource).synced()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.recorder.run(), name=f"events of {self.controller.name}")
+            group.create_task(self.controller.watch_more(self.follow), name=f"{self.controller.name} watches")
+            for number in range(self.controller.workers):
+                group.create_task(self._work(), name=f"{self.controller.name} {number}")
+
+    async def _work(self) -> None:
+        while True:
+            key = await self.queue.get()
+            try:
+                await self.process(key)
+            finally:
+                self.queue.done(key)
+
+    async def process(self, key: str) -> None:
+        """One turn for one key: never raises but for cancellation."""
+        if not self._has_caught_up(key):
+            self.queue.add_after(key, _RETRY_CATCH_UP_S)
+            return
+        self.metrics["reconciles"] += 1
+        try:
+            plan = self.controller.reconcile(key, self._informers, self._clock.now())
+            errors = await self._execute(key, plan)
+        except _GuardFailed:
+            self.metrics["guarded"] += 1
+            self.queue.add_rate_limited(key)
+            return
+        except (
+            Exception
+        ):  # a defect in a controller must not take the others down; it shows, and is tried again
+            self.metrics["defects"] += 1
+            log.exception("%s: %s", self.controller.name, key)
+            self.queue.add_rate_limited(key)
+            return
+        if errors:
+            self.metrics["errors"] += 1
+            for error in errors[:1]:
+                expected = error.reason in ("Conflict", "AlreadyExists", "NotFound")
+                log.log(
+                    logging.DEBUG if expected else logging.WARNING,
+                    "%s: %s: %s",
+                    self.controller.name,
+                    key,
+                    error,
+                )
+            self.queue.add_rate_limited(key)
+            return
+        self.queue.forget(key)
+        if plan.requeue_after_s is not None:
+            self.queue.add_after(key, plan.requeue_after_s)
+
+    async def _execute(self, key: str, plan: Plan) -> list[ApiError]:
+        errors = await self._execute_in_order(key, plan.actions)
+        if plan.then is not None:
+            errors += await self._execute_in_order(key, plan.then(list(errors)))
+        return errors
+
+    async def _execute_in_order(self, key: str, actions: Iterable[Action]) -> list[ApiError]:
+        for action in actions:
+            if isinstance(action, Batch):
+                errors = await self._execute_batch(key, action)
+            else:
+                error = await self._attempt(key, action)
+                errors = [error] if error else []
+            if errors:
+                return errors
+        return []
+
+    async def _execute_batch(self, key: str, batch: Batch) -> list[ApiError]:
+        actions, size = list(batch.actions), 1 if batch.slow_start else 500
+        while actions:
+            now, actions = actions[:size], actions[size:]
+            if len(now) == 1:
+                outcomes = [await self._attempt(key, now[0])]
+            else:
+                outcomes = list(await asyncio.gather(*(self._attempt(key, action) for action in now)))
+            errors = [error for error in outcomes if error]
+            if errors:
+                return errors
+            size *= 2
+        return []
+
+    async def _attempt(self, key: str, action: Action) -> ApiError | None:
+        tell: Tell | None = getattr(action, "tell", None)
+        try:
+            made = await self._perform(key, action)
+        except ApiError as error:
+            if error.reason in getattr(action, "ignore", ()):
+                return None
+            terminating = any(cause.reason == "NamespaceTerminating" for cause in error.causes)
+            if tell and tell.failed and not terminating:
+                self._tell(
+                    tell.about, "Warning", tell.failed, name=_name_of_action(action), error=error.message
+                )
+            return error
+        if tell and tell.done:
+            name = (name_of(made) if made and "metadata" in made else "") or _name_of_action(action)
+            self._tell(tell.about, "Normal", tell.done, name=name, error="")
+        return None
+
+    def _tell(self, about: Object, type: str, what: tuple[str, str], *, name: str, error: str) -> None:
+        reason, message = what
+        self.recorder.event(about, type, reason, message.replace("{name}", name).replace("{error}", error))
+
+    async def _perform(self, key: str, action: Action) -> Object | None:
+        client = self._client
+        match action:
+            case Event():
+                self.recorder.event(
+                    action.about, action.type, action.reason, action.message, annotations=action.annotations
+                )
+                return None
+            case Create():
+                made = await client.create(action.resource, action.obj, field_manager=FIELD_MANAGER)
+                self._wrote(key, action.resource, made)
+                return made
+            case Update():
+                made = await client.update(
+                    action.resource, action.obj, subresource=action.subresource, field_manager=FIELD_MANAGER
+                )
+                self._wrote(key, action.resource, made)
+                return made
+            case Patch():
+                made = await client.patch(
+                    action.resource,
+                    action.namespace,
+                    action.name,
+                    action.patch,
+                    type=action.type,
+                    subresource=action.subresource,
+                    field_manager=FIELD_MANAGER,
+                )
+                self._wrote(key, action.resource, made)
+                return made
+            case Delete():
+                await client.delete(
+                    action.resource,
+                    action.namespace,
+                    action.name,
+                    uid=action.uid,
+                    propagation=action.propagation,
+                    grace_period_s=action.grace_period_s,
+                    resource_version=action.resource_version,
+                )
+                if self._informers.has(action.resource) and action.uid:
+                    unseen = self._unseen_of(key)
+                    unseen.deletes.append((action.resource, action.namespace, action.name, action.uid))
+                return None
+            case StillThere():
+                found = await client.get(action.resource, action.namespace, action.name)
+                if uid_of(found) != action.uid or is_deleting(found):
+                    raise _GuardFailed
+                return None
+            case StillAbsent():
+                try:
+                    found = await client.get(action.resource, action.namespace, action.name)
+                except ApiError as error:
+                    if error.code == 404:
+                        return None
+                    raise
+                if not action.uid or uid_of(found) == action.uid:
+                    raise _GuardFailed
+                return None
+            case StillEmpty():
+                for resource in action.resources:
+                    if (await client.list(resource, action.namespace, limit=1)).items:
+                        raise _GuardFailed
+                return None
+            case Effect():
+                await action.run()
+                return None
+        raise TypeError(f"no such action: {action}")
+
+    # -- seeing one's own writes -----------------------------------------------------------------------------------
+
+    def _unseen_of(self, key: str) -> _Unseen:
+        unseen = self._unseen.setdefault(key, _Unseen())
+        unseen.until = self._clock.monotonic() + _CATCH_UP_MAX_S
+        return unseen
+
+    def _wrote(self, key: str, resource: str, made: Object) -> None:
+        version = (made.get("metadata") or {}).get("resourceVersion")
+        if version and version.isdigit() and self._informers.has(resource):
+            versions = self._unseen_of(key).versions
+            versions[resource] = max(versions.get(resource, 0), int(version))
+
+    def _has_caught_up(self, key: str) -> bool:
+        unseen = self._unseen.get(key)
+        if unseen is None:
+            return True
+        behind = {r for r, v in unseen.versions.items() if not self._has_seen(r, v)}
+        for resource, namespace, name, uid in unseen.deletes:
+            found = (
+                self._informers.of(resource).get(namespace, name) if self._informers.has(resource) else None
+            )
+            if found is not None and uid_of(found) == uid and not is_deleting(found):
+                behind.add(resource)
+        if not behind or self._clock.monotonic() >= unseen.until:
+            del self._unseen[key]
+            return True
+        for resource in behind:
+            self._wake_when_seen(resource, key)
+        return False
+
+    def _has_seen(self, resource: str, version: int) -> bool:
+        return not self._informers.has(resource) or self._informers.of(resource).resource_version >= version
+
+    def _wake_when_seen(self, resource: str, key: str) -> None:
+        waiting = self._waiting.setdefault(resource, set())
+        waiting.add(key)
+        if resource not in self._observed:
+            self._observed.add(resource)
+
+            def observe() -> None:
+                keys = self._waiting.get(resource)
+                if keys:
+                    for key in sorted(keys):
+                        self.queue.add(key)
+                    keys.clear()
+
+            self._informers.of(resource).add_observer(observe)
+
+
+def _name_of_action(action: Any) -> str:
+    return name_of(action.obj) if hasattr(action, "obj") else getattr(action, "name", "")
+
+
+class ControllerManager:
+    """Runs the controllers of the table, on shared informers."""
+
+    def __init__(
+        self,
+        client: Client,
+        clock: Clock,
+        random: Random,
+        names: Iterable[str] | None = None,
+        *,
+        environment: Environment | None = None,
+        informers: Informers | None = None,
+        client_for: Callable[[str], Client] | None = None,
+    ):
+        """`names` None is all. `client_for(name)` gives each controller its own identity."""
+        from .table import CONTROLLERS
+
+        self._own_informers = informers is None
+        self.informers = informers or Informers(client, clock, random.fork("controllers"))
+        environment = environment or Environment(random.fork("controllers"))
+        wanted = None if names is None else set(names)
+        unknown = (wanted or set()) - {controller.name for controller in CONTROLLERS}
+        if unknown:
+            raise ValueError(f"no such controllers: {', '.join(sorted(unknown))}")
+        self.runners = {
+            controller.name: Runner(
+                controller(environment),
+                self.informers,
+                client_for(controller.name) if client_for else client,
+                clock,
+                random.fork(controller.name),
+            )
+            for controller in CONTROLLERS
+            if wanted is None or controller.name in wanted
+        }
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            if self._own_informers:
+                group.create_task(self.informers.run(), name="informers of controllers")
+            for name, runner in self.runners.items():
+                group.create_task(runner.run(), name=f"controller {name}")
+
+    @property
+    def metrics(self) -> dict[str, dict[str, int]]:
+        return {
+            name: {**runner.metrics, "queue": len(runner.queue), "events_dropped": runner.recorder.dropped}
+            for name, runner in self.runners.items()
+        }
+
+
+__all__ = [
+    "NOTHING",
+    "Action",
+    "Batch",
+    "Controller",
+    "ControllerManager",
+    "Create",
+    "Delete",
+    "Effect",
+    "Environment",
+    "Event",
+    "Patch",
+    "Plan",
+    "Runner",
+    "StillAbsent",
+    "StillEmpty",
+    "StillThere",
+    "Tell",
+    "Update",
+    "View",
+    "namespace_of",
+    "own",
+]
