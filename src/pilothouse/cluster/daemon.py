@@ -1,0 +1,118 @@
+"""The cluster's process: `python -m pilothouse.cluster.daemon DATA_DIR READY_FD`.
+
+It says how far it is on READY_FD, one JSON object a line ({"progress": …}, then {"ready": true} or {"error": …}).
+SIGTERM ends it; containers go on running then, and are adopted by the next daemon: it is `manage.stop` that ends
+them. So an upgrade of Pilothouse, or a crash, costs the applications nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import gc
+import json
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import TextIO
+
+from ..base.clock import RealClock
+from ..base.random import Random
+from .config import ClusterConfig, ConfigError
+from .paths import ClusterPaths
+
+log = logging.getLogger("pilothouse")
+
+
+class Reporter:
+    """The pipe to whoever typed `up`; it may be gone."""
+
+    def __init__(self, descriptor: int):
+        self._file: TextIO | None = os.fdopen(descriptor, "w")
+
+    def say(self, **message: object) -> None:
+        if self._file is None:
+            return
+        try:
+            self._file.write(json.dumps(message) + "\n")
+            self._file.flush()
+        except BrokenPipeError:
+            self._file = None
+
+    def close(self) -> None:
+        if self._file is not None:
+            try:
+                self._file.close()
+            except BrokenPipeError:
+                pass
+            self._file = None
+
+
+def main() -> int:
+    data, reporter = Path(sys.argv[1]), Reporter(int(sys.argv[2]))
+    logging.basicConfig(
+        level=os.environ.get("PILOTHOUSE_LOG", "INFO").upper(),
+        format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+    lock = os.open(data / "daemon.pid", os.O_RDWR | os.O_CREAT, 0o600)
+    os.set_inheritable(lock, False)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        reporter.say(error=f"another daemon holds {data}")
+        return 1
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+    try:
+        config = ClusterConfig.load(data / "cluster.json")
+    except (ConfigError, OSError, ValueError) as error:
+        reporter.say(error=str(error))
+        return 1
+    paths = ClusterPaths(config.name, data)
+    try:
+        import uvloop
+
+        loop_factory = uvloop.new_event_loop
+    except ImportError:
+        loop_factory = asyncio.new_event_loop
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        return runner.run(_run(config, paths, reporter))
+
+
+async def _run(config: ClusterConfig, paths: ClusterPaths, reporter: Reporter) -> int:
+    from ..store.interface import StoreError
+    from .cluster import Cluster
+
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ended.set)
+    clock = RealClock()
+    random = Random(config.seed) if config.seed else Random.from_os()
+    cluster = Cluster(config, paths, clock, random, progress=lambda text: reporter.say(progress=text))
+    try:
+        await cluster.start()
+    except (ConfigError, StoreError, OSError) as error:
+        log.error("the cluster did not start: %s", error)
+        reporter.say(error=str(error))
+        await cluster.stop()
+        return 1
+    except BaseException:
+        log.exception("the cluster did not start")
+        await cluster.stop()
+        raise
+    gc.collect()
+    gc.freeze()  # what was made at start stays: the collector need not look at it again
+    reporter.say(ready=True)
+    reporter.close()
+    await ended.wait()
+    log.info("stopping")
+    await cluster.stop()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

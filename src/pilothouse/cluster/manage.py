@@ -1,0 +1,262 @@
+"""What `pilothouse up`, `stop`, `delete`, `list` and `status` do: from outside, to the cluster's daemon and its data.
+
+A running cluster is one process, the daemon (`daemon.py`), which holds a lock on its pid file as long as it lives;
+everything here works too when it was killed: what it left behind is found by name and taken away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from ..base.clock import Clock
+from . import kubeconfig
+from .config import ClusterConfig, ConfigError
+from .paths import ClusterPaths, root
+
+Progress = Callable[[str], None]
+START_TIMEOUT_S = 180.0
+STOP_TIMEOUT_S = 60.0
+LOG_TAIL_LINES = 15
+
+
+class ClusterError(Exception):
+    """What was asked cannot be done; the message says why, and what to do next."""
+
+
+def clusters() -> list[ClusterPaths]:
+    """All clusters of this user that have a data directory where data directories are by default."""
+    directory = root() / "clusters"
+    if not directory.is_dir():
+        return []
+    found = [
+        ClusterPaths(entry.name, _real(entry)) for entry in sorted(directory.iterdir()) if entry.is_dir()
+    ]
+    return [paths for paths in found if paths.config.exists()]
+
+
+def _real(entry: Path) -> Path:
+    """A cluster with a --data-dir of its own is a link in the usual place."""
+    return entry.resolve() if entry.is_symlink() else entry
+
+
+def find(name: str) -> ClusterPaths:
+    """Raises ClusterError when there is no such cluster."""
+    for paths in clusters():
+        if paths.name == name:
+            return paths
+    known = ", ".join(paths.name for paths in clusters()) or "none"
+    raise ClusterError(f"there is no cluster {name!r} (there is: {known}); `pilothouse up {name}` makes one")
+
+
+def daemon_pid(paths: ClusterPaths) -> int:
+    """The pid of the running daemon; 0 when none runs. A stale file does not count: the lock does."""
+    try:
+        with paths.pid.open() as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                return 0
+            except BlockingIOError:
+                return int(file.read().strip() or 0)
+    except (FileNotFoundError, ValueError):
+        return 0
+
+
+@contextmanager
+def _lock() -> Iterator[None]:
+    """One `up` at a time decides on names, ports and network indexes."""
+    root().mkdir(parents=True, exist_ok=True, mode=0o700)
+    with (root() / ".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def up(config: ClusterConfig, given: set[str], clock: Clock, progress: Progress) -> ClusterConfig:
+    """Starts a cluster, new or stopped, and returns when it is ready. `given`: the options that were said explicitly;
+    for a cluster that exists, the others stay as they were."""
+    config.check()
+    paths = ClusterPaths.of(config.name, config.data_dir)
+    link = root() / "clusters" / config.name
+    with _lock():
+        if not config.data_dir and link.exists():
+            paths = ClusterPaths(config.name, _real(link))
+        if pid := daemon_pid(paths):
+            raise ClusterError(
+                f"cluster {config.name!r} is already running (pid {pid}); "
+                f"`pilothouse status {config.name}` shows it, `pilothouse stop {config.name}` stops it"
+            )
+        new = not paths.config.exists()
+        if not new:
+            before = ClusterConfig.load(paths.config)
+            config = replace(before, **{name: getattr(config, name) for name in given})
+            config.check()
+        config = _settle(config, paths)
+        paths.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if config.data_dir and not link.exists():
+            link.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            link.symlink_to(paths.data.resolve())
+        config.save(paths.config)
+    try:
+        _start_daemon(config, paths, clock, progress)
+    except BaseException:
+        if new:  # nothing is left of a cluster that never was
+            remove(paths, progress=lambda _: None)
+        raise
+    config = ClusterConfig.load(paths.config)
+    target = Path(config.kubeconfig) if config.kubeconfig else kubeconfig.default_path()
+    kubeconfig.add(target, kubeconfig_of(paths, config))
+    return config
+
+
+def _settle(config: ClusterConfig, paths: ClusterPaths) -> ClusterConfig:
+    """Decides what `auto` and 0 leave open, or says why it cannot be."""
+    engine = config.engine
+    if config.nodes and engine in ("auto", "containerd"):
+        from ..runtime.containerd_process import engine_missing
+
+        if missing := engine_missing():
+            raise ClusterError(
+                f"this machine cannot run containers: {missing}\n"
+                "`--engine simulated` starts a cluster whose containers are simulated; "
+                "`--nodes 0` one without nodes"
+            )
+        engine = "containerd"
+    elif not config.nodes and engine == "auto":
+        engine = "simulated"
+    index = config.network_index
+    if engine == "containerd" and index < 0:
+        from ..network.wiring import free_index
+
+        taken = {
+            ClusterConfig.load(other.config).network_index for other in clusters() if other.data != paths.data
+        }
+        index = asyncio.run(free_index(config.name, taken))
+    return replace(config, engine=engine, network_index=index)
+
+
+def _start_daemon(config: ClusterConfig, paths: ClusterPaths, clock: Clock, progress: Progress) -> None:
+    """Runs the daemon in the background, and returns once it says that it is ready."""
+    read, write = os.pipe()
+    log = os.open(paths.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pilothouse.cluster.daemon", str(paths.data), str(write)],
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        pass_fds=[write],
+        start_new_session=True,
+        cwd="/",
+    )
+    os.close(write)
+    os.close(log)
+    ready = False
+    try:
+        with os.fdopen(read) as pipe:
+            for line in pipe:
+                message = json.loads(line)
+                if message.get("ready"):
+                    ready = True
+                    break
+                if error := message.get("error"):
+                    raise ClusterError(error)
+                progress(message["progress"])
+    except BaseException:
+        _end(process)
+        raise
+    if not ready:
+        code = process.wait()
+        tail = "\n".join(paths.log.read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:])
+        raise ClusterError(f"the cluster did not start (exit code {code}); the end of {paths.log}:\n{tail}")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        process.terminate()
+    try:
+        process.wait(STOP_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def kubeconfig_of(paths: ClusterPaths, config: ClusterConfig) -> dict[str, object]:
+    """A whole kubeconfig for the cluster's admin."""
+    from ..base.clock import RealClock
+    from .pki import Pki
+
+    pki = Pki(paths.pki, RealClock())
+    server = f"https://{config.host if config.host != '0.0.0.0' else '127.0.0.1'}:{config.port}"
+    return kubeconfig.document(
+        config.name, server, pki.base64("ca.crt"), pki.base64("admin.crt"), pki.base64("admin.key")
+    )
+
+
+def stop(paths: ClusterPaths, clock: Clock, progress: Progress) -> None:
+    """Ends the daemon, then the containers and the network; the data stays."""
+    config = ClusterConfig.load(paths.config)
+    _end_daemon(paths, clock, progress)
+    asyncio.run(_teardown(config, paths, progress))
+
+
+def _end_daemon(paths: ClusterPaths, clock: Clock, progress: Progress) -> None:
+    pid = daemon_pid(paths)
+    if not pid:
+        return
+    progress("stopping the control plane")
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGTERM)
+    asyncio.run(_wait_for_end(paths, pid, clock))
+
+
+async def _wait_for_end(paths: ClusterPaths, pid: int, clock: Clock) -> None:
+    deadline = clock.monotonic() + STOP_TIMEOUT_S
+    while daemon_pid(paths):
+        if clock.monotonic() > deadline:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+            deadline += STOP_TIMEOUT_S
+        await clock.sleep(0.02)
+
+
+async def _teardown(config: ClusterConfig, paths: ClusterPaths, progress: Progress) -> None:
+    """Containers, engines, namespaces, interfaces, rules: all that a cluster has on the host beside its files."""
+    if config.engine != "containerd" or config.network_index < 0:
+        return
+    from .nodes import teardown
+
+    await teardown(config, paths, progress)
+
+
+def remove(paths: ClusterPaths, progress: Progress) -> None:
+    """Takes away all that is left of a cluster whose daemon has ended: engines, network, files, kubeconfig entries."""
+    config = None
+    with contextlib.suppress(FileNotFoundError, ConfigError, ValueError):
+        config = ClusterConfig.load(paths.config)
+    if config is not None:
+        asyncio.run(_teardown(config, paths, progress))
+        target = Path(config.kubeconfig) if config.kubeconfig else kubeconfig.default_path()
+        with contextlib.suppress(kubeconfig.KubeconfigError):
+            kubeconfig.remove(target, config.name)
+    shutil.rmtree(paths.run, ignore_errors=True)
+    shutil.rmtree(paths.data, ignore_errors=True)
+    link = root() / "clusters" / paths.name
+    if link.is_symlink():
+        link.unlink()
+
+
+def delete(paths: ClusterPaths, clock: Clock, progress: Progress) -> None:
+    """Leaves nothing of the cluster."""
+    _end_daemon(paths, clock, progress)
+    progress("removing containers, network and files")
+    remove(paths, progress)
