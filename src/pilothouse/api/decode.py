@@ -1,0 +1,241 @@
+"""Request bodies to objects: content type, apiVersion and kind, schema, strictness; in Kubernetes' order and words.
+
+Where in the flow: after authorization, before defaults. Two halves do the work: decode_text.py (bytes to values) and
+decode_values.py (values to the typed object); protobuf bodies come in through protobuf.py. The order of refusals and their texts:
+k8s.io/apiserver endpoints/handlers (create.go, rest.go) and apimachinery's json serializer; strictness: KEP-2885.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import orjson
+
+from .decode_text import Parsed, SyntaxFailure, parse_json, parse_yaml
+from .decode_values import WrongValue, go_kind, normalize
+from .errors import ApiError, bad_request
+from .kinds import Kind, find_gvk
+from .object import Object
+from .schema import Type, has_schema, schema_of, type_of
+
+FieldValidation = Literal["Strict", "Warn", "Ignore"]
+
+JSON = "application/json"
+YAML = "application/yaml"
+PROTOBUF = "application/vnd.kubernetes.protobuf"
+
+_SUMMARY_LENGTH_MAX = 30
+_NO_KIND = "couldn't get version/kind; json parse error"
+_INTERNAL_PACKAGES = {"": "core"}  # what the error of an impossible conversion calls a group
+
+
+def decode(
+    data: bytes,
+    content_type: str,
+    kind: Kind,
+    field_validation: FieldValidation = "Warn",
+    *,
+    fill: bool = True,
+) -> tuple[Object, list[str]]:
+    """(object, warnings). For a subresource's body, `kind` is `parent.of_subresource(name)`.
+
+    Fields that the kind does not have are dropped; `fill` adds the structs that always exist (see decode_values).
+    """
+    media_type = media_type_of(content_type)
+    if media_type == PROTOBUF:
+        from .protobuf import decode_body
+
+        try:
+            value = decode_body(data, kind)
+        except ValueError as error:
+            raise bad_request(f"unable to decode request body: {error}") from None
+        parsed = Parsed(value)
+        field_validation = "Ignore"  # what protobuf does not know it cannot name
+    else:
+        parsed = parse(data, media_type, kind.kind, field_validation)
+    value, given = _check_kind(parsed.value, data, kind)
+    if kind.custom:
+        problems = custom_problems(parsed)
+        obj = value
+    else:
+        try:
+            obj, problems = normalize(
+                schema_of(kind.group, kind.version, kind.kind),
+                value,
+                fill=fill,
+                duplicates=parsed.duplicates,
+            )
+        except WrongValue as error:
+            raise _cannot_be_handled(given, kind, str(error)) from None
+        problems = [*_yaml_problem(parsed), *problems]
+    if problems and field_validation == "Strict":
+        raise _cannot_be_handled(given, kind, f"strict decoding error: {', '.join(problems)}")
+    if given != (kind.group, kind.version, kind.kind):
+        # The kind exists elsewhere; its fields were checked against ours, as near as one can be.
+        raise bad_request(
+            f"the API version in the data ({_join(given[0], given[1])}) does not match "
+            f"the expected API version ({kind.api_version})"
+        )
+    obj["apiVersion"], obj["kind"] = kind.api_version, kind.kind
+    return obj, problems if field_validation == "Warn" else []
+
+
+def media_type_of(content_type: str) -> str:
+    """One of JSON, YAML, PROTOBUF; 415 for others. Nothing means JSON."""
+    media_type = content_type.partition(";")[0].strip().lower()
+    if media_type in ("", JSON):
+        return JSON
+    if media_type in (YAML, PROTOBUF):
+        return media_type
+    raise ApiError(
+        415,
+        "UnsupportedMediaType",
+        "the body of the request was in an unknown format - "
+        f"accepted media types include: {JSON}, {YAML}, {PROTOBUF}",
+        details=False,
+    )
+
+
+def parse(data: bytes, media_type: str, kind: str, field_validation: FieldValidation = "Warn") -> Parsed:
+    """JSON or YAML to plain values; 400 for what is neither. `kind` is for the message."""
+    try:
+        if media_type == YAML:
+            return parse_yaml(data)
+        return parse_json(data, find_duplicates=field_validation != "Ignore")
+    except SyntaxFailure as failure:
+        what = (
+            str(failure) if media_type == YAML else f"couldn't get version/kind; json parse error: {failure}"
+        )
+        raise _unrecognized(kind, what, data) from None
+
+
+def custom_problems(parsed: Parsed) -> list[str]:
+    """What strict decoding objects to in a body without a schema of ours: its duplicate fields, anywhere."""
+    problems = _yaml_problem(parsed)
+    if parsed.duplicates:
+        _find_duplicates(parsed.value, "", parsed.duplicates, problems)
+    return problems
+
+
+def decode_options(data: bytes, content_type: str, kind: str = "DeleteOptions") -> Object:
+    """The body of a DELETE, in any group and version; {} for none."""
+    if not data:
+        return {}
+    media_type = media_type_of(content_type)
+    type_ = type_of(f"meta.v1.{kind}")
+    if media_type == PROTOBUF:
+        from .protobuf import decode_type
+
+        try:
+            value = decode_type(data, type_.name)
+        except ValueError as error:
+            raise bad_request(f"unable to decode request body: {error}") from None
+        parsed = Parsed(value)
+    else:
+        parsed = parse(data, media_type, kind, "Ignore")
+    value = {} if parsed.value is None else parsed.value
+    given = value.get("kind") if isinstance(value, dict) else None
+    if given and given != kind:
+        raise bad_request(f"decoded object cannot be converted to {kind}")
+    return normalize_or_400(type_, value, kind, "v1")
+
+
+def normalize_or_400(type_: Type, value: Any, kind: str, version: str) -> Object:
+    try:
+        obj, _ = normalize(type_, value)
+    except WrongValue as error:
+        raise bad_request(f'{kind} in version "{version}" cannot be handled as a {kind}: {error}') from None
+    return obj
+
+
+def _check_kind(value: Any, data: bytes, kind: Kind) -> tuple[Object, tuple[str, str, str]]:
+    """(the body, its group, version and kind), where what it leaves out is what was asked for."""
+    if value is None:
+        value = {}
+    if not isinstance(value, dict):
+        what = f"json: cannot unmarshal {go_kind(value)} into Go value of type struct"
+        raise _unrecognized(kind.kind, f"{_NO_KIND}: {what}", data)
+    api_version, given_kind = value.get("apiVersion"), value.get("kind")
+    for name, given in (("apiVersion", api_version), ("kind", given_kind)):
+        if given is not None and not isinstance(given, str):
+            what = f"json: cannot unmarshal {go_kind(given)} into Go struct field .{name} of type string"
+            raise _unrecognized(kind.kind, f"{_NO_KIND}: {what}", data)
+    if kind.custom:
+        if not given_kind:
+            raise _unrecognized(kind.kind, f"Object 'Kind' is missing in '{_text(data)}'", data)
+        if not api_version:
+            raise _unrecognized(kind.kind, f"Object 'apiVersion' is missing in '{_text(data)}'", data)
+    if api_version and api_version.count("/") > 1:
+        raise _unrecognized(kind.kind, f"unexpected GroupVersion string: {api_version}", data)
+    group, _, version = api_version.rpartition("/") if api_version else (kind.group, "", kind.version)
+    version = version or kind.version
+    given = (group, version, given_kind or kind.kind)
+    if given == (kind.group, kind.version, kind.kind):
+        return value, given
+    if kind.custom:
+        if given[2] != kind.kind:
+            raise bad_request(
+                f'{given[2]} in version "{version}" cannot be handled as a {kind.kind}: '
+                f"the kind in the data ({given[2]}) does not match the expected kind ({kind.kind})"
+            )
+        return value, given
+    if not has_schema(*given) and find_gvk(*given) is None:
+        what = (
+            f'no kind "{given[2]}" is registered for version "{_join(group, version)}" '
+            'in scheme "pkg/api/legacyscheme/scheme.go:30"'
+        )
+        raise _cannot_be_handled(given, kind, what)
+    if given[2] != kind.kind or group != kind.group:
+        package = _INTERNAL_PACKAGES.get(kind.group) or kind.group.partition(".")[0]
+        what = f"converting ({version}.{given[2]}) to ({package}.{kind.kind}): unknown conversion"
+        raise _cannot_be_handled(given, kind, what)
+    return value, given
+
+
+def _find_duplicates(value: Any, path: str, duplicates: dict[int, list[str]], found: list[str]) -> None:
+    if isinstance(value, dict):
+        for name in duplicates.get(id(value), ()):
+            found.append(f'duplicate field "{path}{name}"')
+        for name, inner in value.items():
+            _find_duplicates(inner, f"{path}{name}.", duplicates, found)
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            _find_duplicates(inner, f"{path.removesuffix('.')}[{index}].", duplicates, found)
+
+
+def _yaml_problem(parsed: Parsed) -> list[str]:
+    if not parsed.yaml_duplicates:
+        return []
+    return ["yaml: unmarshal errors:" + "".join(f"\n  {line}" for line in parsed.yaml_duplicates)]
+
+
+def _cannot_be_handled(given: tuple[str, str, str], kind: Kind, what: str) -> ApiError:
+    return bad_request(f'{given[2]} in version "{given[1]}" cannot be handled as a {kind.kind}: {what}')
+
+
+def _unrecognized(kind: str, what: str, data: bytes) -> ApiError:
+    return bad_request(
+        f"the object provided is unrecognized (must be of type {kind}): {what} ({_summary(data)})"
+    )
+
+
+def _summary(data: bytes) -> str:
+    """The beginning of a body: as text if it may be JSON, else in hexadecimal."""
+    if not data:
+        return "<empty>"
+    cut = data[:_SUMMARY_LENGTH_MAX]
+    more = " ..." if len(data) > _SUMMARY_LENGTH_MAX else ""
+    return (cut.decode(errors="replace") if data[:1] == b"{" else cut.hex()) + more
+
+
+def _text(data: bytes) -> str:
+    return data.decode(errors="replace")
+
+
+def _join(group: str, version: str) -> str:
+    return f"{group}/{version}" if group else version
+
+
+def encode(obj: Any) -> bytes:
+    """An object's JSON, as it is stored and sent."""
+    return orjson.dumps(obj)
