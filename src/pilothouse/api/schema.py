@@ -111,6 +111,18 @@ class Type:
         )
 
     @functools.cached_property
+    def completion(self) -> tuple[list[tuple[str, Any]], list[tuple[str, Type]]]:
+        """(members always shown, with their zero value, or the type of a struct), (members to complete in turn)."""
+        always: list[tuple[str, Any]] = []
+        for field in self.fields.values():
+            if field.presence == "a":
+                is_struct = field.type.kind == "struct"
+                always.append((field.name, field.type if is_struct else _ZERO[field.type.kind]))
+            elif field.presence == "n":
+                always.append((field.name, None))
+        return always, [(f.name, f.type) for f in self.fields.values() if f.type.needs_completion]
+
+    @functools.cached_property
     def needs_completion(self) -> bool:
         """Whether it, or anything below it, has members that are always shown."""
         return _needs_completion(self, set())
@@ -181,19 +193,14 @@ def complete(type_: Type, value: Any) -> Any:
     if type_.kind == "struct":
         if not type_.needs_completion or not isinstance(value, dict):
             return value
-        for field in type_.fields.values():
-            inner = value.get(field.name)
+        always, descend = type_.completion
+        for name, zero in always:
+            if value.get(name) is None:
+                value[name] = complete(zero, {}) if isinstance(zero, Type) else zero
+        for name, inner_type in descend:
+            inner = value.get(name)
             if inner is not None:
-                kind = field.type.kind
-                if kind == "struct" or kind == "list" or kind == "map":
-                    complete(field.type, inner)
-            elif field.presence == "a":
-                if field.type.kind == "struct":
-                    value[field.name] = complete(field.type, {})
-                else:
-                    value[field.name] = _ZERO[field.type.kind]
-            elif field.presence == "n":
-                value[field.name] = None
+                complete(inner_type, inner)
     elif type_.kind == "list":
         if type_.element.needs_completion:
             for inner in value:
