@@ -295,6 +295,7 @@ class Informers:
         self._detect_mutations = detect_mutations
         self._informers: dict[tuple[str, str], Informer] = {}
         self._tasks: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self._ending: set[asyncio.Task[None]] = set()
         self._failed: asyncio.Future[None] | None = None
 
     def of(self, resource: str, field_selector: str = "") -> Informer:
@@ -317,14 +318,15 @@ class Informers:
     def has(self, resource: str, field_selector: str = "") -> bool:
         return (resource, field_selector) in self._informers
 
-    async def forget(self, resource: str) -> None:
+    def forget(self, resource: str) -> None:
         """Stops following a resource (its definition is gone); its objects count as deleted."""
         for key in [k for k in self._informers if k[0] == resource]:
             informer = self._informers.pop(key)
             task = self._tasks.pop(key, None)
             if task is not None:
                 task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
+                self._ending.add(task)
+                task.add_done_callback(self._ending.discard)
             informer.replace([], "0")
 
     async def synced(self) -> None:
@@ -338,7 +340,7 @@ class Informers:
             self._follow(key)
 
     async def stop(self) -> None:
-        tasks, self._tasks = list(self._tasks.values()), {}
+        tasks, self._tasks = [*self._tasks.values(), *self._ending], {}
         if self._failed is not None:
             self._failed.cancel()
         self._failed = None

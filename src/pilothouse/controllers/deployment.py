@@ -573,7 +573,7 @@ class _Rollout:
             return False
         if progressing.get("reason") == "ProgressDeadlineExceeded":
             return True
-        return parse_timestamp(progressing["lastUpdateTime"]) + self.deadline_s < self.now
+        return bool(parse_timestamp(progressing["lastUpdateTime"]) + self.deadline_s < self.now)
 
     def _take_over_failures(self) -> None:
         failure = None
@@ -610,7 +610,7 @@ class _Rollout:
             return None
         if progressing.get("reason") in ("ProgressDeadlineExceeded", "NewReplicaSetAvailable"):
             return None
-        left_s = parse_timestamp(progressing["lastUpdateTime"]) + self.deadline_s - self.now
+        left_s: float = parse_timestamp(progressing["lastUpdateTime"]) + self.deadline_s - self.now
         return max(1.0, left_s + 1.0)
 
 

@@ -21,7 +21,7 @@ _PHASE_ORDER = {"Pending": 0, "Unknown": 1, "Running": 2}
 
 
 def phase(pod: Object) -> str:
-    return get(pod, "status.phase", "")
+    return str(get(pod, "status.phase", ""))
 
 
 def is_terminal(pod: Object) -> bool:

@@ -31,7 +31,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
 from ..api.errors import ApiError
-from ..api.object import Object, is_deleting, key_of, name_of, namespace_of, uid_of
+from ..api.object import Object, condition_of, is_deleting, key_of, name_of, namespace_of, uid_of
 from ..base.clock import Clock
 from ..base.random import Random
 from ..client.informer import IndexFunction, Informers, Lister
@@ -44,6 +44,7 @@ log = logging.getLogger(__name__)
 FIELD_MANAGER = "kube-controller-manager"
 _CATCH_UP_MAX_S = 30.0  # a cache that lags longer than this does not hold a key back any more
 _RETRY_CATCH_UP_S = 1.0
+_DEFINITIONS = "customresourcedefinitions.apiextensions.k8s.io"
 
 
 # -- what a plan is made of --------------------------------------------------------------------------------------------
@@ -116,6 +117,12 @@ class Delete:
 
 
 @dataclass(frozen=True, slots=True)
+class DeleteCollection:
+    resource: str
+    namespace: str
+
+
+@dataclass(frozen=True, slots=True)
 class StillThere:
     """A guard: goes on only if the server still has this very object, and it is not being deleted."""
 
@@ -160,7 +167,19 @@ class Effect:
     run: Callable[[], Any]
 
 
-Action = Event | Create | Update | Patch | Delete | StillThere | StillAbsent | StillEmpty | Batch | Effect
+Action = (
+    Event
+    | Create
+    | Update
+    | Patch
+    | Delete
+    | DeleteCollection
+    | StillThere
+    | StillAbsent
+    | StillEmpty
+    | Batch
+    | Effect
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,8 +228,13 @@ class Controller:
     def reconcile(self, key: str, view: View, now: float) -> Plan:
         raise NotImplementedError
 
-    async def watch_more(self, follow: Callable[[str, Source], None]) -> None:
-        """For controllers whose sources are not known beforehand (custom resources). Runs beside the workers."""
+    def custom_source(self, resource: str) -> Source | None:
+        """For controllers of all kinds: what a custom resource wakes. Its indexes are `custom_indexes`."""
+        return None
+
+    @property
+    def custom_indexes(self) -> Mapping[str, IndexFunction]:
+        return {}
 
 
 @dataclass(slots=True)
@@ -270,7 +294,8 @@ class Runner:
         )
         self._unseen: dict[str, _Unseen] = {}
         self._waiting: dict[str, set[str]] = {}  # resource -> keys that wait for it
-        self._observed: set[str] = set()
+        self._observed: set[int] = set()
+        self._custom: set[str] = set()
         self.metrics: Counter[str] = Counter()
         for resource, indexes in controller.indexes.items():
             for name, function in indexes.items():
@@ -279,6 +304,23 @@ class Runner:
             informers.of(resource)
         for resource, source in controller.sources.items():
             self.follow(resource, source)
+        if type(controller).custom_source is not Controller.custom_source:
+            informers.of(_DEFINITIONS).add_handler(self._definition_changed)
+
+    def _definition_changed(self, old: Object | None, new: Object | None) -> None:
+        """Follows the custom resources that come, and forgets those that go."""
+        spec = (new or old or {})["spec"]
+        resource = f"{spec['names']['plural']}.{spec['group']}"
+        if new is None:
+            self._informers.forget(resource)
+            self._custom.discard(resource)
+        elif resource not in self._custom and _is_established(new):
+            source = self.controller.custom_source(resource)
+            if source is not None:
+                self._custom.add(resource)
+                for name, function in self.controller.custom_indexes.items():
+                    self._informers.of(resource).add_index(name, function)
+                self.follow(resource, source)
 
     def follow(self, resource: str, source: Source) -> None:
         def handle(old: Object | None, new: Object | None) -> None:
@@ -297,7 +339,6 @@ class Runner:
             await self._informers.of(resource).synced()
         async with asyncio.TaskGroup() as group:
             group.create_task(self.recorder.run(), name=f"events of {self.controller.name}")
-            group.create_task(self.controller.watch_more(self.follow), name=f"{self.controller.name} watches")
             for number in range(self.controller.workers):
                 group.create_task(self._work(), name=f"{self.controller.name} {number}")
 
@@ -443,6 +484,9 @@ class Runner:
                     unseen = self._unseen_of(key)
                     unseen.deletes.append((action.resource, action.namespace, action.name, action.uid))
                 return None
+            case DeleteCollection():
+                await client.delete_collection(action.resource, action.namespace)
+                return None
             case StillThere():
                 found = await client.get(action.resource, action.namespace, action.name)
                 if uid_of(found) != action.uid or is_deleting(found):
@@ -505,8 +549,9 @@ class Runner:
     def _wake_when_seen(self, resource: str, key: str) -> None:
         waiting = self._waiting.setdefault(resource, set())
         waiting.add(key)
-        if resource not in self._observed:
-            self._observed.add(resource)
+        informer = self._informers.of(resource)
+        if id(informer) not in self._observed:
+            self._observed.add(id(informer))
 
             def observe() -> None:
                 keys = self._waiting.get(resource)
@@ -515,7 +560,12 @@ class Runner:
                         self.queue.add(key)
                     keys.clear()
 
-            self._informers.of(resource).add_observer(observe)
+            informer.add_observer(observe)
+
+
+def _is_established(definition: Object) -> bool:
+    condition = condition_of(definition, "Established")
+    return condition is not None and condition["status"] == "True"
 
 
 def _name_of_action(action: Any) -> str:
@@ -582,6 +632,7 @@ __all__ = [
     "ControllerManager",
     "Create",
     "Delete",
+    "DeleteCollection",
     "Effect",
     "Environment",
     "Event",

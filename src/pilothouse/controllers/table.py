@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 from .deployment import DeploymentController
+from .endpoints_legacy import EndpointsController
+from .endpointslice import EndpointSliceController
+from .endpointslice_mirroring import EndpointSliceMirroringController
+from .garbage import GarbageCollector
+from .namespace import NamespaceController
+from .namespace_content import RootCaPublisher, ServiceAccountController
 from .replicaset import ReplicaSetController, ReplicationControllerController
 from .runtime import Controller
 
@@ -10,4 +16,11 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     DeploymentController,
     ReplicaSetController,
     ReplicationControllerController,
+    EndpointSliceController,
+    EndpointSliceMirroringController,
+    EndpointsController,
+    ServiceAccountController,
+    RootCaPublisher,
+    NamespaceController,
+    GarbageCollector,
 )

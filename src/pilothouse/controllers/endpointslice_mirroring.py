@@ -1,0 +1,131 @@
+"""EndpointSlices for Endpoints that somebody wrote by hand, for a Service without a selector.
+
+So that readers need only look at slices. One slice for each subset and address family.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+
+from ..api.object import (
+    Object,
+    annotations_of,
+    get,
+    is_deleting,
+    labels_of,
+    name_of,
+    namespace_of,
+    owner_reference,
+    split_key,
+    uid_of,
+)
+from ..client.informer import IndexFunction
+from . import endpoints as lib
+from .common import same, with_metadata
+from .endpointslice import MANAGED_BY, RESOURCE, SERVICE_NAME, by_service, service_of_slice
+from .runtime import Action, Controller, Create, Delete, Plan, Source, Update, View, own
+
+_CONTROLLER = "endpointslicemirroring-controller.k8s.io"
+_SKIP = "endpointslice.kubernetes.io/skip-mirror"
+_LEADER = "control-plane.alpha.kubernetes.io/leader"
+_NOT_COPIED = {lib.TRIGGER_TIME, "kubectl.kubernetes.io/last-applied-configuration"}
+_ADDRESSES_MAX = 1000  # of one subset
+
+
+class EndpointSliceMirroringController(Controller):
+    name = "endpointslicemirroring"
+    component = "endpoint-slice-mirroring-controller"
+
+    @property
+    def sources(self) -> Mapping[str, Source]:
+        return {"services": own, "endpoints": own, RESOURCE: service_of_slice(_CONTROLLER)}
+
+    @property
+    def indexes(self) -> Mapping[str, Mapping[str, IndexFunction]]:
+        return {RESOURCE: {"service": by_service}}
+
+    def reconcile(self, key: str, view: View, now: float) -> Plan:
+        endpoints = view.of("endpoints").get(*split_key(key))
+        service = view.of("services").get(*split_key(key))
+        slices = sorted(
+            (s for s in view.of(RESOURCE).by_index("service", f"{_CONTROLLER}/{key}") if not is_deleting(s)),
+            key=name_of,
+        )
+        wanted: list[Object] = []
+        if endpoints is not None and service is not None and _is_mirrored(endpoints, service):
+            wanted = [body for subset in endpoints.get("subsets") or () for body in _bodies(subset)]
+        actions: list[Action] = []
+        spare = list(slices)
+        for body in wanted:
+            assert endpoints is not None
+            old = next((s for s in spare if _matches(s, body)), None)
+            if old is None:
+                actions.append(Create(RESOURCE, _slice(endpoints, body)))
+                continue
+            spare.remove(old)
+            fresh = _slice(endpoints, body)
+            labels, annotations = fresh["metadata"]["labels"], fresh["metadata"]["annotations"]
+            if (
+                same(body["endpoints"], old.get("endpoints"))
+                and labels == labels_of(old)
+                and annotations == annotations_of(old)
+            ):
+                continue
+            actions.append(
+                Update(RESOURCE, {**with_metadata(old, labels=labels, annotations=annotations), **body})
+            )
+        actions += [Delete(RESOURCE, namespace_of(s), name_of(s), uid_of(s)) for s in spare]
+        return Plan(actions)
+
+
+def _is_mirrored(endpoints: Object, service: Object) -> bool:
+    return (
+        not get(service, "spec.selector")
+        and not is_deleting(endpoints)
+        and labels_of(endpoints).get(_SKIP) != "true"
+        and _LEADER not in annotations_of(endpoints)
+        # what the API server writes itself for `kubernetes` has its own slice
+        and (namespace_of(service), name_of(service)) != ("default", "kubernetes")
+    )
+
+
+def _bodies(subset: Object) -> list[Object]:
+    ports = [{"name": "", **port} for port in subset.get("ports") or ()]
+    by_family: dict[str, list[Object]] = {}
+    count = 0
+    for part, ready in (("addresses", True), ("notReadyAddresses", False)):
+        for address in subset.get(part) or ():
+            if count >= _ADDRESSES_MAX:
+                break
+            count += 1
+            endpoint: Object = {"addresses": [address["ip"]], "conditions": {"ready": ready}}
+            for field in ("hostname", "nodeName", "targetRef"):
+                if address.get(field):
+                    endpoint[field] = address[field]
+            family = "IPv6" if ipaddress.ip_address(address["ip"]).version == 6 else "IPv4"
+            by_family.setdefault(family, []).append(endpoint)
+    return [{"addressType": f, "endpoints": e, "ports": ports} for f, e in by_family.items()]
+
+
+def _matches(s: Object, body: Object) -> bool:
+    return s["addressType"] == body["addressType"] and same(s.get("ports") or [], body["ports"])
+
+
+def _slice(endpoints: Object, body: Object) -> Object:
+    return {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {
+            "generateName": f"{name_of(endpoints)}-",
+            "namespace": namespace_of(endpoints),
+            "labels": {
+                **labels_of(endpoints),
+                SERVICE_NAME: name_of(endpoints),
+                MANAGED_BY: _CONTROLLER,
+            },
+            "annotations": {k: v for k, v in annotations_of(endpoints).items() if k not in _NOT_COPIED},
+            "ownerReferences": [owner_reference(endpoints, "v1", "Endpoints")],
+        },
+        **body,
+    }
