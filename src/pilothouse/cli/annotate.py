@@ -1,0 +1,5 @@
+"""`pilothouse annotate`"""
+
+from .label import metadata_command
+
+command = metadata_command("annotate", "annotations", "annotated")

@@ -1,0 +1,74 @@
+"""The recent events of a store, in revision order: what watches read. Bounded, shared by all watchers.
+
+A watcher is a cursor (a revision) into this one list; it holds nothing of its own, so a thousand of them cost a
+thousand numbers, and one that does not keep up finds its place gone (`Compacted`) and harms nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from bisect import bisect_right
+from collections.abc import AsyncIterator
+
+from .interface import Compacted, Event
+
+EVENTS_MAX = 10_000
+
+
+class EventLog:
+    """`start`: the revision after which everything is here."""
+
+    def __init__(self, start: int, events_max: int = EVENTS_MAX):
+        self.start = start
+        self._events_max = events_max
+        self._events: list[Event] = []
+        self._changed: asyncio.Future[None] | None = None
+        self._closed = False
+
+    def append(self, events: list[Event]) -> None:
+        self._events += events
+        if len(self._events) > self._events_max + self._events_max // 4:  # cut seldom: a cut moves the list
+            self._cut(len(self._events) - self._events_max)
+        self._notify()
+
+    def forget_before(self, revision: int) -> None:
+        """Drops what happened before `revision`."""
+        self._cut(bisect_right(self._events, revision - 1, key=_revision))
+        self.start = max(self.start, revision - 1)
+
+    def _cut(self, count: int) -> None:
+        if count:
+            self.start = self._events[count - 1].record.mod_revision
+            del self._events[:count]
+
+    def after(self, revision: int) -> list[Event]:
+        """Everything newer than `revision`. Raises Compacted when some of it is gone."""
+        if revision < self.start:
+            raise Compacted(self.start + 1)
+        return self._events[bisect_right(self._events, revision, key=_revision) :]
+
+    async def follow(self, prefix: str, revision: int) -> AsyncIterator[list[Event]]:
+        """Batches of events below `prefix`, newer than `revision`, until closed."""
+        while not self._closed:
+            events = self.after(revision)
+            if events:
+                revision = events[-1].record.mod_revision
+                if wanted := [event for event in events if event.record.key.startswith(prefix)]:
+                    yield wanted
+                continue
+            if self._changed is None:
+                self._changed = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._changed)
+
+    def close(self) -> None:
+        self._closed = True
+        self._notify()
+
+    def _notify(self) -> None:
+        if self._changed is not None and not self._changed.done():
+            self._changed.set_result(None)
+        self._changed = None
+
+
+def _revision(event: Event) -> int:
+    return event.record.mod_revision

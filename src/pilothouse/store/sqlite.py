@@ -1,0 +1,423 @@
+"""The durable store: SQLite in WAL mode, `synchronous=FULL`, with group commit.
+
+One thread writes. While it commits, new transactions gather; then their conditions are judged in order (on the loop,
+against an index of revisions in memory) and all that hold are committed as one. A caller's answer leaves only after
+its commit. So durability costs one fsync a group, however many wait.
+
+The database holds current values only; recent history is in memory (`log.EventLog`), and whoever comes with a revision
+from before a restart lists again (410), as after an etcd compaction. *Ephemeral* values (heartbeats) never reach the
+disk, but take revisions: so that no revision is given out twice after a crash, a block of them is reserved ahead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import queue
+import sqlite3
+import threading
+from bisect import bisect_left, insort
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .interface import Compacted, Condition, Conflict, Event, Put, Range, Record, StoreError
+from .log import EVENTS_MAX, EventLog
+
+FORMAT = 1
+RESERVED_AHEAD = 100_000  # revisions; a block is used up by ephemeral writes in hours
+GROUP_MAX = 1_000  # transactions in one commit
+PENDING_MAX = 20_000  # more are refused: the disk does not keep up
+
+
+@dataclass(slots=True)
+class _Transaction:
+    conditions: Sequence[Condition]
+    puts: Sequence[Put]
+    deletes: Sequence[str]
+    done: asyncio.Future[int]
+
+
+@dataclass(slots=True)
+class _Versions:
+    """What the index knows of a key; `value` only of an ephemeral one."""
+
+    created: int
+    modified: int
+    value: bytes | None = None
+
+
+@dataclass(slots=True)
+class _Group:
+    """What one commit writes, and what is told afterwards."""
+
+    revision: int
+    rows: dict[str, tuple[bytes, int, int] | None]  # None: delete
+    changes: list[tuple[bool, Record, _Versions | None]]
+    answers: list[tuple[asyncio.Future[int], int]]
+    reserve: int = 0
+
+
+class SqliteStore:
+    """`await SqliteStore.open(path)`."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection, lock: int, events_max: int):
+        self._path, self._connection, self._lock = path, connection, lock
+        self._index: dict[str, _Versions] = {}
+        self._keys: list[str] = []
+        self._pending: list[_Transaction] = []
+        self._busy = False
+        self._closed = False
+        self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="store", daemon=True)
+        rows = connection.execute("SELECT key, create_revision, mod_revision FROM records ORDER BY key")
+        for key, created, modified in rows:
+            self._index[key] = _Versions(created, modified)
+            self._keys.append(key)
+        newest = max((versions.modified for versions in self._index.values()), default=1)
+        (reserved,) = connection.execute("SELECT value FROM meta WHERE name = 'reserved'").fetchone()
+        self._revision = max(newest, int(reserved), 1)
+        self._reserved = self._revision
+        self._log = EventLog(self._revision, events_max)
+        self._thread.start()
+
+    @classmethod
+    async def open(cls, path: str | Path, *, events_max: int = EVENTS_MAX) -> SqliteStore:
+        """Raises StoreError: in use by another process, made by a newer version, not a database, disk full."""
+        path = Path(path)
+        lock = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise StoreError(f"{path} is in use by another process") from None
+            try:
+                return cls(path, _connect(path), lock, events_max)
+            except sqlite3.Error as error:
+                raise StoreError(f"cannot open {path}: {error}") from error
+        except BaseException:
+            os.close(lock)
+            raise
+
+    @property
+    def revision(self) -> int:
+        return self._revision
+
+    @property
+    def compacted_revision(self) -> int:
+        return self._log.start
+
+    async def get(self, key: str) -> Record | None:
+        versions = self._index.get(key)
+        if versions is None:
+            return None
+        if versions.value is not None:
+            return Record(key, versions.value, versions.created, versions.modified)
+        found = await self._in_thread(lambda: _select(self._connection, [key]))
+        return found.get(key)
+
+    async def range(self, prefix: str, *, start: str = "", limit: int = 0, revision: int = 0) -> Range:
+        if revision > self._revision:
+            raise StoreError(f"revision {revision} is in the future (now {self._revision})")
+        if revision and revision < self._log.start:
+            raise Compacted(self._log.start + 1)
+
+        def settle(records: dict[str, Record]) -> Range:
+            """On the loop, at the very revision that the thread has read: later commits come after it in line."""
+            for key in self._below(prefix):
+                if (versions := self._index[key]).value is not None:
+                    records[key] = Record(key, versions.value, versions.created, versions.modified)
+            wanted = revision or self._revision
+            for event in reversed(self._log.after(wanted) if wanted < self._revision else []):
+                if event.record.key.startswith(prefix):
+                    if event.previous is None:
+                        records.pop(event.record.key, None)
+                    else:
+                        records[event.record.key] = event.previous
+            found = [records[key] for key in sorted(records) if key >= start]
+            more = bool(limit) and len(found) > limit
+            return Range(found[:limit] if limit else found, wanted, more)
+
+        return await self._in_thread(lambda: _scan(self._connection, prefix), settle)
+
+    def _below(self, prefix: str) -> list[str]:
+        first = bisect_left(self._keys, prefix)
+        last = first
+        while last < len(self._keys) and self._keys[last].startswith(prefix):
+            last += 1
+        return self._keys[first:last]
+
+    async def transact(
+        self, conditions: Sequence[Condition], puts: Sequence[Put] = (), deletes: Sequence[str] = ()
+    ) -> int:
+        if self._closed:
+            raise StoreError("the store is closed")
+        if len(self._pending) >= PENDING_MAX:
+            raise StoreError("too many writes wait for the disk")
+        done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._pending.append(_Transaction(conditions, puts, deletes, done))
+        if not self._busy:
+            self._commit_pending()
+        return await done
+
+    # -- group commit ----------------------------------------------------------------------------------
+
+    def _commit_pending(self) -> None:
+        """Judges what waits, and hands what holds to the thread. Runs on the loop."""
+        while self._pending and not self._busy:
+            batch, self._pending = self._pending[:GROUP_MAX], self._pending[GROUP_MAX:]
+            group = self._judge(batch)
+            if not group.changes:
+                for done, revision in group.answers:
+                    if not done.done():
+                        done.set_result(revision)
+                continue
+            if group.revision >= self._reserved:
+                group.reserve = group.revision + RESERVED_AHEAD
+            if not group.rows and not group.reserve:
+                self._apply(group, {})  # heartbeats only: nothing for the disk
+                continue
+            self._busy = True
+            loop = asyncio.get_running_loop()
+            self._work.put(lambda group=group, loop=loop: self._write(group, loop))  # type: ignore[misc]
+
+    def _judge(self, batch: list[_Transaction]) -> _Group:
+        group = _Group(self._revision, {}, [], [])
+        overlay: dict[str, _Versions | None] = {}
+
+        def now(key: str) -> _Versions | None:
+            return overlay[key] if key in overlay else self._index.get(key)
+
+        for transaction in batch:
+            if transaction.done.cancelled():
+                continue
+            failed = None
+            for condition in transaction.conditions:
+                versions = now(condition.key)
+                if (versions.modified if versions else 0) != condition.mod_revision:
+                    failed = condition.key
+                    break
+            if failed is not None:
+                self._refuse(transaction, failed, now(failed), group)
+                continue
+            revision = group.revision + 1
+            changed = False
+            for put in transaction.puts:
+                before = now(put.key)
+                # what is on the disk stays there, or a restart would bring an old value back
+                ephemeral = put.ephemeral and (before is None or before.value is not None)
+                versions = _Versions(
+                    before.created if before else revision, revision, put.value if ephemeral else None
+                )
+                overlay[put.key] = versions
+                record = Record(put.key, put.value, versions.created, revision)
+                group.changes.append((False, record, before))
+                if not ephemeral:
+                    group.rows[put.key] = (put.value, versions.created, revision)
+                changed = True
+            for key in transaction.deletes:
+                before = now(key)
+                if before is not None:
+                    overlay[key] = None
+                    group.changes.append((True, Record(key, b"", before.created, revision), before))
+                    if before.value is None:
+                        group.rows[key] = None
+                    changed = True
+            if changed:
+                group.revision = revision
+            group.answers.append((transaction.done, group.revision))
+        return group
+
+    def _refuse(self, transaction: _Transaction, key: str, versions: _Versions | None, group: _Group) -> None:
+        """A Conflict says what is there; the value may have to come from this group or from the disk."""
+        if versions is None:
+            transaction.done.set_exception(Conflict(key, None))
+            return
+        value = versions.value
+        if value is None and (row := group.rows.get(key)) is not None:
+            value = row[0]
+        if value is not None:
+            record = Record(key, value, versions.created, versions.modified)
+            transaction.done.set_exception(Conflict(key, record))
+            return
+        loop = asyncio.get_running_loop()
+
+        def read() -> None:
+            record = _select(self._connection, [key]).get(key)
+
+            def tell() -> None:
+                if not transaction.done.done():
+                    transaction.done.set_exception(Conflict(key, record))
+
+            loop.call_soon_threadsafe(tell)
+
+        self._work.put(read)
+
+    def _write(self, group: _Group, loop: asyncio.AbstractEventLoop) -> None:
+        """The commit. Runs in the thread."""
+        connection = self._connection
+        error: Exception | None = None
+        before: dict[str, Record] = {}
+        try:
+            before = _select(connection, list(group.rows))
+            connection.execute("BEGIN IMMEDIATE")
+            puts = [(key, *row) for key, row in group.rows.items() if row is not None]
+            if puts:
+                connection.executemany("INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?)", puts)
+            gone = [(key,) for key, row in group.rows.items() if row is None]
+            if gone:
+                connection.executemany("DELETE FROM records WHERE key = ?", gone)
+            if group.reserve:
+                connection.execute("UPDATE meta SET value = ? WHERE name = 'reserved'", (group.reserve,))
+            connection.execute("COMMIT")
+        except sqlite3.Error as failure:
+            error = failure
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+        loop.call_soon_threadsafe(self._written, group, before, error)
+
+    def _written(self, group: _Group, before: dict[str, Record], error: Exception | None) -> None:
+        self._busy = False
+        if error is not None:
+            for done, _ in group.answers:
+                if not done.done():
+                    done.set_exception(StoreError(f"the write failed, and nothing was changed: {error}"))
+        else:
+            if group.reserve:
+                self._reserved = group.reserve
+            self._apply(group, before)
+        self._commit_pending()
+
+    def _apply(self, group: _Group, before: dict[str, Record]) -> None:
+        """Makes a commit visible: index, log, answers."""
+        values = {key: record.value for key, record in before.items()}
+        events = []
+        for deleted, record, versions in group.changes:
+            key = record.key
+            previous = None
+            if versions is not None:
+                value = versions.value if versions.value is not None else values.get(key, b"")
+                previous = Record(key, value, versions.created, versions.modified)
+            if deleted:
+                assert previous is not None
+                record = Record(key, previous.value, record.create_revision, record.mod_revision)
+                del self._index[key]
+                del self._keys[bisect_left(self._keys, key)]
+            else:
+                values[key] = record.value
+                if key not in self._index:
+                    insort(self._keys, key)
+                ephemeral = key not in group.rows
+                self._index[key] = _Versions(
+                    record.create_revision, record.mod_revision, record.value if ephemeral else None
+                )
+            events.append(Event(deleted, record, previous))
+        self._revision = group.revision
+        self._log.append(events)
+        for done, revision in group.answers:
+            if not done.done():
+                done.set_result(revision)
+
+    # -- the rest --------------------------------------------------------------------------------------
+
+    def watch(self, prefix: str, from_revision: int) -> AsyncIterator[list[Event]]:
+        return self._log.follow(prefix, from_revision)
+
+    async def compact(self, revision: int) -> None:
+        self._log.forget_before(revision)
+
+    async def close(self) -> None:
+        """Commits what waits, then closes."""
+        if self._closed:
+            return
+        self._closed = True
+        await self._in_thread(lambda: None)
+        while self._busy or self._pending:
+            await self._in_thread(lambda: None)
+        self._work.put(None)
+        await asyncio.to_thread(self._thread.join)
+        self._log.close()
+        self._connection.close()
+        os.close(self._lock)
+
+    def _run(self) -> None:
+        while (work := self._work.get()) is not None:
+            work()
+
+    async def _in_thread(self, read: Callable[[], Any], settle: Callable[[Any], Any] | None = None) -> Any:
+        """A read, in the one thread that has the connection, after the writes that were handed to it before.
+
+        `settle` turns what was read into the result, on the loop, before any later commit shows.
+        """
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[Any] = loop.create_future()
+
+        def finish(result: Any, error: Exception | None) -> None:
+            if done.done():
+                return
+            try:
+                if error is not None:
+                    raise error
+                done.set_result(settle(result) if settle else result)
+            except StoreError as failure:
+                done.set_exception(failure)
+
+        def work() -> None:
+            try:
+                result, error = read(), None
+            except sqlite3.Error as failure:
+                result, error = None, StoreError(str(failure))
+            loop.call_soon_threadsafe(finish, result, error)
+
+        self._work.put(work)
+        return await done
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    os.close(descriptor)
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA wal_autocheckpoint = 2000")
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version > FORMAT:
+            raise StoreError(
+                f"{path} was made by a newer Pilothouse (format {version}; this one knows {FORMAT}): "
+                "upgrade Pilothouse, or start with another data directory"
+            )
+        if version == 0:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute(
+                "CREATE TABLE IF NOT EXISTS records (key TEXT PRIMARY KEY, value BLOB NOT NULL, "
+                "create_revision INTEGER NOT NULL, mod_revision INTEGER NOT NULL) WITHOUT ROWID"
+            )
+            connection.execute(
+                "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL)"
+            )
+            connection.execute("INSERT OR IGNORE INTO meta VALUES ('reserved', 1)")
+            connection.execute(f"PRAGMA user_version = {FORMAT}")
+            connection.execute("COMMIT")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _select(connection: sqlite3.Connection, keys: list[str]) -> dict[str, Record]:
+    found = {}
+    for key in keys:
+        row = connection.execute("SELECT * FROM records WHERE key = ?", (key,)).fetchone()
+        if row is not None:
+            found[key] = Record(*row)
+    return found
+
+
+def _scan(connection: sqlite3.Connection, prefix: str) -> dict[str, Record]:
+    rows = connection.execute(
+        "SELECT * FROM records WHERE key >= ? AND key < ? ORDER BY key", (prefix, prefix + "\U0010ffff")
+    )
+    return {row[0]: Record(*row) for row in rows}
