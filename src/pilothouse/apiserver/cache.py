@@ -1,0 +1,287 @@
+"""What reads and watches are served from: every record as the bytes that clients get, and the recent changes of each kind.
+
+The store's watch feeds it, in revision order. The stored value has no resourceVersion (it is the record's revision):
+it is spliced into the bytes once, here. Then a GET is a look-up, a LIST a join of bytes, a selector a look at labels
+that were extracted once, and a watch event's bytes are built once for all watchers of the same shape.
+
+One `Collection` a kind: its entries in key order, and a ring of its recent changes. A watcher is a cursor into the
+ring; one that does not keep up finds its place gone (`Compacted`, 410 for the client) and holds nobody back.
+Parsed objects are shared, read-only, and kept for the few thousand entries that were used last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from bisect import bisect_left, bisect_right, insort
+from collections import OrderedDict
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import orjson
+
+from ..api.object import Object
+from ..store.interface import Compacted, Event, Record, Store
+
+ROOT = "/registry/"
+RING_MAX = 4_096  # changes a kind
+PARSED_MAX = 8_192  # objects that are kept parsed
+_METADATA = b'"metadata":{'
+_NO_LABELS: dict[str, str] = {}
+
+
+def splice(value: bytes, revision: int) -> bytes:
+    """The stored bytes with the resourceVersion in them, as the first of the metadata."""
+    at = value.index(_METADATA) + len(_METADATA)
+    comma = b"" if value[at : at + 1] == b"}" else b","
+    return b'%b"resourceVersion":"%d"%b%b' % (value[:at], revision, comma, value[at:])
+
+
+class Entry:
+    """One object at one revision. `bytes` is what a GET answers."""
+
+    __slots__ = ("_cache", "_object", "bytes", "key", "labels", "revision")
+
+    def __init__(self, cache: Cache, key: str, revision: int, data: bytes, obj: Object):
+        self._cache, self.key, self.revision, self.bytes = cache, key, revision, data
+        self.labels: dict[str, str] = obj["metadata"].get("labels") or _NO_LABELS
+        self._object: Object | None = obj
+
+    @property
+    def object(self) -> Object:
+        """Parsed, shared, read-only."""
+        if self._object is None:
+            self._object = orjson.loads(self.bytes)
+            self._cache.parsed(self)
+        return self._object
+
+    def drop_object(self) -> None:
+        self._object = None
+
+    @property
+    def item_bytes(self) -> bytes:
+        """As it stands in a list: without kind and apiVersion, which come first."""
+        return b"{" + self.bytes[self.bytes.index(_METADATA) :]
+
+
+class Change:
+    """One event of the ring. `entry`: the new state; for a deletion the last one, with the deletion's revision."""
+
+    __slots__ = ("_lines", "deleted", "entry", "previous")
+
+    def __init__(self, deleted: bool, entry: Entry, previous: Entry | None):
+        self.deleted, self.entry, self.previous = deleted, entry, previous
+        self._lines: dict[str, bytes] = {}
+
+    @property
+    def revision(self) -> int:
+        return self.entry.revision
+
+    @property
+    def type(self) -> str:
+        return "DELETED" if self.deleted else "ADDED" if self.previous is None else "MODIFIED"
+
+    def line(self, type_: str) -> bytes:
+        """The watch event as it goes over the wire; the same bytes for every watcher. When an object leaves a selection
+        (DELETED without being deleted), it is the old object at the new version."""
+        line = self._lines.get(type_)
+        if line is None:
+            data = self.entry.bytes
+            if type_ == "DELETED" and not self.deleted and self.previous is not None:
+                data = orjson.dumps(left(self.previous, self.revision))
+            line = self._lines[type_] = b'{"type":"%b","object":%b}\n' % (type_.encode(), data)
+        return line
+
+
+def left(previous: Entry, revision: int) -> Object:
+    """The old object with the version of the change that took it out of a selection."""
+    obj = previous.object
+    return {**obj, "metadata": {**obj["metadata"], "resourceVersion": str(revision)}}
+
+
+class Collection:
+    """All entries of one kind, and what happened to them lately."""
+
+    def __init__(self, start: int):
+        self._entries: dict[str, Entry] = {}
+        self._keys: list[str] = []
+        self._all: list[Entry] | None = None  # the whole list, until the next change
+        self._ring: list[Change] = []
+        self.start = start  # every change after this revision is in the ring
+        self.version = start  # of the newest change
+        self._changed: asyncio.Future[None] | None = None
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def get(self, key: str) -> Entry | None:
+        return self._entries.get(key)
+
+    def entries(self, prefix: str, start: str = "") -> list[Entry]:
+        """Those whose key begins with `prefix` and is >= `start`, in key order. Not to be changed by the caller."""
+        if self._all is None:
+            self._all = [self._entries[key] for key in self._keys]
+        first = bisect_left(self._keys, max(prefix, start))
+        last = bisect_left(self._keys, prefix + "\U0010ffff", first)
+        return self._all if (first, last) == (0, len(self._all)) else self._all[first:last]
+
+    def after(self, revision: int) -> list[Change]:
+        """The changes newer than `revision`. Raises Compacted when some are gone."""
+        if revision < self.start:
+            raise Compacted(self.start)
+        if revision >= self.version:
+            return []
+        return self._ring[bisect_right(self._ring, revision, key=_revision) :]
+
+    async def changed(self, revision: int) -> None:
+        """Returns when something newer than `revision` happened here."""
+        while self.version <= revision:
+            if self._changed is None:
+                self._changed = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._changed)
+
+    def load(self, entry: Entry) -> None:
+        """At the start: what the store holds, in key order."""
+        self._entries[entry.key] = entry
+        self._keys.append(entry.key)
+
+    def apply(self, change: Change) -> None:
+        key = change.entry.key
+        if change.deleted:
+            del self._entries[key]
+            del self._keys[bisect_left(self._keys, key)]
+        else:
+            if change.previous is None:
+                insort(self._keys, key)
+            self._entries[key] = change.entry
+        self._all = None
+        self._ring.append(change)
+        self.version = change.revision
+        if len(self._ring) > RING_MAX + RING_MAX // 4:
+            cut = len(self._ring) - RING_MAX
+            self.start = self._ring[cut - 1].revision
+            del self._ring[:cut]
+        if self._changed is not None:
+            if not self._changed.done():
+                self._changed.set_result(None)
+            self._changed = None
+
+    def forget_before(self, revision: int) -> None:
+        cut = bisect_right(self._ring, revision - 1, key=_revision)
+        if cut:
+            del self._ring[:cut]
+        self.start = max(self.start, revision - 1)
+
+
+def _revision(change: Change) -> int:
+    return change.revision
+
+
+@dataclass(slots=True)
+class _Waiter:
+    revision: int
+    future: asyncio.Future[None]
+
+
+class Cache:
+    """`await start()` loads what there is and follows the store, until `stop()`."""
+
+    def __init__(self, store: Store):
+        self._store = store
+        self._collections: dict[str, Collection] = {}
+        self._parsed: OrderedDict[int, Entry] = OrderedDict()
+        self._waiters: list[_Waiter] = []
+        self._task: asyncio.Task[None] | None = None
+        self.revision = 0
+
+    async def start(self) -> None:
+        held = await self._store.range(ROOT)
+        self.revision = held.revision
+        for record in held.records:
+            self.collection(record.key).load(self.entry_of(record))
+        self._task = asyncio.create_task(self._follow(), name="cache")
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _follow(self) -> None:
+        async for events in self._store.watch(ROOT, self.revision):
+            self.apply(events)
+
+    def apply(self, events: list[Event]) -> None:
+        """A batch of the store's changes, in order."""
+        for event in events:
+            record = event.record
+            collection = self.collection(record.key)
+            entry = self.entry_of(record)
+            previous = collection.get(record.key)
+            if event.deleted and previous is None:
+                continue
+            collection.apply(Change(event.deleted, entry, previous))
+            self.revision = record.mod_revision
+        if self._waiters:
+            still = []
+            for waiter in self._waiters:
+                if waiter.revision > self.revision:
+                    still.append(waiter)
+                elif not waiter.future.done():
+                    waiter.future.set_result(None)
+            self._waiters = still
+
+    async def wait_for(self, revision: int) -> None:
+        """Returns when everything up to `revision` is here: a writer reads its own write."""
+        if revision <= self.revision:
+            return
+        waiter = _Waiter(revision, asyncio.get_running_loop().create_future())
+        self._waiters.append(waiter)
+        await waiter.future
+
+    def collection(self, key: str) -> Collection:
+        """Of a key, or of a prefix that names the kind."""
+        prefix = key[: key.index("/", key.index("/", len(ROOT)) + 1) + 1]
+        collection = self._collections.get(prefix)
+        if collection is None:
+            collection = self._collections[prefix] = Collection(self.revision)
+        return collection
+
+    def get(self, key: str) -> Entry | None:
+        return self.collection(key).get(key)
+
+    def entries(self, prefix: str, start: str = "") -> list[Entry]:
+        return self.collection(prefix).entries(prefix, start)
+
+    async def watch(self, prefix: str, from_revision: int) -> AsyncIterator[list[Change]]:
+        """Batches of changes below `prefix`; an empty one says that nothing for this watch has happened up to now.
+
+        Raises Compacted when the watcher has fallen out of the ring.
+        """
+        collection = self.collection(prefix)
+        whole = prefix.count("/") == 4
+        seen = from_revision
+        while True:
+            changes = collection.after(seen)
+            if changes:
+                seen = changes[-1].revision
+            yield changes if whole else [c for c in changes if c.entry.key.startswith(prefix)]
+            await collection.changed(seen)
+
+    def version(self, prefix: str) -> int:
+        """The revision of the newest change below a kind's prefix."""
+        return self.collection(prefix).version
+
+    def entry_of(self, record: Record) -> Entry:
+        data = splice(record.value, record.mod_revision)
+        entry = Entry(self, record.key, record.mod_revision, data, orjson.loads(data))
+        self.parsed(entry)
+        return entry
+
+    def parsed(self, entry: Entry) -> None:
+        """Keeps the number of parsed objects bounded: the oldest is parsed again when somebody asks."""
+        self._parsed[id(entry)] = entry
+        if len(self._parsed) > PARSED_MAX:
+            self._parsed.popitem(last=False)[1].drop_object()
+
+    def compact(self, revision: int) -> None:
+        for collection in self._collections.values():
+            collection.forget_before(revision)
