@@ -1,0 +1,150 @@
+"""EndpointSlices and Endpoints: where traffic for a Service may go."""
+
+from __future__ import annotations
+
+from typing import Any
+
+NAMES = ["endpointslice", "endpoints", "endpointslicemirroring"]
+
+
+def service(**spec: Any) -> dict[str, Any]:
+    ports = [{"name": "http", "port": 80, "protocol": "TCP", "targetPort": "http"}]
+    return {
+        "spec": {
+            "clusterIP": "10.0.0.9",
+            "ipFamilies": ["IPv4"],
+            "selector": {"app": "web"},
+            "ports": ports,
+            **spec,
+        }
+    }
+
+
+async def pod(w: Any, name: str, ip: str, ready: bool = True, node: str = "n", **spec: Any) -> None:
+    container = {"name": "c", "ports": [{"name": "http", "containerPort": 8080, "protocol": "TCP"}]}
+    await w.apply(
+        "pods",
+        name,
+        metadata={"labels": {"app": "web"}},
+        spec={"nodeName": node, "containers": [container], **spec},
+    )
+    await w.set_pod(name, ready=ready, podIP=ip, podIPs=[{"ip": ip}])
+
+
+async def node(w: Any) -> None:
+    await w.apply("nodes", "n", metadata={"labels": {"topology.kubernetes.io/zone": "z1"}})
+
+
+def slices(w: Any, name: str = "web") -> list[dict[str, Any]]:
+    return w.all("endpointslices.discovery.k8s.io", f"kubernetes.io/service-name={name}")
+
+
+def test_a_service_without_pods_has_one_empty_slice(run):
+    async def story(w):
+        await w.apply("services", "web", **service())
+        await w.settle()
+        (s,) = slices(w)
+        assert (s["endpoints"], s["ports"], s["metadata"]["generateName"]) == ([], [], "web-")
+        assert w.get("endpoints", "web")["subsets"] == []
+
+    run(story, NAMES)
+
+
+def test_pods_appear_with_conditions_ports_and_zone(run):
+    async def story(w):
+        await node(w)
+        await w.apply("services", "web", **service())
+        await pod(w, "a", "192.0.2.11")
+        await pod(w, "b", "192.0.2.12", ready=False)
+        await w.settle()
+        (s,) = slices(w)
+        assert s["ports"] == [{"name": "http", "port": 8080, "protocol": "TCP"}]
+        a, b = s["endpoints"]
+        assert a["conditions"] == {"ready": True, "serving": True, "terminating": False}
+        assert (a["zone"], a["nodeName"], a["targetRef"]["name"]) == ("z1", "n", "a")
+        assert b["conditions"] == {"ready": False, "serving": False, "terminating": False}
+        (subset,) = w.get("endpoints", "web")["subsets"]
+        assert [x["ip"] for x in subset["addresses"]] == ["192.0.2.11"]
+        assert [x["ip"] for x in subset["notReadyAddresses"]] == ["192.0.2.12"]
+        await w.api.delete("pods", "default", "a")
+        await w.settle()
+        (s,) = slices(w)
+        assert s["endpoints"][0]["conditions"] == {"ready": False, "serving": True, "terminating": True}
+        assert "addresses" not in w.get("endpoints", "web")["subsets"][0]
+
+    run(story, NAMES)
+
+
+def test_a_pod_on_an_unknown_node_waits_for_it(run):
+    async def story(w):
+        await w.apply("services", "web", **service())
+        await pod(w, "a", "192.0.2.11")
+        await w.settle()
+        assert slices(w)[0]["endpoints"] == []
+        await node(w)
+        await w.settle()
+        assert len(slices(w)[0]["endpoints"]) == 1
+
+    run(story, NAMES)
+
+
+def test_a_slice_holds_a_hundred_and_one_change_rewrites_one_slice(run):
+    async def story(w):
+        await node(w)
+        await w.apply("services", "web", **service())
+        for i in range(205):
+            await pod(w, f"p{i:03}", f"192.0.{i // 200}.{i % 200 + 1}")
+        await w.settle()
+        assert sorted(len(s["endpoints"]) for s in slices(w)) == [5, 100, 100]
+        before = {s["metadata"]["name"]: s["metadata"]["resourceVersion"] for s in slices(w)}
+        await w.set_pod("p007", ready=False)
+        await w.settle()
+        after = {s["metadata"]["name"]: s["metadata"]["resourceVersion"] for s in slices(w)}
+        assert sum(before[n] != after[n] for n in after) == 1
+
+    run(story, NAMES)
+
+
+def test_headless_publishing_gives_hostnames_and_ready_at_once(run):
+    async def story(w):
+        await node(w)
+        await w.apply("services", "db", **service(clusterIP="None", ports=[], publishNotReadyAddresses=True))
+        await pod(w, "db-0", "192.0.2.11", ready=False, hostname="db-0", subdomain="db")
+        await w.settle()
+        (s,) = slices(w, "db")
+        assert s["endpoints"][0]["hostname"] == "db-0"
+        assert s["endpoints"][0]["conditions"] == {"ready": True, "serving": False, "terminating": False}
+        assert s["metadata"]["labels"]["service.kubernetes.io/headless"] == ""
+
+    run(story, NAMES)
+
+
+def test_hand_written_endpoints_are_mirrored(run):
+    async def story(w):
+        await w.apply("services", "bare", spec={"clusterIP": "10.0.0.1", "ports": [{"port": 80}]})
+        subset = {
+            "addresses": [{"ip": "198.51.100.7"}],
+            "notReadyAddresses": [{"ip": "198.51.100.8"}],
+            "ports": [{"port": 80, "protocol": "TCP"}],
+        }
+        await w.apply("endpoints", "bare", metadata={"labels": {"mine": "1"}}, subsets=[subset])
+        await w.settle()
+        (s,) = slices(w, "bare")
+        assert s["metadata"]["labels"]["mine"] == "1"
+        assert [e["conditions"]["ready"] for e in s["endpoints"]] == [True, False]
+        before = w.api.revision
+        await w.settle(60)
+        assert w.api.revision == before
+
+    run(story, NAMES)
+
+
+def test_endpoints_of_a_deleted_service_go(run):
+    async def story(w):
+        await w.apply("services", "web", **service())
+        await w.settle()
+        await w.api.delete("services", "default", "web")
+        await w.settle()
+        assert w.get("endpoints", "web") is None
+
+    run(story, NAMES)
