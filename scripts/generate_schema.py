@@ -5,8 +5,8 @@ Two public sources, neither of which is kept:
 
 - the OpenAPI v2 definitions of 1.36 (types, required, list types and keys, patch strategies, gvks), from a file, or from the
   PyPI package `kubernetes-validate`;
-- the Go struct tags of k8s.io/api and its sisters at the tag `kubernetes-1.36.2`, for the one fact that OpenAPI does not
-  have: whether an empty value is left out of the JSON (`omitempty`, pointers), or always written.
+- the Go struct tags of k8s.io/api and its sisters at the tag `kubernetes-1.36.2`, for the facts that OpenAPI does not have:
+  whether an empty value is left out of the JSON (`omitempty`, pointers) or always written, and the field numbers of protobuf.
 
     scripts/generate_schema.py --openapi ../shared/spec/openapi-v2-1.36.json --sources /path/to/clones
 
@@ -23,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -93,12 +94,20 @@ def short(name: str) -> str:
     raise ValueError(name)
 
 
+@dataclass(frozen=True)
+class GoField:
+    type: str
+    options: frozenset[str]
+    number: str
+    """Of protobuf; `2.1` for field 1 of the inlined message that is field 2; "" for none."""
+
+
 class GoStructs:
-    """The structs of one Go package: field by JSON name -> (Go type, tag options)."""
+    """The structs of Go packages: their fields by JSON name."""
 
     def __init__(self, sources: Path):
         self.sources = sources
-        self.packages: dict[str, dict[str, dict[str, tuple[str, set[str]]]]] = {}
+        self.packages: dict[str, dict[str, dict[str, GoField]]] = {}
 
     def git_dir(self, repository: str) -> Path:
         for candidate in (f"kubernetes+{repository}/repo", f"{repository}/.git", repository):
@@ -106,64 +115,56 @@ class GoStructs:
                 return self.sources / candidate
         raise SystemExit(f"no clone of {repository} in {self.sources}")
 
-    def package(self, definition: str) -> dict[str, dict[str, tuple[str, set[str]]]]:
+    def field(self, definition: str, name: str) -> GoField:
         prefix = next(p for p in PACKAGES if definition.startswith(p))
         _, repository, folder = PACKAGES[prefix]
         path = folder + definition[len(prefix) :].rpartition(".")[0].replace(".", "/")
         key = f"{repository}:{path}"
         if key not in self.packages:
             self.packages[key] = self.parse(repository, path)
-        return self.packages[key]
-
-    def parse(self, repository: str, path: str) -> dict[str, dict[str, tuple[str, set[str]]]]:
-        git = ["git", "--git-dir", str(self.git_dir(repository))]
-        listing = subprocess.run(
-            [*git, "ls-tree", "--name-only", TAG, path + "/"], check=True, capture_output=True, text=True
-        ).stdout.split()
-        structs: dict[str, dict[str, tuple[str, set[str]]]] = {}
-        for file in listing:
-            base = file.rpartition("/")[2]
-            if not base.endswith(".go") or base.startswith(("zz_", "generated")) or base.endswith("_test.go"):
-                continue
-            text = subprocess.run(
-                [*git, "show", f"{TAG}:{file}"], check=True, capture_output=True, text=True
-            ).stdout
-            for match in re.finditer(r"^type (\w+) struct \{\n(.*?)^\}", text, re.M | re.S):
-                structs[match[1]] = self.fields(match[2])
-        return structs
-
-    @staticmethod
-    def fields(body: str) -> dict[str, tuple[str, set[str]]]:
-        found: dict[str, tuple[str, set[str]]] = {}
-        for line in body.splitlines():
-            match = re.match(r"^\t(?:\w+\s+)?(\S+)\s+`.*?json:\"([^\"]*)\"", line)
-            if match and not line.strip().startswith("//"):
-                name, *options = match[2].split(",")
-                found[f"inline {match[1]}" if "inline" in options or not name else name] = (
-                    match[1],
-                    set(options),
-                )
-        return found
-
-    def field(self, definition: str, name: str) -> tuple[str, set[str]]:
-        package = self.package(definition)
-        found = self.find(package, definition.rpartition(".")[2], name)
+        found = self.find(self.packages[key], definition.rpartition(".")[2], name)
         if found:
             return found
         if name in ("kind", "apiVersion"):
-            return "string", {"omitempty"}
+            return GoField("string", frozenset({"omitempty"}), "")
         raise KeyError(f"{definition}: no Go field for {name}")
 
-    def find(
-        self, package: dict[str, dict[str, tuple[str, set[str]]]], struct: str, name: str
-    ) -> tuple[str, set[str]] | None:
+    def find(self, package: dict[str, dict[str, GoField]], struct: str, name: str) -> GoField | None:
         fields = package.get(struct, {})
         if name in fields:
             return fields[name]
-        for key, (go_type, _) in fields.items():
-            if key.startswith("inline ") and (found := self.find(package, go_type, name)):
-                return found
+        for key, inline in fields.items():
+            if key.startswith("inline ") and (found := self.find(package, inline.type, name)):
+                number = f"{inline.number}.{found.number}" if inline.number else ""
+                return replace(found, number=number)
         return None
+
+    def parse(self, repository: str, path: str) -> dict[str, dict[str, GoField]]:
+        git = ["git", "--git-dir", str(self.git_dir(repository))]
+        structs: dict[str, dict[str, GoField]] = {}
+        for file in self.run([*git, "ls-tree", "--name-only", TAG, path + "/"]).split():
+            base = file.rpartition("/")[2]
+            if base.endswith(".go") and not base.startswith(("zz_", "generated")) and "_test" not in base:
+                text = self.run([*git, "show", f"{TAG}:{file}"])
+                for match in re.finditer(r"^type (\w+) struct \{\n(.*?)^\}", text, re.M | re.S):
+                    structs[match[1]] = self.fields(match[2])
+        return structs
+
+    @staticmethod
+    def run(command: list[str]) -> str:
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+    @staticmethod
+    def fields(body: str) -> dict[str, GoField]:
+        found: dict[str, GoField] = {}
+        for line in body.splitlines():
+            match = re.match(r"^\t(?:\w+\s+)?(\S+)\s+`(.*json:\"([^\"]*)\".*)`", line)
+            if match and not line.strip().startswith("//"):
+                name, *options = match[3].split(",")
+                number = re.search(r"protobuf:\"\w+,(\d+)", match[2])
+                key = f"inline {match[1]}" if "inline" in options or not name else name
+                found[key] = GoField(match[1], frozenset(options), number[1] if number else "")
+        return found
 
 
 def type_code(schema: dict[str, Any], definitions: dict[str, Any], wanted: list[str]) -> str:
@@ -180,8 +181,9 @@ def type_code(schema: dict[str, Any], definitions: dict[str, Any], wanted: list[
     return SCALARS[(schema["type"], schema.get("format"))]
 
 
-def presence(code: str, go_type: str, options: set[str]) -> str:
+def presence(code: str, go: GoField) -> str:
     """How an empty value shows in JSON; the letters are explained in api/schema.py."""
+    go_type, options = go.type, go.options
     if go_type.startswith("*"):
         return "k" if "omitempty" in options or "omitzero" in options else "n"
     if code.startswith(("[]", "{}")) or code == "B":
@@ -194,8 +196,10 @@ def presence(code: str, go_type: str, options: set[str]) -> str:
     return "o" if scalar and "omitempty" in options else "a"
 
 
-def field_text(name: str, code: str, schema: dict[str, Any], required: bool, presence_code: str) -> str:
-    words = [name, code, presence_code + ("!" if required else "")]
+def field_text(name: str, code: str, schema: dict[str, Any], required: bool, go: GoField) -> str:
+    words = [name, code, presence(code, go) + ("!" if required else "")]
+    if go.number:
+        words.append("n=" + go.number)
     if "x-kubernetes-list-type" in schema:
         keys = schema.get("x-kubernetes-list-map-keys", [])
         words.append("l=" + schema["x-kubernetes-list-type"] + "".join(f",{key}" for key in keys))
@@ -240,12 +244,11 @@ def main() -> None:
         for field, field_schema in sorted(schema.get("properties", {}).items()):
             code = type_code(field_schema, definitions, wanted)
             try:
-                go_type, go_options = structs.field(name, field)
+                go = structs.field(name, field)
             except KeyError as error:
                 missing.append(str(error))
-                go_type, go_options = "*", {"omitempty"}
-            required = field in schema.get("required", ())
-            lines.append(field_text(field, code, field_schema, required, presence(code, go_type, go_options)))
+                go = GoField("*", frozenset({"omitempty"}), "")
+            lines.append(field_text(field, code, field_schema, field in schema.get("required", ()), go))
         gvks = [
             (g["group"], g["version"], g["kind"])
             for g in schema.get("x-kubernetes-group-version-kind", [])

@@ -41,7 +41,7 @@ def decode(
 
     Fields that the kind does not have are dropped; `fill` adds the structs that always exist (see decode_values).
     """
-    media_type = media_type_of(content_type)
+    media_type = media_type_of(content_type, protobuf=not kind.custom)
     if media_type == PROTOBUF:
         from .protobuf import decode_body
 
@@ -80,18 +80,18 @@ def decode(
     return obj, problems if field_validation == "Warn" else []
 
 
-def media_type_of(content_type: str) -> str:
+def media_type_of(content_type: str, *, protobuf: bool = True) -> str:
     """One of JSON, YAML, PROTOBUF; 415 for others. Nothing means JSON."""
     media_type = content_type.partition(";")[0].strip().lower()
-    if media_type in ("", JSON):
+    accepted = (JSON, YAML, PROTOBUF) if protobuf else (JSON, YAML)
+    if not media_type:
         return JSON
-    if media_type in (YAML, PROTOBUF):
+    if media_type in accepted:
         return media_type
     raise ApiError(
         415,
         "UnsupportedMediaType",
-        "the body of the request was in an unknown format - "
-        f"accepted media types include: {JSON}, {YAML}, {PROTOBUF}",
+        f"the body of the request was in an unknown format - accepted media types include: {', '.join(accepted)}",
         details=False,
     )
 
