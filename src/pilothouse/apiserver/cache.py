@@ -192,10 +192,11 @@ class Cache:
         self._waiters: list[_Waiter] = []
         self._task: asyncio.Task[None] | None = None
         self.revision = 0
+        self._loaded = 0  # every change after this has passed through `apply`
 
     async def start(self) -> None:
         held = await self._store.range(ROOT)
-        self.revision = held.revision
+        self.revision = self._loaded = held.revision
         for record in held.records:
             self.collection(record.key).load(self.entry_of(record))
         self._task = asyncio.create_task(self._follow(), name="cache")
@@ -242,7 +243,7 @@ class Cache:
         prefix = key[: key.index("/", key.index("/", len(ROOT)) + 1) + 1]
         collection = self._collections.get(prefix)
         if collection is None:
-            collection = self._collections[prefix] = Collection(self.revision)
+            collection = self._collections[prefix] = Collection(self._loaded)
         return collection
 
     def get(self, key: str) -> Entry | None:

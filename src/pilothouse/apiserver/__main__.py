@@ -1,0 +1,105 @@
+"""A bare API server, for development and for replaying recordings: `python -m pilothouse.apiserver --port 6443 --token T`.
+
+It is the API server alone: no controllers, no scheduler, no nodes. The certificate is made at the start, for loopback only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+from ..base.clock import RealClock
+from ..base.random import Random
+from ..store.interface import Store
+from ..store.memory import MemoryStore
+from .config import ADMIN, ApiConfig
+from .http import server_tls
+from .server import ApiServer
+
+
+def self_signed(folder: Path) -> tuple[str, str]:
+    """A certificate for 127.0.0.1, good for as long as one tries things out."""
+    import datetime
+    import ipaddress
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import NameOID
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "kube-apiserver")])
+    start = datetime.datetime.fromtimestamp(RealClock().now() - 3600, datetime.UTC)
+    addresses = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(start)
+        .not_valid_after(start + datetime.timedelta(days=365))
+        .add_extension(x509.SubjectAlternativeName(addresses), False)
+        .sign(key, hashes.SHA256())
+    )
+    certificate_file, key_file = folder / "server.crt", folder / "server.key"
+    certificate_file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    key_file.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return str(certificate_file), str(key_file)
+
+
+async def store_of(name: str) -> Store:
+    if name == "memory":
+        return MemoryStore()
+    driver, _, path = name.partition(":")
+    if driver == "sqlite" and path:
+        from ..store.sqlite import SqliteStore
+
+        return await SqliteStore.open(path)
+    raise SystemExit(f"--store is memory or sqlite:PATH, not {name}")
+
+
+async def run(options: argparse.Namespace) -> None:
+    tokens = {options.token: ADMIN} if options.token else {}
+    config = ApiConfig(tokens=tokens, advertise_port=options.port, authorize=not options.no_authorization)
+    store = await store_of(options.store)
+    server = ApiServer(store, RealClock(), Random.from_os(), config)
+    await server.start()
+    with tempfile.TemporaryDirectory() as folder:
+        tls = None if options.insecure else server_tls(*self_signed(Path(folder)))
+        host, port = await server.serve(options.host, options.port, tls)
+    print(f"serving on {'http' if options.insecure else 'https'}://{host}:{port}", flush=True)
+    ended = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, ended.set)
+    await ended.wait()
+    await server.stop()
+    await store.close()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m pilothouse.apiserver", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=6443, help="0: any")
+    parser.add_argument("--token", default="", help="a bearer token for system:masters")
+    parser.add_argument("--store", default="memory", help="memory, or sqlite:PATH")
+    parser.add_argument("--insecure", action="store_true", help="plain HTTP")
+    parser.add_argument("--no-authorization", action="store_true", help="everybody may do everything")
+    options = parser.parse_args()
+    try:
+        import uvloop
+
+        uvloop.run(run(options))
+    except ImportError:
+        asyncio.run(run(options))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,96 @@
+"""Admission: what may still change or refuse a write after authorization. One plugin a file, in Kubernetes' order.
+
+A plugin is a module-level object with `admit(op, env)` (may change `op.object`) or `validate(op, env)` (may not), either of which raises an
+ApiError to refuse. Most look only at what the cache says, so they are plain functions; one that has to wait returns an awaitable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ...base.clock import Clock
+from ...base.random import Random
+from ..authentication import Lister
+from ..config import ApiConfig
+
+if TYPE_CHECKING:
+    from ..authorization import Authorizer
+    from ..registry.operation import Operation
+
+
+@dataclass(slots=True)
+class Environment:
+    """What plugins may ask."""
+
+    lister: Lister
+    clock: Clock
+    random: Random
+    config: ApiConfig
+    authorizer: Authorizer
+
+
+class Plugin:
+    """The do-nothing plugin that real ones refine. `resources`: only these concern it; empty: all."""
+
+    name = ""
+    resources: frozenset[str] = frozenset()
+
+    def admit(self, op: Operation, env: Environment) -> Awaitable[None] | None:
+        return None
+
+    def validate(self, op: Operation, env: Environment) -> Awaitable[None] | None:
+        return None
+
+
+class Admission:
+    def __init__(self, environment: Environment, plugins: list[Plugin] | None = None):
+        self.environment = environment
+        self.plugins = default_plugins() if plugins is None else plugins
+        self._admitting = [p for p in self.plugins if type(p).admit is not Plugin.admit]
+        self._validating = [p for p in self.plugins if type(p).validate is not Plugin.validate]
+
+    async def mutate(self, op: Operation) -> None:
+        resource, env = op.kind.resource, self.environment
+        for plugin in self._admitting:
+            if not plugin.resources or resource in plugin.resources:
+                waiting: Any = plugin.admit(op, env)
+                if waiting is not None:
+                    await waiting
+
+    async def validate(self, op: Operation) -> None:
+        resource, env = op.kind.resource, self.environment
+        for plugin in self._validating:
+            if not plugin.resources or resource in plugin.resources:
+                waiting: Any = plugin.validate(op, env)
+                if waiting is not None:
+                    await waiting
+
+
+def default_plugins() -> list[Plugin]:
+    from .default_ingress_class import DefaultIngressClass
+    from .default_storage_class import DefaultStorageClass
+    from .default_toleration_seconds import DefaultTolerationSeconds
+    from .limit_ranger import LimitRanger
+    from .namespace_lifecycle import NamespaceLifecycle
+    from .priority import Priority
+    from .resource_quota import ResourceQuota
+    from .runtime_class import RuntimeClass
+    from .service_account import ServiceAccount
+    from .storage_object_in_use import StorageObjectInUseProtection
+    from .taint_nodes import TaintNodesByCondition
+
+    return [
+        NamespaceLifecycle(),
+        LimitRanger(),
+        ServiceAccount(),
+        TaintNodesByCondition(),
+        Priority(),
+        DefaultTolerationSeconds(),
+        DefaultStorageClass(),
+        StorageObjectInUseProtection(),
+        RuntimeClass(),
+        DefaultIngressClass(),
+        ResourceQuota(),
+    ]

@@ -1,0 +1,118 @@
+"""ServiceAccount: every pod has an account, and its containers the account's token, CA and namespace mounted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ...api.errors import forbidden
+from ...api.object import Object
+from . import Environment, Plugin
+
+if TYPE_CHECKING:
+    from ..registry.operation import Operation
+
+MIRROR = "kubernetes.io/config.mirror"
+MOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
+TOKEN_VOLUME_PREFIX = "kube-api-access-"
+TOKEN_SECONDS = 3607  # an hour, plus 7 s by which it can be told from one that a user asked for
+
+
+class ServiceAccount(Plugin):
+    name = "ServiceAccount"
+    resources = frozenset({"pods"})
+
+    def admit(self, op: Operation, env: Environment) -> None:
+        if op.verb != "CREATE" or op.subresource:
+            return
+        pod = op.object
+        assert pod is not None
+        if MIRROR in (pod["metadata"].get("annotations") or {}):
+            self._check_mirror(op, pod)
+            return
+        spec = pod["spec"] = dict(pod.get("spec") or {})
+        name = spec.get("serviceAccountName") or "default"
+        spec["serviceAccountName"] = name
+        spec["serviceAccount"] = name
+        account = env.lister.get("serviceaccounts", op.namespace, name)
+        if account is None:
+            why = f'error looking up service account {op.namespace}/{name}: serviceaccount "{name}" not found'
+            raise forbidden("pods", "", op.name, why)
+        self._check_secrets(op, spec, account)
+        if self._wants_token(spec, account):
+            self._mount_token(spec, env)
+        if not spec.get("imagePullSecrets") and account.get("imagePullSecrets"):
+            spec["imagePullSecrets"] = [dict(secret) for secret in account["imagePullSecrets"]]
+
+    @staticmethod
+    def _check_mirror(op: Operation, pod: Object) -> None:
+        spec = pod.get("spec") or {}
+        if spec.get("serviceAccountName"):
+            raise forbidden("pods", "", op.name, "a mirror pod may not reference service accounts")
+        for volume in spec.get("volumes") or ():
+            if "secret" in volume:
+                raise forbidden("pods", "", op.name, "a mirror pod may not reference secrets")
+            for source in (volume.get("projected") or {}).get("sources") or ():
+                if "serviceAccountToken" in source:
+                    raise forbidden("pods", "", op.name, "a mirror pod may not use ServiceAccountToken volume projections")
+
+    @staticmethod
+    def _check_secrets(op: Operation, spec: Object, account: Object) -> None:
+        """Only for accounts that ask for it by annotation."""
+        if (account["metadata"].get("annotations") or {}).get("kubernetes.io/enforce-mountable-secrets") != "true":
+            return
+        allowed = {s.get("name") for s in account.get("secrets") or ()}
+        for volume in spec.get("volumes") or ():
+            name = (volume.get("secret") or {}).get("secretName")
+            if name and name not in allowed:
+                account_name = account["metadata"]["name"]
+                why = f'volume with secret.secretName="{name}" is not allowed because service account {account_name} does not reference that secret'
+                raise forbidden("pods", "", op.name, why)
+
+    @staticmethod
+    def _wants_token(spec: Object, account: Object) -> bool:
+        for holder in (spec, account):
+            if holder.get("automountServiceAccountToken") is not None:
+                return bool(holder["automountServiceAccountToken"])
+        return True
+
+    def _mount_token(self, spec: Object, env: Environment) -> None:
+        volumes = spec.get("volumes") or []
+        volume_name = next(
+            (v["name"] for v in volumes if str(v.get("name", "")).startswith(TOKEN_VOLUME_PREFIX)), ""
+        ) or TOKEN_VOLUME_PREFIX + env.random.suffix(5)
+        mount = {"name": volume_name, "readOnly": True, "mountPath": MOUNT_PATH}
+        needed = False
+        for field in ("initContainers", "containers"):
+            if not spec.get(field):
+                continue
+            containers = []
+            for container in spec[field]:
+                mounts = container.get("volumeMounts") or []
+                if not any(m.get("mountPath") == MOUNT_PATH for m in mounts):
+                    needed = True
+                    container = {**container, "volumeMounts": [*mounts, dict(mount)]}
+                containers.append(container)
+            spec[field] = containers
+        if needed and not any(v.get("name") == volume_name for v in volumes):
+            spec["volumes"] = [*volumes, _token_volume(volume_name)]
+
+
+def _token_volume(name: str) -> Object:
+    """`TokenVolumeSource`: the token, the cluster's CA and the namespace, in one projected volume."""
+    return {
+        "name": name,
+        "projected": {
+            "defaultMode": 0o644,
+            "sources": [
+                {"serviceAccountToken": {"expirationSeconds": TOKEN_SECONDS, "path": "token"}},
+                {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
+                {
+                    "downwardAPI": {
+                        "items": [
+                            {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.namespace"}, "path": "namespace"}
+                        ]
+                    }
+                },
+            ],
+        },
+    }

@@ -1,0 +1,126 @@
+"""From what a handler found to the bytes of an answer: plain, YAML, a Table or only metadata."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from ..api.errors import ApiError
+from ..api.kinds import Kind
+from ..api.object import Object
+from .pending import columns, row
+from .negotiation import JSON, PARTIAL, PARTIAL_LIST, TABLE, YAML, Form, not_acceptable
+from .request import Request, Response
+
+if TYPE_CHECKING:
+    pass
+
+
+def dumps(value: Any, form: Form) -> bytes:
+    if form.media == YAML:
+        import yaml
+
+        return yaml.dump(value, Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper), sort_keys=False, allow_unicode=True).encode()
+    return orjson.dumps(value, option=orjson.OPT_INDENT_2 if form.pretty else 0)
+
+
+def with_warnings(response: Response, warnings: Iterable[str]) -> Response:
+    """`Warning: 299 - "…"` (RFC 7234, 5.5), one header each."""
+    for text in dict.fromkeys(warnings):
+        quoted = text.replace("\\", "\\\\").replace('"', '\\"')
+        response.headers.append(("Warning", f'299 - "{quoted}"'))
+    return response
+
+
+def error_response(error: ApiError, request: Request | None = None) -> Response:
+    response = Response(error.code, [], orjson.dumps(error.status()))
+    if error.retry_after_s:
+        response.headers.append(("Retry-After", str(error.retry_after_s)))
+    if request is not None and request.warnings:
+        with_warnings(response, request.warnings)
+    return response
+
+
+def object_response(kind: Kind, obj: Object, form: Form, code: int = 200, *, now: float, include: str = "") -> Response:
+    return Response(code, [], dumps(shaped(kind, obj, form, now=now, include=include), form), content_type=form.media)
+
+
+def status_success(kind: Kind, name: str, uid: str) -> Object:
+    details = {"name": name, "group": kind.group, "kind": kind.plural, "uid": uid}
+    return {
+        "kind": "Status",
+        "apiVersion": "v1",
+        "metadata": {},
+        "status": "Success",
+        "details": {field: value for field, value in details.items() if value},
+    }
+
+
+def shaped(kind: Kind, obj: Object, form: Form, *, now: float, include: str = "") -> Object:
+    """One object in the form that was asked for."""
+    if form.as_kind == TABLE:
+        return table(kind, [obj], form, {"resourceVersion": obj["metadata"].get("resourceVersion", "")}, now=now, include=include)
+    if form.as_kind == PARTIAL:
+        return partial(obj, form)
+    if form.as_kind == PARTIAL_LIST:
+        raise not_acceptable()
+    return obj
+
+
+def partial(obj: Object, form: Form) -> Object:
+    return {"kind": PARTIAL, "apiVersion": f"meta.k8s.io/{form.as_version}", "metadata": obj["metadata"]}
+
+
+def shaped_list(kind: Kind, items: list[Object], metadata: Object, form: Form, *, now: float, include: str = "") -> Object:
+    if form.as_kind == TABLE:
+        return table(kind, items, form, metadata, now=now, include=include)
+    if form.as_kind == PARTIAL_LIST:
+        return {
+            "kind": PARTIAL_LIST,
+            "apiVersion": f"meta.k8s.io/{form.as_version}",
+            "metadata": metadata,
+            "items": [partial(item, form) for item in items],
+        }
+    if form.as_kind == PARTIAL:
+        raise not_acceptable()
+    return {"kind": kind.list_kind, "apiVersion": kind.api_version, "metadata": metadata, "items": [bare(i) for i in items]}
+
+
+def bare(obj: Object) -> Object:
+    """As it stands in a list: without kind and apiVersion."""
+    return {field: value for field, value in obj.items() if field not in ("kind", "apiVersion")}
+
+
+def table(
+    kind: Kind, items: list[Object], form: Form, metadata: Object, *, now: float, include: str = "", header: bool = True
+) -> Object:
+    """`meta.k8s.io` Table: cells as kubectl prints them; each row with the object's metadata, the whole object, or nothing."""
+    rows = []
+    for item in items:
+        made: Object = {"cells": row(kind, item, now)}
+        if include == "Object":
+            made["object"] = item
+        elif include != "None":
+            made["object"] = partial(item, form)
+        else:
+            made["object"] = None
+        rows.append(made)
+    definitions = columns(kind) if header else None
+    return {
+        "kind": TABLE,
+        "apiVersion": f"meta.k8s.io/{form.as_version}",
+        "metadata": metadata,
+        "columnDefinitions": definitions,
+        "rows": rows,
+    }
+
+
+def list_bytes(kind: Kind, metadata: Object, items: Iterable[bytes]) -> bytes:
+    """A list joined from bytes that exist."""
+    head = orjson.dumps({"kind": kind.list_kind, "apiVersion": kind.api_version, "metadata": metadata})
+    return b'%b,"items":[%b]}' % (head[:-1], b",".join(items))
+
+
+__all__ = ["JSON", "dumps", "error_response", "list_bytes", "object_response", "shaped", "shaped_list", "status_success", "table"]

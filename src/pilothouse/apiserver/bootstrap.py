@@ -1,0 +1,155 @@
+"""What every cluster has from its first second: namespaces, priority classes, RBAC's roles, the `kubernetes` service.
+
+Made through the registry like anything else, by `system:apiserver`. What is there already is left alone, except for what belongs to this very
+server: its endpoint, and the service CIDR's first address.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import TYPE_CHECKING
+
+from ..api.errors import ApiError
+from ..api.kinds import find_gvk, kind_of_resource
+from ..api.object import Object
+from ..base.clock import parse_timestamp
+from . import bootstrap_policy
+from .admission.priority import SYSTEM_CLASSES
+from .options import DeleteOptions
+from .registry.operation import CREATE, DELETE
+from .request import User
+
+if TYPE_CHECKING:
+    from .server import ApiServer
+
+APISERVER = User("system:apiserver", ("system:masters", "system:authenticated"))
+NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
+CLASS_DESCRIPTIONS = {
+    "system-node-critical": "Used for system critical pods that must not be moved from their current node.",
+    "system-cluster-critical": "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary.",
+}
+EXPIRY_EVERY_S = 30.0
+
+
+async def run(server: ApiServer) -> None:
+    for name in NAMESPACES:
+        await ensure(server, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    for name, value in SYSTEM_CLASSES.items():
+        await ensure(
+            server,
+            {
+                "apiVersion": "scheduling.k8s.io/v1",
+                "kind": "PriorityClass",
+                "metadata": {"name": name},
+                "value": value,
+                "description": CLASS_DESCRIPTIONS[name],
+            },
+        )
+    if server.config.bootstrap_rbac:
+        for objects in (
+            bootstrap_policy.cluster_roles(),
+            bootstrap_policy.cluster_role_bindings(),
+            bootstrap_policy.roles(),
+            bootstrap_policy.role_bindings(),
+        ):
+            for obj in objects:
+                await ensure(server, obj)
+    cidr = {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "ServiceCIDR",
+        "metadata": {"name": "kubernetes"},
+        "spec": {"cidrs": [server.config.service_cidr]},
+    }
+    await ensure(server, cidr)
+    for obj in _kubernetes_service(server):
+        await ensure(server, obj)
+    data = {}
+    if server.config.cluster_ca_pem:
+        data["client-ca-file"] = server.config.cluster_ca_pem
+    await ensure(
+        server,
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": "extension-apiserver-authentication", "namespace": "kube-system"},
+            "data": data,
+        },
+    )
+
+
+def _kubernetes_service(server: ApiServer) -> list[Object]:
+    config = server.config
+    network = ipaddress.ip_network(config.service_cidr)
+    labels = {"component": "apiserver", "provider": "kubernetes"}
+    metadata = {"name": "kubernetes", "namespace": "default"}
+    service: Object = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {**metadata, "labels": labels},
+        "spec": {
+            "clusterIP": str(network.network_address + 1),
+            "ports": [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": config.advertise_port}],
+            "sessionAffinity": "None",
+            "type": "ClusterIP",
+        },
+    }
+    mirrored = {"endpointslice.kubernetes.io/skip-mirror": "true"}
+    ports = [{"name": "https", "port": config.advertise_port, "protocol": "TCP"}]
+    endpoints: Object = {
+        "apiVersion": "v1",
+        "kind": "Endpoints",
+        "metadata": {**metadata, "labels": mirrored},
+        "subsets": [{"addresses": [{"ip": config.advertise_address}], "ports": ports}],
+    }
+    family = "IPv6" if ":" in config.advertise_address else "IPv4"
+    endpoint_slice: Object = {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {**metadata, "labels": {"kubernetes.io/service-name": "kubernetes"}},
+        "addressType": family,
+        "endpoints": [{"addresses": [config.advertise_address], "conditions": {"ready": True}}],
+        "ports": ports,
+    }
+    if ipaddress.ip_address(config.advertise_address).is_loopback:
+        return [service]  # Endpoints cannot hold a loopback address: nobody in the cluster could use it
+    return [service, endpoints, endpoint_slice]
+
+
+async def ensure(server: ApiServer, obj: Object) -> None:
+    """Creates it, unless it is there."""
+    group, _, version = obj["apiVersion"].rpartition("/")
+    kind = find_gvk(group, version, obj["kind"])
+    assert kind is not None, obj["kind"]
+    meta = obj["metadata"]
+    namespace = meta.get("namespace", "")
+    if server.storage.get(kind, namespace, meta["name"]) is not None:
+        return
+    obj = server.resources.ready(kind, {**obj, "metadata": dict(meta)})
+    op = server.registry.operation(kind, CREATE, APISERVER, namespace, meta["name"])
+    try:
+        await server.registry.create(op, obj)
+    except ApiError as error:
+        if error.reason != "AlreadyExists":  # another server of the same store was faster
+            raise
+
+
+async def expire_events(server: ApiServer) -> None:
+    """Events live for an hour (`--event-ttl`). For ever; cancelled at the server's end."""
+    kind = kind_of_resource("events")
+    while True:
+        await server.clock.sleep(EXPIRY_EVERY_S)
+        oldest = server.clock.now() - server.config.event_ttl_s
+        for entry in list(server.cache.entries(kind.prefix)):
+            meta = entry.object["metadata"]
+            written = max(
+                parse_timestamp(text)
+                for text in (meta["creationTimestamp"], entry.object.get("lastTimestamp"), (entry.object.get("series") or {}).get("lastObservedTime"))
+                if text
+            )
+            if written < oldest:
+                op = server.registry.operation(kind, DELETE, APISERVER, meta["namespace"], meta["name"])
+                try:
+                    await server.registry.delete(op, DeleteOptions())
+                except ApiError as error:
+                    if error.code not in (404, 409):
+                        raise

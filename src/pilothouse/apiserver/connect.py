@@ -1,0 +1,183 @@
+"""Subresources that reach a node: log, exec, attach, portforward, proxy. What can be refused here is; the rest is the node's to answer."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable
+from typing import TYPE_CHECKING, Any
+
+from ..api.errors import ApiError, Cause, bad_request, invalid, method_not_allowed, not_found
+from ..api.kinds import Kind, kind_of_resource
+from ..api.object import Object
+from .nodes import LogOptions, StreamOptions
+from .request import Request, Response
+from .routes import is_true
+
+if TYPE_CHECKING:
+    from .server import ApiServer
+
+
+def dispatch(server: ApiServer, request: Request, kind: Kind) -> Response | Awaitable[Response]:
+    assert request.info is not None
+    name = request.info.subresource
+    if name == "log" and kind.resource == "pods":
+        if request.info.verb != "get":
+            raise method_not_allowed()
+        return pod_log(server, request)
+    if name in ("exec", "attach", "portforward"):
+        if request.info.verb not in ("get", "create"):
+            raise method_not_allowed()
+        return stream(server, request, name)
+    if name == "proxy":
+        from .proxy import proxy
+
+        return proxy(server, request, kind)
+    raise ApiError(404, "NotFound", "the server could not find the requested resource")
+
+
+def _pod(server: ApiServer, request: Request) -> Object:
+    assert request.info is not None
+    entry = server.storage.get(kind_of_resource("pods"), request.info.namespace, request.info.name)
+    if entry is None:
+        raise not_found("pods", "", request.info.name)
+    return entry.object
+
+
+def _container(pod: Object, asked: str, *, default_annotation: bool) -> str:
+    """The container that is meant (`podCmd` of the registry): the only one, the annotated one, or the one named."""
+    spec, name = pod.get("spec") or {}, pod["metadata"]["name"]
+    regular = [c["name"] for c in spec.get("containers") or ()]
+    init = [c["name"] for c in spec.get("initContainers") or ()]
+    ephemeral = [c["name"] for c in spec.get("ephemeralContainers") or ()]
+    if not asked:
+        annotated = (pod["metadata"].get("annotations") or {}).get("kubectl.kubernetes.io/default-container")
+        if default_annotation and annotated and annotated in regular:
+            return annotated
+        if len(regular) == 1:
+            return regular[0]
+        if not regular:
+            raise bad_request(f"a container name must be specified for pod {name}")
+        message = f"a container name must be specified for pod {name}, choose one of: [{' '.join(regular)}]"
+        if init:
+            message += f" or one of the init containers: [{' '.join(init)}]"
+        raise bad_request(message)
+    if asked not in (*regular, *init, *ephemeral):
+        raise bad_request(f"container {asked} is not valid for pod {name}")
+    return asked
+
+
+def _check_node(server: ApiServer, pod: Object) -> str:
+    node_name = pod["spec"]["nodeName"]
+    if server.storage.get(kind_of_resource("nodes"), "", node_name) is None:
+        raise not_found("pods", "", node_name)  # sic: the registry asks in the name of the resource at hand
+    return str(node_name)
+
+
+# -- logs ------------------------------------------------------------------------------------------------------
+
+
+def log_options(request: Request, name: str) -> LogOptions:
+    value = request.parameter
+    causes: list[Cause] = []
+
+    def number(field: str) -> int | None:
+        text = value(field)
+        if not text:
+            return None
+        try:
+            return int(text)
+        except ValueError:
+            raise bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax')
+
+    def flag(field: str) -> bool:
+        values = request.parameters.get(field)
+        return bool(values) and is_true(values[0])
+
+    tail, limit, since = number("tailLines"), number("limitBytes"), number("sinceSeconds")
+    if tail is not None and tail < 0:
+        causes.append(Cause("FieldValueInvalid", f"Invalid value: {tail}: must be greater than or equal to 0", "tailLines"))
+    if limit is not None and limit < 1:
+        causes.append(Cause("FieldValueInvalid", f"Invalid value: {limit}: must be greater than 0", "limitBytes"))
+    if since is not None and value("sinceTime"):
+        causes.append(
+            Cause("FieldValueForbidden", "Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified", "[]")
+        )
+    elif since is not None and since < 1:
+        causes.append(Cause("FieldValueInvalid", f"Invalid value: {since}: must be greater than 0", "sinceSeconds"))
+    which = value("stream") or "All"
+    if which != "All" and "stream" in request.parameters:
+        # PodLogsQuerySplitStreams is alpha: off
+        causes.append(Cause("FieldValueForbidden", "Forbidden: may not be specified", "stream"))
+    if causes:
+        raise invalid("PodLogOptions", "", name, causes)
+    return LogOptions(
+        container=value("container"),
+        follow=flag("follow"),
+        previous=flag("previous"),
+        timestamps=flag("timestamps"),
+        since_seconds=since,
+        since_time=value("sinceTime"),
+        tail_lines=tail,
+        limit_bytes=limit,
+        stream=which,
+    )
+
+
+async def pod_log(server: ApiServer, request: Request) -> Response:
+    assert request.info is not None
+    options = log_options(request, request.info.name)
+    pod = _pod(server, request)
+    container = _container(pod, options.container, default_annotation=False)
+    if not (pod.get("spec") or {}).get("nodeName"):
+        return Response(204, [], content_type="")
+    connector = server.nodes.of(_check_node(server, pod))
+    chosen = LogOptions(
+        container, options.follow, options.previous, options.timestamps, options.since_seconds, options.since_time,
+        options.tail_lines, options.limit_bytes, options.stream,
+    )
+    chunks = await connector.logs(pod, chosen)
+    return Response(200, [], stream=_prefetched(chunks), content_type="text/plain")
+
+
+async def _prefetched(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    try:
+        async for chunk in chunks:
+            yield chunk
+    finally:
+        close: Any = getattr(chunks, "aclose", None)
+        if close is not None:
+            await close()
+
+
+# -- exec, attach, portforward ---------------------------------------------------------------------------------
+
+
+async def stream(server: ApiServer, request: Request, kind: str) -> Response:
+    pod = _pod(server, request)
+    value = request.parameters.get
+
+    def flag(field: str) -> bool:
+        values = value(field)
+        return bool(values) and is_true(values[0])
+
+    container = ""
+    if kind != "portforward":
+        container = _container(pod, request.parameter("container"), default_annotation=True)
+    if not (pod.get("spec") or {}).get("nodeName"):
+        raise bad_request(f"pod {pod['metadata']['name']} does not have a host assigned")
+    node = _check_node(server, pod)
+    ports = []
+    for text in value("ports") or ():
+        ports += [int(port) for port in text.split(",") if port.isdigit()]
+    options = StreamOptions(
+        container=container,
+        command=list(value("command") or ()),
+        stdin=flag("stdin"),
+        stdout=flag("stdout"),
+        stderr=flag("stderr"),
+        tty=flag("tty"),
+        ports=ports,
+    )
+    connector = server.nodes.of(node)
+    from .streaming import tunnel
+
+    return await tunnel(request, connector, pod, kind, options)

@@ -1,0 +1,143 @@
+"""What is no resource: versions, health, discovery, OpenAPI, the keys of the token issuer."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+import orjson
+
+from ..api import discovery
+from ..api.errors import ApiError, method_not_allowed
+from .negotiation import clauses
+from .request import Request, Response
+
+if TYPE_CHECKING:
+    from .server import ApiServer
+
+PathFunction = Callable[[Request], Response | Awaitable[Response]]
+PLAIN = "text/plain; charset=utf-8"
+CHECKS = ("ping", "log", "etcd", "informer-sync", "poststarthook/rbac/bootstrap-roles", "poststarthook/start-service-ip-repair-controllers")
+
+
+def standard_paths(server: ApiServer) -> dict[str, PathFunction]:
+    from .server import VERSION
+
+    def version(request: Request) -> Response:
+        return Response(200, [], orjson.dumps(VERSION, option=orjson.OPT_INDENT_2))
+
+    def health(request: Request) -> Response:
+        return _health(server, request)
+
+    def api(request: Request) -> Response:
+        if request.method != "GET":
+            raise method_not_allowed()
+        if aggregated(request):
+            return _aggregated(server, core=True)
+        address = server.config.external_address or f"{server.config.advertise_address}:{server.config.advertise_port}"
+        return Response(200, [], orjson.dumps(discovery.api_versions(address)))
+
+    def apis(request: Request) -> Response:
+        if aggregated(request):
+            return _aggregated(server, core=False)
+        return Response(200, [], orjson.dumps(discovery.api_group_list(server.kinds)))
+
+    def metrics(request: Request) -> Response:
+        return Response(200, [], _metrics(server), content_type="text/plain; version=0.0.4; charset=utf-8")
+
+    def openid(request: Request) -> Response:
+        uri = f"https://{server.config.advertise_address}:{server.config.advertise_port}/openid/v1/jwks"
+        return Response(200, [("Cache-Control", "public, max-age=3600")], orjson.dumps(server.tokens.discovery_document(uri)))
+
+    def jwks(request: Request) -> Response:
+        headers = [("Cache-Control", "public, max-age=3600")]
+        return Response(200, headers, orjson.dumps(server.tokens.jwks()), content_type="application/jwk-set+json")
+
+    def root(request: Request) -> Response:
+        paths = sorted({"/api", "/api/v1", "/apis", *(p for p in server.paths if not p.endswith("/*") and p != "/")}
+                       | {f"/apis/{k.group}" for k in server.kinds if k.group}
+                       | {f"/apis/{k.api_version}" for k in server.kinds if k.group})
+        return Response(200, [], orjson.dumps({"paths": paths}, option=orjson.OPT_INDENT_2))
+
+    return {
+        "/": root,
+        "/version": version,
+        "/healthz": health,
+        "/livez": health,
+        "/readyz": health,
+        "/healthz/*": health,
+        "/livez/*": health,
+        "/readyz/*": health,
+        "/api": api,
+        "/apis": apis,
+        "/metrics": metrics,
+        "/.well-known/openid-configuration": openid,
+        "/openid/v1/jwks": jwks,
+    }
+
+
+def aggregated(request: Request) -> bool:
+    """Whether the client wants all of discovery in one document (KEP-3352); 406 if it wants only a version that is gone."""
+    accept = request.headers.get("accept", "")
+    if "APIGroupDiscoveryList" not in accept:
+        return False
+    for clause in clauses(accept):
+        if clause.parameters.get("as") == "APIGroupDiscoveryList":
+            if clause.parameters.get("v") == "v2" and clause.parameters.get("g") == "apidiscovery.k8s.io":
+                return True
+            continue
+        if clause.media in ("application/json", "*/*", "application/*") and "as" not in clause.parameters:
+            return False
+    from .negotiation import not_acceptable
+
+    raise not_acceptable(
+        "application/json", "application/yaml", "application/vnd.kubernetes.protobuf",
+        "application/json;as=APIGroupDiscoveryList;g=apidiscovery.k8s.io;v=v2",
+    )
+
+
+def _aggregated(server: ApiServer, *, core: bool) -> Response:
+    document = discovery.aggregated(server.kinds, core=core)
+    body = orjson.dumps(document)
+    return Response(200, [("Vary", "Accept")], body, content_type=discovery.AGGREGATED_MEDIA_TYPE)
+
+
+def _health(server: ApiServer, request: Request) -> Response:
+    """`ok`, or a line for each check with ?verbose; 500 while something is missing (readyz only)."""
+    parts = [part for part in request.path.split("/") if part]
+    name = parts[0]
+    ready = server.ready or name == "livez"
+    one = "/".join(parts[1:])
+    if one:
+        if one not in CHECKS:
+            return Response(404, [], b"404 page not found\n", content_type=PLAIN)
+        return Response(200 if ready else 500, [], b"ok" if ready else b"internal server error: not ready", content_type=PLAIN)
+    if ready and "verbose" not in request.parameters:
+        return Response(200, [], b"ok", content_type=PLAIN)
+    mark = "[+]" if ready else "[-]"
+    state = "ok" if ready else "failed: reason withheld"
+    excluded = set(request.parameters.get("exclude") or ())
+    lines = [f"{mark}{check} {state if check not in excluded else 'excluded: ok'}" for check in CHECKS]
+    lines.append(f"{name} check {'passed' if ready else 'failed'}")
+    return Response(200 if ready else 500, [], ("\n".join(lines) + "\n").encode(), content_type=PLAIN)
+
+
+def _metrics(server: ApiServer) -> bytes:
+    lines = [
+        "# HELP apiserver_connections Open connections of clients.",
+        "# TYPE apiserver_connections gauge",
+        f"apiserver_connections {server.http.connections}",
+        "# HELP apiserver_storage_revision The newest revision in the cache.",
+        "# TYPE apiserver_storage_revision counter",
+        f"apiserver_storage_revision {server.cache.revision}",
+        "# HELP apiserver_storage_objects Number of stored objects, by resource.",
+        "# TYPE apiserver_storage_objects gauge",
+    ]
+    for kind in server.kinds:
+        if kind.is_storage_version:
+            count = len(server.cache.collection(kind.prefix))
+            lines.append(f'apiserver_storage_objects{{resource="{kind.resource}"}} {count}')
+    return ("\n".join(lines) + "\n").encode()
+
+
+__all__ = ["ApiError", "standard_paths"]

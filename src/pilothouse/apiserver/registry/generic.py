@@ -1,0 +1,538 @@
+"""Create, update and delete for any kind: the order of steps is Kubernetes' (pkg/registry/generic and rest), since it decides which
+refusal a client sees.
+
+    create:  admission mutates → prepare → name, uid, times → validate → admission validates → commit
+    update:  current object → change → resourceVersion and uid → prepare → admission mutates → validate → … → commit
+    delete:  preconditions → grace (pods) → finalizers → mark, or remove
+
+An update is a function from the current object to the new one, so that PUT, PATCH, status writes and the like differ only in that; it runs
+again when somebody else was faster and the client did not ask for one version.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+import orjson
+
+from ...api.errors import (
+    MODIFIED,
+    ApiError,
+    Cause,
+    already_exists,
+    bad_request,
+    conflict,
+    invalid,
+    not_found,
+)
+from ...api.kinds import Kind, storage_kind
+from ...api.object import Object
+from ...api.schema import complete, has_schema, schema_of
+from ..pending import validate_create, validate_update
+from ...base.clock import Clock, parse_timestamp, timestamp
+from ...base.random import Random
+from ...store.interface import Condition, Conflict, Put
+from ..admission import Admission
+from ..config import ApiConfig
+from ..options import DeleteOptions
+from ..request import User
+from . import strategy as strategies
+from .operation import CREATE, Operation
+from .storage import Entry, Storage
+from .strategy import Strategy
+
+MAX_RETRIES = 10
+GENERATED_NAME_MAX = 63 - 5
+ORPHAN, FOREGROUND = "orphan", "foregroundDeletion"
+
+Change = Callable[[Object], Awaitable[Object]]
+
+
+class Outcome:
+    """What a write led to: the stored entry, or an object that was not (or no longer is) stored."""
+
+    __slots__ = ("code", "deleted", "entry", "object")
+
+    def __init__(self, code: int, entry: Entry | None = None, obj: Object | None = None, deleted: bool = False):
+        self.code, self.entry, self.object, self.deleted = code, entry, obj, deleted
+
+    def value(self) -> Object:
+        if self.entry is not None:
+            return self.entry.object
+        assert self.object is not None
+        return self.object
+
+
+def shallow(obj: Object) -> Object:
+    """A copy whose top level and metadata may be changed."""
+    new = dict(obj)
+    new["metadata"] = dict(obj["metadata"])
+    return new
+
+
+class Registry:
+    def __init__(self, storage: Storage, admission: Admission, clock: Clock, random: Random, config: ApiConfig):
+        self.storage, self.admission = storage, admission
+        self.clock, self.random, self.config = clock, random, config
+
+    def now(self) -> str:
+        return timestamp(self.clock.now())
+
+    def operation(
+        self,
+        kind: Kind,
+        verb: str,
+        user: User,
+        namespace: str,
+        name: str,
+        subresource: str = "",
+        *,
+        dry_run: bool = False,
+        field_manager: str = "",
+        warnings: list[str] | None = None,
+    ) -> Operation:
+        kind = storage_kind(kind)
+        strategy = strategies.strategy_of(kind.resource)
+        op = Operation(kind, strategy, verb, user, namespace, name, subresource, dry_run=dry_run, field_manager=field_manager)
+        if warnings is not None:
+            op.warnings = warnings
+        return op
+
+    # -- create ------------------------------------------------------------------------------------------------
+
+    async def create(self, op: Operation, obj: Object) -> Outcome:
+        """`obj` is decoded, defaulted and ours to change."""
+        op.object = obj
+        meta = obj.setdefault("metadata", {})
+        if op.kind.namespaced:
+            if meta.get("namespace") and meta["namespace"] != op.namespace:
+                raise bad_request("the namespace of the provided object does not match the namespace sent on the request")
+            meta["namespace"] = op.namespace
+        else:
+            meta.pop("namespace", None)
+        op.name = meta.get("name") or ""
+        generate = not op.name and meta.get("generateName")
+        await self.admission.mutate(op)
+        self._prepare_create(op)
+        if generate:
+            meta["name"] = op.name = self._generated(str(meta["generateName"]))
+        self._validate_create(op)
+        await self.admission.validate(op)
+        if meta.pop("resourceVersion", ""):
+            raise ApiError(500, "", "resourceVersion should not be set on objects to be created", details=False)
+        for _ in range(8):
+            op.conditions.clear()
+            op.puts.clear()
+            op.deletes.clear()
+            existing = self.storage.get(op.kind, op.namespace, op.name)
+            if existing is None:
+                try:
+                    entry = await self._commit_create(op)
+                except Conflict:
+                    continue  # an address or a port was taken meanwhile: allocate another
+                if entry is not None or op.dry_run:
+                    return Outcome(201, entry, obj)
+                existing = self.storage.get(op.kind, op.namespace, op.name)
+            if not generate:
+                raise self._exists(op, existing)
+            meta["name"] = op.name = self._generated(str(meta["generateName"]))
+        error = already_exists(op.kind.plural, op.kind.group, op.name)
+        error.message += ", the server was not able to generate a unique name for the object"
+        error.retry_after_s = 1
+        raise error
+
+    def _generated(self, base: str) -> str:
+        return base[:GENERATED_NAME_MAX] + self.random.suffix(5)
+
+    def _exists(self, op: Operation, existing: Entry | None) -> ApiError:
+        error = already_exists(op.kind.plural, op.kind.group, op.name)
+        if existing is not None and existing.object["metadata"].get("deletionTimestamp"):
+            error.message = f"object is being deleted: {error.message}"
+        return error
+
+    def _prepare_create(self, op: Operation) -> None:
+        obj = op.object
+        assert obj is not None
+        meta = obj["metadata"]
+        for field in ("deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "managedFields"):
+            meta.pop(field, None)
+        strategy = op.strategy
+        meta["uid"] = self.random.uid()
+        meta["creationTimestamp"] = self.now()
+        if strategy.generation is not None:
+            meta["generation"] = 1
+        if strategy.initial_status is not None:
+            obj["status"] = dict(strategy.initial_status)
+        if strategy.prepare_create is not None:
+            strategy.prepare_create(self, op)
+
+    def _validate_create(self, op: Operation) -> None:
+        assert op.object is not None
+        causes = validate_create(op.kind, op.object)
+        if causes:
+            raise invalid(op.kind.kind, op.kind.group, op.object["metadata"].get("name") or "", causes)
+        if op.strategy.validate_create is not None:
+            op.strategy.validate_create(self, op)
+
+    async def _commit_create(self, op: Operation) -> Entry | None:
+        """None: somebody else has created it (or nothing was to be stored)."""
+        assert op.object is not None
+        if op.strategy.commit_create is not None:
+            op.strategy.commit_create(self, op)
+        if op.dry_run:
+            complete_object(op.kind, op.object)
+            return None
+        key = self.storage.key(op.kind, op.namespace, op.name)
+        op.conditions.append(Condition(key, 0))
+        op.puts.append(self._put(op, key))
+        try:
+            await self.storage.commit(op.conditions, op.puts, op.deletes)
+        except Conflict as error:
+            if error.key == key:
+                return None
+            raise
+        return self.storage.get(op.kind, op.namespace, op.name)
+
+    def _put(self, op: Operation, key: str) -> Put:
+        """The last step before the store: every field that the type always shows is there."""
+        assert op.object is not None
+        complete_object(op.kind, op.object)
+        ephemeral = op.resource == "leases.coordination.k8s.io" and op.namespace == "kube-node-lease"
+        return Put(key, encode_stored(op.kind, op.object), ephemeral)
+
+    # -- update ------------------------------------------------------------------------------------------------
+
+    async def update(self, op: Operation, change: Change, *, create: bool = False) -> Outcome:
+        """`change` makes the new object from the current one (which it must not touch)."""
+        for _ in range(MAX_RETRIES):
+            existing = self.storage.get(op.kind, op.namespace, op.name)
+            if existing is None:
+                if not create:
+                    raise not_found(op.kind.plural, op.kind.group, op.name)
+                return await self._create_by_update(op, change)
+            op.conditions.clear()
+            op.puts.clear()
+            op.deletes.clear()
+            old = existing.object
+            op.old = old
+            new = await change(old)
+            op.object = new
+            meta = new.setdefault("metadata", {})
+            if op.kind.namespaced and not meta.get("namespace"):
+                meta["namespace"] = op.namespace
+            if not meta.get("name"):
+                meta["name"] = op.name
+            await self.admission.mutate(op)
+            asked = self._check_identity(op, new, old)
+            outcome = await self._update_once(op, existing, new, old)
+            if outcome is not None:
+                return outcome
+            if asked:
+                break
+        raise conflict(op.kind.plural, op.kind.group, op.name, MODIFIED)
+
+    async def _create_by_update(self, op: Operation, change: Change) -> Outcome:
+        new = await change({})
+        uid = new.get("metadata", {}).get("uid")
+        if uid:
+            why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: "
+            raise conflict(op.kind.plural, op.kind.group, op.name, why)
+        new["metadata"].pop("resourceVersion", None)
+        return await self.create(replace_verb(op, CREATE), new)
+
+    def _check_identity(self, op: Operation, new: Object, old: Object) -> bool:
+        """Checks the name, uid and version that the new object claims. True: the client insists on a version."""
+        meta, old_meta = new.setdefault("metadata", {}), old["metadata"]
+        if meta.get("uid") and meta["uid"] != old_meta["uid"] and not op.patch:
+            why = f"Precondition failed: UID in precondition: {meta['uid']}, UID in object meta: {old_meta['uid']}"
+            raise conflict(op.kind.plural, op.kind.group, op.name, why)
+        version = meta.get("resourceVersion") or ""
+        if version and not version.isdigit():
+            raise ApiError(500, "", f'strconv.ParseUint: parsing "{version}": invalid syntax', details=False)
+        if not version or version == "0":
+            if not op.strategy.unconditional_update and not op.patch:
+                cause = Cause("FieldValueInvalid", 'Invalid value: 0: must be specified for an update', "metadata.resourceVersion")
+                raise invalid(op.kind.kind, op.kind.group, op.name, [cause])
+            return False
+        if version != old_meta["resourceVersion"]:
+            raise conflict(op.kind.plural, op.kind.group, op.name, MODIFIED)
+        return True
+
+    def _prepare_update(self, op: Operation, new: Object, old: Object) -> None:
+        meta, old_meta = new["metadata"], old["metadata"]
+        for field in ("creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "uid"):
+            if field == "uid" and meta.get("uid"):
+                continue  # a wrong one is validation's to name
+            if field in old_meta:
+                meta[field] = old_meta[field]
+            else:
+                meta.pop(field, None)
+        meta.pop("selfLink", None)
+        meta.pop("managedFields", None)
+        strategy = op.strategy
+        if op.subresource == "status":
+            for field in [f for f in new if f not in ("metadata", "status", "apiVersion", "kind") and f not in old]:
+                del new[field]
+            for field, value in old.items():
+                if field not in ("metadata", "status", "apiVersion", "kind"):
+                    new[field] = value
+            if strategy.status_keeps_labels:
+                _restore(meta, old_meta, "labels")
+        elif not op.subresource and (strategy.initial_status is not None or op.kind.subresource("status")):
+            _restore(new, old, "status")
+        if strategy.prepare_update is not None:
+            strategy.prepare_update(self, op)
+        if strategy.generation is not None and strategy.generation(new, old):
+            meta["generation"] = int(old_meta.get("generation") or 0) + 1
+
+    async def _update_once(self, op: Operation, existing: Entry, new: Object, old: Object) -> Outcome | None:
+        """None: somebody else was faster."""
+        self._prepare_update(op, new, old)
+        causes = validate_update(op.kind, new, old, op.subresource)
+        if causes:
+            raise invalid(op.kind.kind, op.kind.group, op.name, causes)
+        if op.strategy.validate_update is not None:
+            op.strategy.validate_update(self, op)
+        await self.admission.validate(op)
+        meta = new["metadata"]
+        meta["resourceVersion"] = old["metadata"]["resourceVersion"]
+        if self._gone_by_update(op, new):
+            if op.dry_run:
+                return Outcome(200, obj=new)
+            return await self._remove(op, existing, new)
+        if op.strategy.commit_update is not None:
+            op.strategy.commit_update(self, op)
+        complete_object(op.kind, new)
+        if op.dry_run:
+            return Outcome(200, obj=new)
+        if new == old and not op.puts and not op.deletes:
+            return Outcome(200, existing)
+        key = self.storage.key(op.kind, op.namespace, op.name)
+        op.conditions.append(Condition(key, existing.revision))
+        op.puts.append(self._put(op, key))
+        try:
+            await self.storage.commit(op.conditions, op.puts, op.deletes)
+        except Conflict:
+            return None
+        entry = self.storage.get(op.kind, op.namespace, op.name)
+        if entry is None:  # deleted since by somebody else: what we wrote was there, though
+            return Outcome(200, obj=new)
+        return Outcome(200, entry)
+
+    def _gone_by_update(self, op: Operation, new: Object) -> bool:
+        """The last finalizer of a deleted object was taken away."""
+        meta = new["metadata"]
+        if not meta.get("deletionTimestamp") or meta.get("finalizers"):
+            return False
+        if op.strategy.finalizing is not None and op.strategy.finalizing(new):
+            return False
+        return not meta.get("deletionGracePeriodSeconds")
+
+    async def _remove(self, op: Operation, existing: Entry, shown: Object | None = None) -> Outcome | None:
+        key = self.storage.key(op.kind, op.namespace, op.name)
+        if op.strategy.commit_delete is not None:
+            op.strategy.commit_delete(self, op)
+        op.conditions.append(Condition(key, existing.revision))
+        op.deletes.append(key)
+        try:
+            revision = await self.storage.commit(op.conditions, op.puts, op.deletes)
+        except Conflict:
+            return None
+        obj = shallow(shown if shown is not None else existing.object)
+        obj["metadata"]["resourceVersion"] = str(revision)
+        return Outcome(200, obj=obj, deleted=True)
+
+    async def write(self, op: Operation, change: Change) -> Outcome:
+        """An update of the server's own (binding, a budget's count): what `change` makes is stored as it is."""
+        for _ in range(MAX_RETRIES):
+            existing = self.storage.get(op.kind, op.namespace, op.name)
+            if existing is None:
+                raise not_found(op.kind.plural, op.kind.group, op.name)
+            op.object = new = await change(existing.object)
+            if op.dry_run:
+                return Outcome(200, obj=new)
+            key = self.storage.key(op.kind, op.namespace, op.name)
+            try:
+                await self.storage.commit([Condition(key, existing.revision)], [self._put(op, key)], [])
+            except Conflict:
+                continue
+            return Outcome(200, self.storage.get(op.kind, op.namespace, op.name), new)
+        raise conflict(op.kind.plural, op.kind.group, op.name, MODIFIED)
+
+    # -- delete ------------------------------------------------------------------------------------------------
+
+    async def delete(self, op: Operation, options: DeleteOptions) -> Outcome:
+        """The outcome's object is the object; `deleted` says whether it is gone."""
+        for _ in range(MAX_RETRIES):
+            existing = self.storage.get(op.kind, op.namespace, op.name)
+            if existing is None:
+                raise not_found(op.kind.plural, op.kind.group, op.name)
+            op.conditions.clear()
+            op.puts.clear()
+            op.deletes.clear()
+            op.old = existing.object
+            op.options = {"gracePeriodSeconds": options.grace_period_s, "propagationPolicy": options.propagation}
+            await self.admission.mutate(op)
+            await self.admission.validate(op)
+            self._check_preconditions(op, existing.object, options)
+            outcome = await self._delete_once(op, existing, options)
+            if outcome is not None:
+                return outcome
+        raise conflict(op.kind.plural, op.kind.group, op.name, MODIFIED)
+
+    def _check_preconditions(self, op: Operation, obj: Object, options: DeleteOptions) -> None:
+        meta = obj["metadata"]
+        if options.uid is not None and options.uid != meta["uid"]:
+            why = (
+                f"the UID in the precondition ({options.uid}) does not match the UID in record ({meta['uid']}). "
+                "The object might have been deleted and then recreated"
+            )
+            raise conflict(op.kind.kind, op.kind.group, op.name, why)
+        if options.resource_version is not None and options.resource_version != meta["resourceVersion"]:
+            why = (
+                f"the ResourceVersion in the precondition ({options.resource_version}) does not match the ResourceVersion in record "
+                f"({meta['resourceVersion']}). The object might have been modified"
+            )
+            raise conflict(op.kind.kind, op.kind.group, op.name, why)
+
+    async def _delete_once(self, op: Operation, existing: Entry, options: DeleteOptions) -> Outcome | None:
+        old = existing.object
+        if op.resource == "namespaces":
+            from .namespaces import mark
+
+            marked = mark(self, old)
+            if marked is not None:
+                return await self._mark(op, existing, marked)
+            if old["metadata"].get("finalizers") or (old.get("spec") or {}).get("finalizers"):
+                return Outcome(200, existing)
+        now = self.clock.now()
+        new = shallow(old)
+        meta = new["metadata"]
+        graceful = False
+        grace = 0
+        if op.strategy.graceful:
+            state = _grace(old, options.grace_period_s)
+            if state is None:
+                if not _finalizers(old, options, op.strategy)[1]:
+                    return Outcome(200, existing)
+            else:
+                grace, graceful = state, True
+                self._set_grace(meta, old["metadata"], grace, now)
+        finalizers, changed = _finalizers(old, options, op.strategy)
+        if changed:
+            if finalizers:
+                meta["finalizers"] = finalizers
+            else:
+                meta.pop("finalizers", None)
+        if not graceful and not finalizers:
+            if op.dry_run:
+                return Outcome(200, existing, deleted=True)
+            return await self._remove(op, existing)
+        if not graceful:
+            if "deletionGracePeriodSeconds" not in meta and meta.get("generation"):
+                meta["generation"] += 1
+            if "deletionTimestamp" not in meta:
+                meta["deletionTimestamp"] = timestamp(now)
+            meta["deletionGracePeriodSeconds"] = 0
+        outcome = await self._mark(op, existing, new)
+        if outcome is None or op.dry_run or finalizers or grace > 0 or outcome.entry is None:
+            if outcome is not None and op.dry_run and not finalizers and grace == 0:
+                outcome.deleted = True
+            return outcome
+        marked_entry = outcome.entry
+        op.conditions.clear()
+        op.puts.clear()
+        op.deletes.clear()
+        return await self._remove(op, marked_entry)
+
+    @staticmethod
+    def _set_grace(meta: Object, old_meta: Object, grace: int, now: float) -> None:
+        if old_meta.get("deletionTimestamp"):  # a second delete: a shorter grace counts from the first one
+            started = parse_timestamp(old_meta["deletionTimestamp"]) - int(old_meta.get("deletionGracePeriodSeconds") or 0)
+            meta["deletionTimestamp"] = timestamp(started + grace)
+        else:
+            meta["deletionTimestamp"] = timestamp(now + grace)
+            if meta.get("generation"):
+                meta["generation"] += 1
+        meta["deletionGracePeriodSeconds"] = grace
+
+    async def _mark(self, op: Operation, existing: Entry, new: Object) -> Outcome | None:
+        if op.dry_run:
+            return Outcome(200, obj=new)
+        if new == existing.object:
+            return Outcome(200, existing)
+        key = self.storage.key(op.kind, op.namespace, op.name)
+        op.object = new
+        try:
+            await self.storage.commit([Condition(key, existing.revision)], [self._put(op, key)], [])
+        except Conflict:
+            return None
+        finally:
+            op.object = None
+        return Outcome(200, self.storage.get(op.kind, op.namespace, op.name), new)
+
+
+def _restore(new: Object, old: Object, field: str) -> None:
+    if field in old:
+        new[field] = old[field]
+    else:
+        new.pop(field, None)
+
+
+def replace_verb(op: Operation, verb: str) -> Operation:
+    return replace(op, verb=verb, conditions=[], puts=[], deletes=[])
+
+
+def _grace(pod: Object, asked: int | None) -> int | None:
+    """The grace period that this delete sets; None: it changes nothing, the pod is already on its way."""
+    meta, spec = pod["metadata"], pod.get("spec") or {}
+    if meta.get("deletionTimestamp"):
+        existing = int(meta.get("deletionGracePeriodSeconds") or 0)
+        if existing == 0 or asked is None or asked >= existing:
+            return None
+        return asked
+    default = spec.get("terminationGracePeriodSeconds")
+    grace = asked if asked is not None else (30 if default is None else default)
+    if not spec.get("nodeName") or (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed"):
+        grace = 0
+    return 1 if grace < 0 else grace
+
+
+def _finalizers(obj: Object, options: DeleteOptions, strategy: Strategy) -> tuple[list[str], bool]:
+    """The object's finalizers with those that the propagation policy asks for, and whether they changed."""
+    existing = obj["metadata"].get("finalizers") or []
+    orphan, foreground = _propagation(existing, options, strategy)
+    wanted = [f for f in existing if f not in (ORPHAN, FOREGROUND)]
+    if orphan:
+        wanted.append(ORPHAN)
+    if foreground:
+        wanted.append(FOREGROUND)
+    if sorted(wanted) == sorted(existing):
+        return list(existing), False
+    return wanted, True
+
+
+def _propagation(existing: list[str], options: DeleteOptions, strategy: Strategy) -> tuple[bool, bool]:
+    if options.orphan_dependents is not None:
+        return options.orphan_dependents, False
+    if options.propagation:
+        return options.propagation == "Orphan", options.propagation == "Foreground"
+    if ORPHAN in existing or FOREGROUND in existing:
+        return ORPHAN in existing, FOREGROUND in existing
+    return strategy.orphans_by_default, False
+
+
+def complete_object(kind: Kind, obj: Object) -> None:
+    if not kind.custom and has_schema(kind.group, kind.version, kind.kind):
+        complete(schema_of(kind.group, kind.version, kind.kind), obj)
+
+
+def encode_stored(kind: Kind, obj: Object) -> bytes:
+    """The bytes that the store keeps: kind, apiVersion and metadata first, without the resourceVersion (it is the record's revision)."""
+    meta = {k: v for k, v in obj["metadata"].items() if k != "resourceVersion"}
+    stored = {"kind": kind.kind, "apiVersion": kind.api_version, "metadata": meta}
+    for field, value in obj.items():
+        if field not in stored:
+            stored[field] = value
+    return orjson.dumps(stored)

@@ -1,0 +1,150 @@
+"""Small differences of single kinds, too small for files of their own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .generic import Registry
+    from .operation import Operation
+
+TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
+
+
+def node_prepare_create(registry: Registry, op: Operation) -> None:
+    """A new node keeps the status that its kubelet sends with it."""
+    node = op.object
+    assert node is not None
+    node.setdefault("status", {})
+
+
+def node_prepare_update(registry: Registry, op: Operation) -> None:
+    new, old = op.object, op.old
+    assert new is not None and old is not None
+    if not op.subresource:
+        new["status"] = old.get("status") or {}
+
+
+def volume_prepare_create(registry: Registry, op: Operation) -> None:
+    volume = op.object
+    assert volume is not None
+    volume["status"] = {"phase": "Pending", "lastPhaseTransitionTime": registry.now()}
+
+
+def volume_prepare_update(registry: Registry, op: Operation) -> None:
+    new, old = op.object, op.old
+    assert new is not None and old is not None
+    if op.subresource == "status":
+        status, before = new.get("status") or {}, old.get("status") or {}
+        if status.get("phase") != before.get("phase"):
+            if status.get("lastPhaseTransitionTime") in (None, before.get("lastPhaseTransitionTime")):
+                new["status"] = {**status, "lastPhaseTransitionTime": registry.now()}
+
+
+def account_prepare(registry: Registry, op: Operation) -> None:
+    return
+
+
+def secret_prepare_update(registry: Registry, op: Operation) -> None:
+    """A PUT without a type means the old one (`secret.Strategy.PrepareForUpdate`)."""
+    new, old = op.object, op.old
+    assert new is not None and old is not None
+    if not new.get("type"):
+        new["type"] = old.get("type")
+
+
+def daemon_set_prepare_create(registry: Registry, op: Operation) -> None:
+    obj = op.object
+    assert obj is not None
+    meta = obj["metadata"]
+    annotations = dict(meta.get("annotations") or {})
+    annotations.setdefault(TEMPLATE_GENERATION, "1")
+    meta["annotations"] = annotations
+
+
+def daemon_set_prepare_update(registry: Registry, op: Operation) -> None:
+    """The template's own generation counts its changes, in an annotation since the field is gone."""
+    new, old = op.object, op.old
+    assert new is not None and old is not None
+    before = (old["metadata"].get("annotations") or {}).get(TEMPLATE_GENERATION) or "0"
+    number = int(before) if before.isdigit() else 0
+    if not op.subresource and (new.get("spec") or {}).get("template") != (old.get("spec") or {}).get("template"):
+        number += 1
+    meta = new["metadata"]
+    meta["annotations"] = {**(meta.get("annotations") or {}), TEMPLATE_GENERATION: str(number)}
+
+
+def job_prepare_create(registry: Registry, op: Operation) -> None:
+    """Without `manualSelector` a job selects its pods by its own uid, which it has only now."""
+    job = op.object
+    assert job is not None
+    spec = job["spec"] = dict(job.get("spec") or {})
+    if spec.get("manualSelector"):
+        return
+    uid = job["metadata"]["uid"]
+    name = job["metadata"].get("name") or ""
+    selector = spec["selector"] = dict(spec.get("selector") or {})
+    template = spec["template"] = dict(spec.get("template") or {})
+    meta = template["metadata"] = dict(template.get("metadata") or {})
+    labels = dict(meta.get("labels") or {})
+    for label, value in (
+        ("job-name", name),
+        ("batch.kubernetes.io/job-name", name),
+        ("controller-uid", uid),
+        ("batch.kubernetes.io/controller-uid", uid),
+    ):
+        labels.setdefault(label, value)
+    meta["labels"] = labels
+    match = dict(selector.get("matchLabels") or {})
+    match.setdefault("batch.kubernetes.io/controller-uid", uid)
+    selector["matchLabels"] = match
+
+
+def csr_prepare_create(registry: Registry, op: Operation) -> None:
+    """Who asks is what the server knows, not what the request says."""
+    csr = op.object
+    assert csr is not None
+    spec = csr["spec"] = dict(csr.get("spec") or {})
+    for field in ("username", "uid", "groups", "extra"):
+        spec.pop(field, None)
+    spec["username"] = op.user.name
+    if op.user.uid:
+        spec["uid"] = op.user.uid
+    if op.user.groups:
+        spec["groups"] = list(op.user.groups)
+    if op.user.extra:
+        spec["extra"] = dict(op.user.extra)
+
+
+def csr_prepare_update(registry: Registry, op: Operation) -> None:
+    new, old = op.object, op.old
+    assert new is not None and old is not None
+    new["spec"] = old.get("spec") or {}
+    status, before = dict(new.get("status") or {}), old.get("status") or {}
+    if op.subresource == "approval":
+        if "certificate" in before:
+            status["certificate"] = before["certificate"]
+        else:
+            status.pop("certificate", None)
+    elif op.subresource == "status":
+        decided = [c for c in before.get("conditions") or () if c.get("type") in ("Approved", "Denied")]
+        others = [c for c in status.get("conditions") or () if c.get("type") not in ("Approved", "Denied")]
+        if decided or others:
+            status["conditions"] = decided + others
+    else:
+        status = dict(before)
+    now = registry.now()
+    known = {c["type"]: c for c in before.get("conditions") or ()}
+    conditions = []
+    for condition in status.get("conditions") or ():
+        was = known.get(condition.get("type"))
+        condition = dict(condition)
+        if not condition.get("lastUpdateTime"):
+            condition["lastUpdateTime"] = now
+        if not condition.get("lastTransitionTime"):
+            same = was is not None and was.get("status") == condition.get("status")
+            condition["lastTransitionTime"] = was["lastTransitionTime"] if same and was else now
+        conditions.append(condition)
+    if conditions:
+        status["conditions"] = conditions
+    new["status"] = status

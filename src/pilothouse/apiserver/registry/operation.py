@@ -1,0 +1,47 @@
+"""One write under way: who does what to which object. It is also what admission plugins see (`admission.Attributes`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ...api.kinds import Kind
+from ...api.object import Object
+from ...store.interface import Condition, Put
+from ..request import User
+
+if TYPE_CHECKING:
+    from .strategy import Strategy
+
+CREATE, UPDATE, DELETE, CONNECT = "CREATE", "UPDATE", "DELETE", "CONNECT"
+
+
+@dataclass(slots=True)
+class Operation:
+    kind: Kind
+    strategy: Strategy
+    verb: str  # CREATE, UPDATE, DELETE or CONNECT
+    user: User
+    namespace: str = ""
+    name: str = ""
+    subresource: str = ""
+    object: Object | None = None  # as it is to be; None for a delete
+    old: Object | None = None  # as it is; None for a create
+    options: Object = field(default_factory=dict)
+    dry_run: bool = False
+    field_manager: str = ""
+    patch: bool = False
+    warnings: list[str] = field(default_factory=list)
+    # what goes into the same transaction
+    conditions: list[Condition] = field(default_factory=list)
+    puts: list[Put] = field(default_factory=list)
+    deletes: list[str] = field(default_factory=list)
+    allocated: dict[str, bool] = field(default_factory=dict)  # what a strategy chose itself, and may choose anew
+
+    @property
+    def resource(self) -> str:
+        return self.kind.resource
+
+    def warn(self, text: str) -> None:
+        if text not in self.warnings:
+            self.warnings.append(text)

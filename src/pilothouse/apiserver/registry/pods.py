@@ -1,0 +1,138 @@
+"""Pods: what the server itself says in a new pod's status, and what counts as a change of its spec."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ...api import quantity
+from ...api.object import Object
+
+if TYPE_CHECKING:
+    from .generic import Registry
+    from .operation import Operation
+
+
+def generation_changed(new: Object, old: Object) -> bool:
+    """Binding is no change that a kubelet has to observe; everything else in the spec is."""
+    a, b = new.get("spec") or {}, old.get("spec") or {}
+    if a == b:
+        return False
+    return {k: v for k, v in a.items() if k != "nodeName"} != {k: v for k, v in b.items() if k != "nodeName"}
+
+
+def prepare_create(registry: Registry, op: Operation) -> None:
+    pod = op.object
+    assert pod is not None
+    spec = pod.get("spec") or {}
+    status: Object = {"phase": "Pending", "qosClass": qos_class(spec)}
+    if spec.get("schedulingGates"):
+        status["conditions"] = [
+            {
+                "lastProbeTime": None,
+                "lastTransitionTime": registry.now(),
+                "message": "Scheduling is blocked due to non-empty scheduling gates",
+                "reason": "SchedulingGated",
+                "status": "False",
+                "type": "PodScheduled",
+            }
+        ]
+    pod["status"] = status
+    pod["spec"] = _merge_match_label_keys(spec, pod["metadata"].get("labels") or {})
+
+
+def prepare_update(registry: Registry, op: Operation) -> None:
+    new, old = op.object, op.old
+    assert new is not None and old is not None
+    if op.subresource in ("ephemeralcontainers", "resize"):
+        new["status"] = old.get("status") or {}
+    status = new.get("status") or {}
+    if not status.get("qosClass") and (old.get("status") or {}).get("qosClass"):
+        new["status"] = {**status, "qosClass": old["status"]["qosClass"]}
+    if op.subresource == "status":
+        _restore_meta(new, old)
+        containers = new["status"].get("containerStatuses")
+        if containers:
+            new["status"]["containerStatuses"] = sorted(containers, key=lambda s: s.get("name", ""))
+        ephemeral = new["status"].get("ephemeralContainerStatuses")
+        if ephemeral:
+            new["status"]["ephemeralContainerStatuses"] = sorted(ephemeral, key=lambda s: s.get("name", ""))
+
+
+def _restore_meta(new: Object, old: Object) -> None:
+    """A status write cannot change owners."""
+    owners = old["metadata"].get("ownerReferences")
+    if owners:
+        new["metadata"]["ownerReferences"] = owners
+    else:
+        new["metadata"].pop("ownerReferences", None)
+
+
+def _merge_match_label_keys(spec: Object, labels: dict[str, str]) -> Object:
+    """matchLabelKeys of topology spread constraints and affinity terms become requirements of the label selector (KEP-3243, KEP-3633)."""
+    constraints = spec.get("topologySpreadConstraints")
+    if constraints and any(c.get("matchLabelKeys") for c in constraints):
+        spec = {**spec, "topologySpreadConstraints": [_with_keys(c, labels) for c in constraints]}
+    affinity = spec.get("affinity")
+    if affinity:
+        new_affinity = dict(affinity)
+        for which in ("podAffinity", "podAntiAffinity"):
+            part = affinity.get(which)
+            if not part:
+                continue
+            new_part = dict(part)
+            required = part.get("requiredDuringSchedulingIgnoredDuringExecution")
+            if required:
+                new_part["requiredDuringSchedulingIgnoredDuringExecution"] = [_with_keys(t, labels) for t in required]
+            preferred = part.get("preferredDuringSchedulingIgnoredDuringExecution")
+            if preferred:
+                new_part["preferredDuringSchedulingIgnoredDuringExecution"] = [
+                    {**p, "podAffinityTerm": _with_keys(p.get("podAffinityTerm") or {}, labels)} for p in preferred
+                ]
+            new_affinity[which] = new_part
+        spec = {**spec, "affinity": new_affinity}
+    return spec
+
+
+def _with_keys(term: Object, labels: dict[str, str]) -> Object:
+    selector = term.get("labelSelector")
+    if selector is None:
+        return term
+    more = [
+        {"key": key, "operator": operator, "values": [labels[key]]}
+        for field, operator in (("matchLabelKeys", "In"), ("mismatchLabelKeys", "NotIn"))
+        for key in term.get(field) or ()
+        if key in labels
+    ]
+    if not more:
+        return term
+    return {**term, "labelSelector": {**selector, "matchExpressions": [*(selector.get("matchExpressions") or []), *more]}}
+
+
+def qos_class(spec: Object) -> str:
+    """Guaranteed: every container has limits for cpu and memory, equal to its requests. BestEffort: none has any. Else Burstable."""
+    pod_level = spec.get("resources") or {}
+    if pod_level.get("requests") or pod_level.get("limits"):
+        holders = [pod_level]
+    else:
+        holders = [
+            container.get("resources") or {}
+            for container in [*(spec.get("initContainers") or []), *(spec.get("containers") or [])]
+        ]
+    requests: dict[str, object] = {}
+    limits: dict[str, object] = {}
+    guaranteed = True
+    for holder in holders:
+        for which, total in (("requests", requests), ("limits", limits)):
+            for name, value in (holder.get(which) or {}).items():
+                if name in ("cpu", "memory"):
+                    amount = quantity.Quantity.of(value).number
+                    if amount > 0:
+                        total[name] = total.get(name, 0) + amount  # type: ignore[operator]
+        found = {n for n, v in (holder.get("limits") or {}).items() if n in ("cpu", "memory") and quantity.parse(str(v)) > 0}
+        if found != {"cpu", "memory"}:
+            guaranteed = False
+    if not requests and not limits:
+        return "BestEffort"
+    if guaranteed and requests == limits:
+        return "Guaranteed"
+    return "Burstable"

@@ -1,0 +1,54 @@
+"""The registry's view of what is kept: reads from the cache, writes to the store, by kind, namespace and name.
+
+A write returns once the cache has seen it, so whoever writes reads its own write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ...api.kinds import Kind, kind_of_resource, storage_kind
+from ...api.object import Object
+from ...store.interface import Condition, Put, Store
+from ..cache import Cache, Entry
+
+__all__ = ["Entry", "Storage"]
+
+
+class Storage:
+    def __init__(self, store: Store, cache: Cache):
+        self.store, self.cache = store, cache
+        self._prefixes: dict[str, str] = {}
+
+    def key(self, kind: Kind, namespace: str, name: str) -> str:
+        return f"{kind.prefix}{namespace}/{name}" if kind.namespaced else f"{kind.prefix}{name}"
+
+    def get(self, kind: Kind, namespace: str, name: str) -> Entry | None:
+        return self.cache.get(self.key(kind, namespace, name))
+
+    def list(self, kind: Kind, namespace: str = "") -> list[Object]:
+        """Parsed objects, read-only, in key order."""
+        prefix = f"{kind.prefix}{namespace}/" if namespace else kind.prefix
+        return [entry.object for entry in self.cache.entries(prefix)]
+
+    async def commit(self, conditions: Sequence[Condition], puts: Sequence[Put], deletes: Sequence[str]) -> int:
+        revision = await self.store.transact(conditions, puts, deletes)
+        await self.cache.wait_for(revision)
+        return revision
+
+
+class CacheLister:
+    """`authentication.Lister` over the cache."""
+
+    def __init__(self, storage: Storage):
+        self._storage = storage
+
+    def get(self, resource: str, namespace: str, name: str) -> Object | None:
+        entry = self._storage.get(storage_kind(kind_of_resource(resource)), namespace, name)
+        return None if entry is None else entry.object
+
+    def list(self, resource: str, namespace: str = "") -> list[Object]:
+        return self._storage.list(storage_kind(kind_of_resource(resource)), namespace)
+
+    def version(self, resource: str) -> int:
+        return self._storage.cache.version(storage_kind(kind_of_resource(resource)).prefix)

@@ -1,0 +1,236 @@
+"""The verbs of the API on resources: from a routed, authorized request to an answer.
+
+Reads answer at once, from the cache, mostly with bytes that exist; a watch answers with a stream; writes are coroutines that go through the
+registry. Which function serves what is in two tables at the end of the file and in `subresources.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+from ..api.decode import decode, decode_options
+from .pending import apply_defaults
+from ..api.errors import ApiError, bad_request, method_not_allowed, not_found
+from ..api.kinds import Kind, storage_kind
+from ..api.object import Object
+from . import reads, watches
+from .answers import bare, dumps, object_response, shaped_list, status_success, with_warnings
+from .conversion import from_storage, to_storage
+from .negotiation import Form, negotiate
+from .options import DeleteOptions, delete_options, list_options, write_options
+from .patches import patched
+from .registry.generic import Outcome, Registry
+from .registry.operation import CREATE, DELETE, UPDATE, Operation
+from .request import Request, Response
+from .routes import RequestInfo
+
+if TYPE_CHECKING:
+    pass
+
+Answer = Response | Awaitable[Response]
+FIELD_VALIDATION_DEFAULT = "Warn"
+
+
+class Resources:
+    def __init__(self, registry: Registry):
+        self.registry = registry
+        self.storage = registry.storage
+        self.clock = registry.clock
+
+    # -- reads -------------------------------------------------------------------------------------------------
+
+    def get(self, request: Request, kind: Kind) -> Answer:
+        info = _info(request)
+        form = negotiate(request.headers.get("accept", ""))
+        entry = self.storage.get(kind, info.namespace, info.name)
+        if entry is None:
+            raise not_found(kind.plural, kind.group, info.name)
+        if form.plain and kind.is_storage_version:
+            return Response(200, [], entry.bytes)
+        return self.answer_object(kind, entry.object, form, 200, request)
+
+    def list(self, request: Request, kind: Kind) -> Answer:
+        return reads.list_answer(self, request, kind)
+
+    def watch(self, request: Request, kind: Kind) -> Answer:
+        return watches.watch_answer(self, request, kind)
+
+    # -- writes ------------------------------------------------------------------------------------------------
+
+    def operation(self, request: Request, kind: Kind, verb: str, *, dry_run: bool = False, field_manager: str = "") -> Operation:
+        info = _info(request)
+        return self.registry.operation(
+            kind, verb, request.user, info.namespace, info.name, info.subresource,
+            dry_run=dry_run, field_manager=field_manager, warnings=request.warnings,
+        )
+
+    def body(self, request: Request, kind: Kind, field_validation: str) -> Object:
+        """The object in the body, decoded, of the stored version, with its defaults."""
+        if request.body_too_large:
+            raise too_large()
+        if request.object is not None:
+            obj, warnings = _private_copy(request.object), []
+            obj["apiVersion"], obj["kind"] = kind.api_version, kind.kind
+        else:
+            content_type = request.headers.get("content-type", "")
+            obj, warnings = decode(request.body, content_type, kind, field_validation or FIELD_VALIDATION_DEFAULT)  # type: ignore[arg-type]
+        request.warnings.extend(warnings)
+        return self.ready(kind, obj, request.warnings)
+
+    def ready(self, kind: Kind, obj: Object, warnings: list[str] | None = None) -> Object:
+        """From the version that was sent to the stored one, with defaults."""
+        obj = to_storage(kind, obj)
+        apply_defaults(storage_kind(kind), obj)
+        return obj
+
+    async def create(self, request: Request, kind: Kind) -> Response:
+        info = _info(request)
+        form = negotiate(request.headers.get("accept", ""))
+        options = write_options(request, "CreateOptions")
+        obj = self.body(request, kind, options.field_validation)
+        op = self.operation(request, kind, CREATE, dry_run=options.dry_run, field_manager=options.field_manager)
+        op.subresource = ""
+        op.namespace = info.namespace
+        outcome = await self.registry.create(op, obj)
+        return self.answer(kind, outcome, form, request)
+
+    async def update(self, request: Request, kind: Kind) -> Response:
+        info = _info(request)
+        form = negotiate(request.headers.get("accept", ""))
+        options = write_options(request, "UpdateOptions")
+        obj = self.body(request, kind, options.field_validation)
+        check_name(obj, info, kind)
+        op = self.operation(request, kind, UPDATE, dry_run=options.dry_run, field_manager=options.field_manager)
+
+        async def change(old: Object) -> Object:
+            return _copy_top(obj)
+
+        create = op.strategy.create_on_update and not info.subresource
+        outcome = await self.registry.update(op, change, create=create)
+        return self.answer(kind, outcome, form, request)
+
+    async def patch(self, request: Request, kind: Kind) -> Response:
+        form = negotiate(request.headers.get("accept", ""))
+        options = write_options(request, "PatchOptions")
+        if request.body_too_large:
+            raise too_large()
+        op = self.operation(request, kind, UPDATE, dry_run=options.dry_run, field_manager=options.field_manager)
+        op.patch = True
+        outcome = await patched(self, request, kind, op, options)
+        return self.answer(kind, outcome, form, request)
+
+    async def delete(self, request: Request, kind: Kind) -> Response:
+        form = negotiate(request.headers.get("accept", ""))
+        options = self.delete_options(request)
+        op = self.operation(request, kind, DELETE, dry_run=options.dry_run)
+        outcome = await self.registry.delete(op, options)
+        code = 200
+        if not outcome.deleted and options.orphan_dependents is False:
+            code = 202
+        if outcome.deleted and not op.strategy.returns_deleted:
+            meta = outcome.value()["metadata"]
+            return with_warnings(
+                Response(code, [], dumps(status_success(kind, meta["name"], meta["uid"]), form), content_type=form.media),
+                request.warnings,
+            )
+        outcome.code = code
+        return self.answer(kind, outcome, form, request)
+
+    async def delete_collection(self, request: Request, kind: Kind) -> Response:
+        form = negotiate(request.headers.get("accept", ""))
+        options = self.delete_options(request)
+        selection = list_options(request)
+        found = reads.select(self, request, kind, selection)
+        deleted: list[Object] = []
+        for entry in found.entries:
+            op = self.operation(request, kind, DELETE, dry_run=options.dry_run)
+            meta = entry.object["metadata"]
+            op.name, op.namespace = meta["name"], meta.get("namespace", "")
+            try:
+                await self.registry.delete(op, options)
+            except ApiError as error:
+                if error.code != 404:
+                    raise
+                continue
+            deleted.append(from_storage(kind, entry.object))
+        value = shaped_list(kind, deleted, {"resourceVersion": str(found.revision)}, form, now=self.clock.now())
+        return with_warnings(Response(200, [], dumps(value, form), content_type=form.media), request.warnings)
+
+    def delete_options(self, request: Request) -> DeleteOptions:
+        if request.body_too_large:
+            raise too_large()
+        body: Object | None = None
+        if request.object is not None:
+            body = request.object
+        elif request.body:
+            body = decode_options(request.body, request.headers.get("content-type", ""))
+        return delete_options(request, body)
+
+    # -- answers -----------------------------------------------------------------------------------------------
+
+    def answer(self, kind: Kind, outcome: Outcome, form: Form, request: Request) -> Response:
+        if outcome.entry is not None and form.plain and kind.is_storage_version:
+            response = Response(outcome.code, [], outcome.entry.bytes)
+        else:
+            response = self.answer_object(kind, outcome.value(), form, outcome.code, request)
+        return with_warnings(response, request.warnings) if request.warnings else response
+
+    def answer_object(self, kind: Kind, obj: Object, form: Form, code: int, request: Request) -> Response:
+        shown = from_storage(kind, obj)
+        include = request.parameter("includeObject")
+        return object_response(kind, shown, form, code, now=self.clock.now(), include=include)
+
+
+def _info(request: Request) -> RequestInfo:
+    assert request.info is not None
+    return request.info
+
+
+def _copy_top(obj: Object) -> Object:
+    new = dict(obj)
+    new["metadata"] = dict(obj.get("metadata") or {})
+    return new
+
+
+def _private_copy(obj: Any) -> Any:
+    """In-process callers keep theirs, which may share parts with the cache."""
+    if isinstance(obj, dict):
+        return {key: _private_copy(value) for key, value in obj.items()}
+    if isinstance(obj, list):
+        return [_private_copy(value) for value in obj]
+    return obj
+
+
+def check_name(obj: Object, info: RequestInfo, kind: Kind) -> None:
+    meta = obj.setdefault("metadata", {})
+    name = meta.get("name") or ""
+    if name != info.name:
+        raise bad_request(f"the name of the object ({name}) does not match the name on the URL ({info.name})")
+    namespace = meta.get("namespace") or ""
+    if namespace and namespace != info.namespace and storage_kind(kind).namespaced:
+        raise bad_request(
+            f"the namespace of the object ({namespace}) does not match the namespace on the URL ({info.namespace})"
+        )
+
+
+def too_large() -> ApiError:
+    return ApiError(
+        413, "RequestEntityTooLarge", "Request entity too large: limit is 3145728", details=False
+    )
+
+
+Verb = Callable[[Resources, Request, Kind], Answer]
+
+VERBS: dict[str, Verb] = {
+    "get": Resources.get,
+    "list": Resources.list,
+    "watch": Resources.watch,
+    "create": Resources.create,
+    "update": Resources.update,
+    "patch": Resources.patch,
+    "delete": Resources.delete,
+    "deletecollection": Resources.delete_collection,
+}
+
+__all__ = ["VERBS", "Resources", "bare", "method_not_allowed"]

@@ -1,0 +1,241 @@
+"""The API server: one straight line from a request to its answer.
+
+    frame (http.py) → route → authenticate → authorize → dispatch → (decode → … → store → cache) → answer
+
+`handle` takes a Request and gives a Response, at once where the cache answers, else an awaitable. Every refusal on the way is an ApiError, and
+becomes a Status in one place. In-process callers (client/local.py) come in at `perform`, after authentication.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Awaitable, Callable, Iterable
+
+import orjson
+
+from ..api import discovery
+from ..api.errors import ApiError, internal_error, method_not_allowed
+from ..api.kinds import KINDS, Kind, find
+from ..api.object import Object
+from ..base.clock import Clock
+from ..base.random import Random
+from ..store.interface import Store, StoreError
+from . import bootstrap, subresources
+from .admission import Admission, Environment
+from .answers import error_response
+from .authentication import Authenticator
+from .authorization import Attributes, Authorizer
+from .cache import Cache
+from .config import ApiConfig
+from .http import HttpServer, Limits
+from .negotiation import not_acceptable
+from .nodes import NodeConnectors
+from .registry.generic import Registry
+from .registry.storage import CacheLister, Storage
+from .request import Request, Response
+from .resources import VERBS, Resources
+from .routes import RequestInfo, authorized_name, parse_query, request_info
+from .tokens import Tokens
+
+log = logging.getLogger(__name__)
+
+VERSION: Object = {
+    "major": "1",
+    "minor": "36",
+    "emulationMajor": "1",
+    "emulationMinor": "36",
+    "minCompatibilityMajor": "1",
+    "minCompatibilityMinor": "35",
+    "gitVersion": "v1.36.2",
+    "gitCommit": "",
+    "gitTreeState": "clean",
+    "buildDate": "2026-06-01T00:00:00Z",
+    "goVersion": "go1.26.0",
+    "compiler": "gc",
+    "platform": "linux/amd64",
+}
+
+# verbs of a path with a name, and without one, by what discovery calls them
+UPDATES = frozenset({"status", "ephemeralcontainers", "resize", "approval", "finalize"})
+
+
+class ApiServer:
+    """`await start()`, then `serve` it over HTTP, or use it in process; `await stop()` at the end."""
+
+    def __init__(self, store: Store, clock: Clock, random: Random, config: ApiConfig | None = None):
+        self.config = config or ApiConfig()
+        self.clock, self.random = clock, random
+        self.store = store
+        self.cache = Cache(store)
+        self.storage = Storage(store, self.cache)
+        self.lister = CacheLister(self.storage)
+        self.tokens = Tokens(self.config.issuer, self.config.signing_key_pem, clock, random.fork("tokens"))
+        self.authenticator = Authenticator(self.config, self.tokens, self.lister)
+        self.authorizer = Authorizer(self.lister, self.config.authorize)
+        environment = Environment(self.lister, clock, random.fork("admission"), self.config, self.authorizer)
+        self.admission = Admission(environment)
+        self.registry = Registry(self.storage, self.admission, clock, random.fork("registry"), self.config)
+        self.resources = Resources(self.registry)
+        self.nodes = NodeConnectors()
+        self.http = HttpServer(self.handle, limits=Limits())
+        self.ready = False
+        self._started_at = 0.0
+        self._tasks: list[asyncio.Task[None]] = []
+        self.paths: dict[str, Callable[[Request], Response | Awaitable[Response]]] = {}
+        from .paths import standard_paths
+
+        self.paths.update(standard_paths(self))
+
+    # -- life --------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Loads the cache and makes what every cluster has. Needs no network."""
+        await self.cache.start()
+        self._started_at = self.clock.now()
+        await bootstrap.run(self)
+        self._tasks.append(asyncio.create_task(bootstrap.expire_events(self), name="event-ttl"))
+        self.ready = True
+
+    async def serve(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> tuple[str, int]:
+        return await self.http.start(host, port, tls)
+
+    async def stop(self) -> None:
+        self.ready = False
+        if self.http.loop is not None:
+            await self.http.stop()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks.clear()
+        await self.cache.stop()
+
+    @property
+    def kinds(self) -> Iterable[Kind]:
+        return KINDS
+
+    # -- one request -------------------------------------------------------------------------------------------
+
+    def handle(self, request: Request) -> Response | Awaitable[Response]:
+        try:
+            request.parameters = parse_query(request.query)
+            request.info = info = request_info(request.method, request.path, request.parameters)
+            request.user = self.authenticator.authenticate(request)
+            self.authorize(request, info)
+            answer = self.dispatch(request, info)
+        except Exception as error:
+            return self.failed(request, error)
+        if isinstance(answer, Response):
+            return answer
+        return self._finish(request, answer)
+
+    async def _finish(self, request: Request, answer: Awaitable[Response]) -> Response:
+        try:
+            return await answer
+        except Exception as error:
+            return self.failed(request, error)
+
+    def failed(self, request: Request, error: Exception) -> Response:
+        if isinstance(error, ApiError):
+            return error_response(error, request)
+        if isinstance(error, StoreError):
+            return error_response(internal_error(str(error)), request)
+        log.exception("%s %s", request.method, request.path, exc_info=error)
+        return error_response(internal_error(f"{type(error).__name__}: {error}"), request)
+
+    def authorize(self, request: Request, info: RequestInfo) -> None:
+        self.authorizer.check(Attributes.of(request.user, info, authorized_name(info, request.parameters)))
+
+    def dispatch(self, request: Request, info: RequestInfo) -> Response | Awaitable[Response]:
+        if not info.is_resource:
+            return self._path(request)
+        kind = find(info.group, info.version, info.resource)
+        if kind is None:
+            if any(k.group == info.group and k.version == info.version for k in self.kinds):
+                raise no_such_resource()
+            return page_not_found()
+        if bool(info.namespace) and not kind.namespaced and info.resource != "namespaces":
+            raise no_such_resource()
+        if kind.namespaced and info.name and not info.namespace:
+            raise no_such_resource()
+        if info.subresource:
+            return self._subresource(request, info, kind)
+        review = subresources.REVIEWS.get(kind.resource)
+        if review is not None:
+            if info.verb != "create" or info.name:
+                raise method_not_allowed()
+            return review(self, request, kind)
+        if request.method == "HEAD":
+            raise method_not_allowed()
+        if info.verb not in kind.verbs and not (info.verb == "watch" and "watch" in kind.verbs):
+            raise method_not_allowed()
+        if info.verb == "create" and info.name:
+            raise method_not_allowed()
+        if info.verb in ("update", "patch", "delete") and not info.name:
+            raise method_not_allowed()
+        if info.verb in ("create", "deletecollection") and kind.namespaced and not info.namespace:
+            raise method_not_allowed()
+        function = VERBS.get(info.verb)
+        if function is None:
+            raise method_not_allowed()
+        return function(self.resources, request, kind)
+
+    def _subresource(self, request: Request, info: RequestInfo, kind: Kind) -> Response | Awaitable[Response]:
+        known = kind.subresource(info.subresource)
+        if known is None:
+            raise no_such_resource()
+        special = subresources.SUBRESOURCES.get((kind.resource, info.subresource, info.verb))
+        if special is not None:
+            return special(self, request, kind)
+        if info.subresource in ("log", "exec", "attach", "portforward", "proxy"):
+            from . import connect
+
+            return connect.dispatch(self, request, kind)
+        if info.verb not in known.verbs:
+            raise method_not_allowed()
+        if info.subresource in UPDATES:
+            return VERBS[info.verb](self.resources, request, kind)
+        raise no_such_resource()
+
+    def _path(self, request: Request) -> Response | Awaitable[Response]:
+        path = request.path
+        function = self.paths.get(path) or self.paths.get(path.rstrip("/"))
+        if function is None:
+            for prefix, candidate in self.paths.items():
+                if prefix.endswith("/*") and path.startswith(prefix[:-1]):
+                    function = candidate
+                    break
+        if function is None:
+            if path.startswith("/api/") or path.startswith("/apis/"):
+                return self._group_path(request)
+            return page_not_found()
+        return function(request)
+
+    def _group_path(self, request: Request) -> Response:
+        """/api/v1, /apis/<group> and /apis/<group>/<version>."""
+        parts = [part for part in request.path.split("/") if part]
+        if parts[0] == "api" and len(parts) == 2:
+            document = discovery.api_resource_list(self.kinds, "", parts[1])
+        elif parts[0] == "apis" and len(parts) == 2:
+            document = discovery.api_group(self.kinds, parts[1])
+        elif parts[0] == "apis" and len(parts) == 3:
+            document = discovery.api_resource_list(self.kinds, parts[1], parts[2])
+        else:
+            document = None
+        if document is None:
+            return page_not_found()
+        if request.method != "GET":
+            raise method_not_allowed()
+        return Response(200, [], orjson.dumps(document))
+
+
+def no_such_resource() -> ApiError:
+    return ApiError(404, "NotFound", "the server could not find the requested resource")
+
+
+def page_not_found() -> Response:
+    return Response(404, [("X-Content-Type-Options", "nosniff")], b"404 page not found\n", content_type="text/plain; charset=utf-8")
+
+
+__all__ = ["ApiServer", "not_acceptable"]

@@ -1,0 +1,550 @@
+"""Subresources that are no plain reads and writes of their parent: binding, eviction, scale, tokens, and the reviews.
+
+`SUBRESOURCES` maps (resource, subresource, verb) to its function; `status`, `ephemeralcontainers`, `resize`, `approval` and `finalize` are not here,
+because they are ordinary updates that the kind's strategy treats differently. `REVIEWS` are resources that are only asked, never stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+import orjson
+
+from ..api import selectors
+from ..api.decode import decode
+from ..api.errors import ApiError, Cause, bad_request, conflict, forbidden, invalid, not_found, too_many_requests
+from ..api.kinds import Kind, kind_of_resource
+from ..api.object import Object
+from ..base.clock import timestamp
+from .answers import with_warnings
+from .authorization import Attributes
+from .negotiation import negotiate
+from .options import DeleteOptions, delete_options, write_options
+from .patches import apply_patch, patch_type
+from .patches import _parse as parse_patch
+from .registry.operation import CREATE, DELETE, UPDATE
+from .request import Request, Response, User
+from .resources import Resources, check_name
+
+if TYPE_CHECKING:
+    from .server import ApiServer
+
+Function = Callable[["ApiServer", Request, Kind], Response | Awaitable[Response]]
+
+PODS = kind_of_resource("pods")
+
+
+def reply(resources: Resources, request: Request, kind: Kind, obj: Object, code: int) -> Response:
+    form = negotiate(request.headers.get("accept", ""), transforms=False)
+    return with_warnings(resources.answer_object(kind, obj, form, code, request), request.warnings)
+
+
+def body_of(request: Request, kind: Kind) -> Object:
+    """The body of a subresource, of its own kind."""
+    if request.object is not None:
+        return {**request.object, "apiVersion": kind.api_version, "kind": kind.kind}
+    validation = request.parameter("fieldValidation") or "Warn"
+    obj, warnings = decode(request.body, request.headers.get("content-type", ""), kind, validation)  # type: ignore[arg-type]
+    request.warnings.extend(warnings)
+    return obj
+
+
+def success(code: int) -> Object:
+    return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": code}
+
+
+def status_reply(request: Request, code: int) -> Response:
+    return with_warnings(Response(code, [], orjson.dumps(success(code))), request.warnings)
+
+
+# -- pods/binding ----------------------------------------------------------------------------------------------
+
+
+async def bind(server: ApiServer, request: Request, kind: Kind) -> Response:
+    """Puts a pod on a node, once; the scheduler's only write."""
+    assert request.info is not None
+    resources, info = server.resources, request.info
+    options = write_options(request, "CreateOptions")
+    binding = body_of(request, PODS.of_subresource("binding"))
+    meta, target = binding.get("metadata") or {}, binding.get("target") or {}
+    name = info.name or meta.get("name") or ""
+    if info.name and meta.get("name") and meta["name"] != info.name:
+        raise bad_request("name in URL does not match name in Binding object")
+    errors = []
+    if target.get("kind") not in (None, "", "Node"):
+        errors.append(f'target.kind: Unsupported value: "{target["kind"]}": supported values: "Node", "<empty>"')
+    if not target.get("name"):
+        errors.append("target.name: Required value")
+    if errors:
+        raise ApiError(500, "", errors[0] if len(errors) == 1 else f"[{', '.join(errors)}]", details=False)
+    node, now = target["name"], resources.registry.now()
+
+    async def change(old: Object) -> Object:
+        if meta.get("uid") and meta["uid"] != old["metadata"]["uid"]:
+            why = f"Precondition failed: UID in precondition: {meta['uid']}, UID in object meta: {old['metadata']['uid']}"
+            raise conflict("pods/binding", "", name, why)
+        spec = old.get("spec") or {}
+        if old["metadata"].get("deletionTimestamp"):
+            raise conflict("pods/binding", "", name, f"pod {name} is being deleted, cannot be assigned to a host")
+        if spec.get("nodeName"):
+            raise conflict("pods/binding", "", name, f'pod {name} is already assigned to node "{spec["nodeName"]}"')
+        if spec.get("schedulingGates"):
+            raise conflict("pods/binding", "", name, f"pod {name} has non-empty .spec.schedulingGates")
+        metadata = dict(old["metadata"])
+        for field in ("annotations", "labels"):
+            if meta.get(field):
+                metadata[field] = {**(metadata.get(field) or {}), **meta[field]}
+        status = dict(old.get("status") or {})
+        status.pop("nominatedNodeName", None)
+        condition = {"type": "PodScheduled", "status": "True", "lastProbeTime": None, "lastTransitionTime": now}
+        conditions = [c for c in status.get("conditions") or () if c.get("type") != "PodScheduled"]
+        status["conditions"] = [*conditions, condition]
+        return {**old, "metadata": metadata, "spec": {**spec, "nodeName": node}, "status": status}
+
+    op = resources.registry.operation(
+        PODS, UPDATE, request.user, info.namespace, name, "binding", dry_run=options.dry_run, warnings=request.warnings
+    )
+    await resources.registry.write(op, change)
+    return status_reply(request, 201)
+
+
+# -- pods/eviction ---------------------------------------------------------------------------------------------
+
+MAX_DISRUPTED_PODS = 2000
+
+
+async def evict(server: ApiServer, request: Request, kind: Kind) -> Response:
+    """A delete that asks the pod's disruption budget first (KEP-85)."""
+    assert request.info is not None
+    resources, info = server.resources, request.info
+    query = write_options(request, "CreateOptions")
+    eviction = body_of(request, PODS.of_subresource("eviction"))
+    meta = eviction.get("metadata") or {}
+    name = info.name
+    if meta.get("name") and meta["name"] != name:
+        raise bad_request("name in URL does not match name in Eviction object")
+    given = dict(eviction.get("deleteOptions") or {})
+    options = delete_options(request, given)
+    dry_run = query.dry_run or options.dry_run
+    options = DeleteOptions(
+        options.grace_period_s, options.propagation, options.orphan_dependents, options.uid, options.resource_version, dry_run
+    )
+    for _ in range(10):
+        entry = resources.storage.get(PODS, info.namespace, name)
+        if entry is None:
+            raise not_found("pods", "", name)
+        pod = entry.object
+        if not _can_ignore_budget(pod):
+            budget = _budget_of(resources, pod)
+            if budget is not None:
+                taken = await _take_disruption(resources, request.user, pod, budget, dry_run)
+                if not taken:
+                    continue
+        op = resources.registry.operation(
+            PODS, DELETE, request.user, info.namespace, name, "", dry_run=dry_run, warnings=request.warnings
+        )
+        await resources.registry.delete(op, options)
+        return status_reply(request, 201)
+    raise too_many_requests(f"couldn't update PodDisruptionBudget {name!r} due to conflicts", 10)
+
+
+def _can_ignore_budget(pod: Object) -> bool:
+    phase = (pod.get("status") or {}).get("phase")
+    return phase in ("Succeeded", "Failed", "Pending") or bool(pod["metadata"].get("deletionTimestamp"))
+
+
+def _ready(pod: Object) -> bool:
+    return any(c.get("type") == "Ready" and c.get("status") == "True" for c in (pod.get("status") or {}).get("conditions") or ())
+
+
+def _budget_of(resources: Resources, pod: Object) -> Object | None:
+    labels = pod["metadata"].get("labels") or {}
+    if not labels:
+        return None
+    budgets = [
+        budget
+        for budget in resources.storage.list(kind_of_resource("poddisruptionbudgets.policy"), pod["metadata"]["namespace"])
+        if (budget.get("spec") or {}).get("selector") is not None
+        and selectors.from_object(budget["spec"]["selector"])(labels)
+    ]
+    if len(budgets) > 1:
+        message = "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support."
+        raise ApiError(500, "InternalError", message, details=False)
+    return budgets[0] if budgets else None
+
+
+async def _take_disruption(resources: Resources, user: User, pod: Object, budget: Object, dry_run: bool) -> bool:
+    """Takes one of the disruptions that the budget allows; False: it changed meanwhile, look again."""
+    meta, status, spec = budget["metadata"], budget.get("status") or {}, budget.get("spec") or {}
+    name = meta["name"]
+    if not _ready(pod):
+        policy = spec.get("unhealthyPodEvictionPolicy") or "IfHealthyBudget"
+        healthy = status.get("currentHealthy", 0) >= status.get("desiredHealthy", 0) and status.get("desiredHealthy", 0) > 0
+        if policy == "AlwaysAllow" or healthy:
+            return True
+    if status.get("observedGeneration", 0) < meta.get("generation", 0):
+        error = too_many_requests("Cannot evict pod as it would violate the pod's disruption budget.", 10)
+        error.causes = [Cause("DisruptionBudget", f"The disruption budget {name} is still being processed by the server.", "")]
+        raise error
+    allowed = status.get("disruptionsAllowed", 0)
+    if allowed < 0:
+        raise forbidden("poddisruptionbudgets", "policy", name, "pdb disruptions allowed is negative")
+    if len(status.get("disruptedPods") or {}) > MAX_DISRUPTED_PODS:
+        raise forbidden("poddisruptionbudgets", "policy", name, "DisruptedPods map too big - too many evictions not confirmed by PDB controller")
+    if allowed == 0:
+        needs = f"The disruption budget {name} needs {status.get('desiredHealthy', 0)} healthy pods and has {status.get('currentHealthy', 0)} currently"
+        error = ApiError(429, "TooManyRequests", "Cannot evict pod as it would violate the pod's disruption budget.")
+        error.causes = [Cause("DisruptionBudget", needs, "")]
+        raise error
+    now = timestamp(resources.clock.now())
+    pod_name = pod["metadata"]["name"]
+
+    async def change(old: Object) -> Object:
+        before = old.get("status") or {}
+        if before.get("disruptionsAllowed", 0) != allowed:
+            raise _Changed
+        disrupted = {**(before.get("disruptedPods") or {}), pod_name: now}
+        return {**old, "status": {**before, "disruptionsAllowed": allowed - 1, "disruptedPods": disrupted}}
+
+    kind = kind_of_resource("poddisruptionbudgets.policy")
+    op = resources.registry.operation(kind, UPDATE, user, meta["namespace"], name, "status", dry_run=dry_run)
+    try:
+        await resources.registry.write(op, change)
+    except _Changed:
+        return False
+    return True
+
+
+class _Changed(Exception):
+    pass
+
+
+# -- scale -----------------------------------------------------------------------------------------------------
+
+
+def scale_of(obj: Object, kind: Kind) -> Object:
+    meta, spec, status = obj["metadata"], obj.get("spec") or {}, obj.get("status") or {}
+    shown = {f: meta[f] for f in ("name", "namespace", "uid", "resourceVersion", "creationTimestamp") if f in meta}
+    scale: Object = {"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": shown, "spec": {}}
+    if spec.get("replicas"):
+        scale["spec"]["replicas"] = spec["replicas"]
+    scale["status"] = {"replicas": status.get("replicas", 0)}
+    selector = spec.get("selector")
+    if kind.plural == "replicationcontrollers":
+        text = ",".join(f"{k}={v}" for k, v in sorted((selector or {}).items()))
+    else:
+        text = selectors.to_string(selector) if selector else ""
+    if text:
+        scale["status"]["selector"] = text
+    return scale
+
+
+def get_scale(server: ApiServer, request: Request, kind: Kind) -> Response:
+    assert request.info is not None
+    entry = server.storage.get(kind, request.info.namespace, request.info.name)
+    if entry is None:
+        raise not_found(kind.plural, kind.group, request.info.name)
+    return reply(server.resources, request, kind.of_subresource("scale"), scale_of(entry.object, kind), 200)
+
+
+def _check_scale(scale: Object, name: str) -> None:
+    replicas = (scale.get("spec") or {}).get("replicas") or 0
+    if replicas < 0:
+        cause = Cause("FieldValueInvalid", f"Invalid value: {replicas}: must be greater than or equal to 0", "spec.replicas")
+        raise invalid("Scale", "autoscaling", name, [cause])
+
+
+async def put_scale(server: ApiServer, request: Request, kind: Kind) -> Response:
+    assert request.info is not None
+    info = request.info
+    options = write_options(request, "UpdateOptions")
+    scale = body_of(request, kind.of_subresource("scale"))
+    check_name(scale, info, kind)
+    return await _write_scale(server, request, kind, options.dry_run, lambda old: scale)
+
+
+async def patch_scale(server: ApiServer, request: Request, kind: Kind) -> Response:
+    options = write_options(request, "PatchOptions")
+    how = patch_type(request, kind)
+    patch = request.object if request.object is not None else parse_patch(request.body, how)
+    scale_kind = kind.of_subresource("scale")
+    return await _write_scale(server, request, kind, options.dry_run, lambda old: apply_patch(how, scale_kind, scale_of(old, kind), patch))
+
+
+async def _write_scale(
+    server: ApiServer, request: Request, kind: Kind, dry_run: bool, make: Callable[[Object], Object]
+) -> Response:
+    assert request.info is not None
+    info, resources = request.info, server.resources
+
+    async def change(old: Object) -> Object:
+        scale = make(old)
+        _check_scale(scale, info.name)
+        meta = scale.get("metadata") or {}
+        if meta.get("uid") and meta["uid"] != old["metadata"]["uid"]:
+            why = f"Precondition failed: UID in precondition: {meta['uid']}, UID in object meta: {old['metadata']['uid']}"
+            raise conflict(kind.plural, kind.group, info.name, why)
+        metadata = dict(old["metadata"])
+        if meta.get("resourceVersion"):
+            metadata["resourceVersion"] = meta["resourceVersion"]
+        else:
+            metadata.pop("resourceVersion", None)
+        spec = {**(old.get("spec") or {}), "replicas": (scale.get("spec") or {}).get("replicas") or 0}
+        return {**old, "metadata": metadata, "spec": spec}
+
+    op = resources.registry.operation(
+        kind, UPDATE, request.user, info.namespace, info.name, "scale", dry_run=dry_run, warnings=request.warnings
+    )
+    op.patch = True  # a version is not needed
+    outcome = await resources.registry.update(op, change)
+    return reply(resources, request, kind.of_subresource("scale"), scale_of(outcome.value(), kind), 200)
+
+
+# -- serviceaccounts/token -------------------------------------------------------------------------------------
+
+TOKEN_SECONDS_MIN, TOKEN_SECONDS_MAX = 600, 1 << 32
+BINDABLE = {("v1", "Pod"): "pods", ("v1", "Secret"): "secrets", ("v1", "Node"): "nodes"}
+
+
+async def create_token(server: ApiServer, request: Request, kind: Kind) -> Response:
+    assert request.info is not None
+    info, resources = request.info, server.resources
+    options = write_options(request, "CreateOptions")
+    asked = body_of(request, kind.of_subresource("token"))
+    spec = dict(asked.get("spec") or {})
+    seconds = spec.get("expirationSeconds")
+    seconds = 3600 if seconds is None else seconds
+    causes = []
+    if seconds < TOKEN_SECONDS_MIN:
+        causes.append(
+            Cause("FieldValueInvalid", f"Invalid value: {seconds}: may not specify a duration less than 10 minutes", "spec.expirationSeconds")
+        )
+    if seconds > TOKEN_SECONDS_MAX:
+        causes.append(
+            Cause("FieldValueInvalid", f"Invalid value: {seconds}: may not specify a duration larger than 2^32 seconds", "spec.expirationSeconds")
+        )
+    entry = resources.storage.get(kind, info.namespace, info.name)
+    if entry is None:
+        raise not_found("serviceaccounts", "", info.name)
+    if causes:
+        raise invalid("TokenRequest", "authentication.k8s.io", (asked.get("metadata") or {}).get("name") or "", causes)
+    audiences = list(spec.get("audiences") or server.config.audiences)
+    bound: dict[str, Object] = {}
+    reference = spec.get("boundObjectRef")
+    if reference:
+        bound = _bound(server, info.namespace, info.name, reference)
+    token, expires = server.tokens.issue(info.namespace, entry.object, audiences, seconds, bound)
+    meta = asked.get("metadata") or {}
+    if options.dry_run:
+        token = ""
+    answer = {
+        "kind": "TokenRequest",
+        "apiVersion": "authentication.k8s.io/v1",
+        "metadata": {
+            **{k: v for k, v in meta.items() if k in ("labels", "annotations")},
+            "name": info.name,
+            "namespace": info.namespace,
+            "uid": entry.object["metadata"]["uid"],
+            "creationTimestamp": resources.registry.now(),
+        },
+        "spec": {"audiences": audiences, "expirationSeconds": seconds, "boundObjectRef": reference or None},
+        "status": {"token": token, "expirationTimestamp": timestamp(expires)},
+    }
+    if not meta.get("uid"):
+        answer["metadata"]["uid"] = resources.registry.random.uid()
+    return with_warnings(Response(201, [], orjson.dumps(answer)), request.warnings)
+
+
+def _bound(server: ApiServer, namespace: str, account: str, reference: Object) -> dict[str, Object]:
+    api_version, kind_name = reference.get("apiVersion") or "", reference.get("kind") or ""
+    resource = BINDABLE.get((api_version, kind_name))
+    if resource is None:
+        group, _, version = api_version.rpartition("/")
+        raise bad_request(f"cannot bind token to object of type {group}/{version}, Kind={kind_name}")
+    kind = kind_of_resource(resource)
+    entry = server.storage.get(kind, namespace if kind.namespaced else "", reference.get("name") or "")
+    if entry is None:
+        raise not_found(resource, "", reference.get("name") or "")
+    obj = entry.object
+    uid = obj["metadata"]["uid"]
+    if reference.get("uid") and reference["uid"] != uid:
+        why = f"the UID in the bound object reference ({reference['uid']}) does not match the UID in record. The object might have been deleted and then recreated"
+        raise conflict(resource, "", obj["metadata"]["name"], why)
+    bound: dict[str, Object] = {kind_name.lower(): {"name": obj["metadata"]["name"], "uid": uid}}
+    if resource == "pods":
+        spec = obj.get("spec") or {}
+        if spec.get("serviceAccountName") != account:
+            why = f"cannot bind token for serviceaccount {account!r} to pod running with different serviceaccount name."
+            raise bad_request(why.replace("'", '"'))
+        node_name = spec.get("nodeName")
+        if node_name:
+            node = server.storage.get(kind_of_resource("nodes"), "", node_name)
+            bound["node"] = {"name": node_name}
+            if node is not None:
+                bound["node"]["uid"] = node.object["metadata"]["uid"]
+    return bound
+
+
+# -- reviews ---------------------------------------------------------------------------------------------------
+
+
+def _review(request: Request, kind: Kind) -> Object:
+    write_options(request, "CreateOptions")
+    return body_of(request, kind)
+
+
+def _answer_review(request: Request, kind: Kind, review: Object, status: Object) -> Response:
+    meta = {k: v for k, v in (review.get("metadata") or {}).items() if k != "managedFields"}
+    answer = {"kind": kind.kind, "apiVersion": kind.api_version, "metadata": meta}
+    if "spec" in review:
+        answer["spec"] = review["spec"]
+    answer["status"] = status
+    return with_warnings(Response(201, [], orjson.dumps(answer)), request.warnings)
+
+
+def user_info(user: User) -> Object:
+    info: Object = {"username": user.name}
+    if user.uid:
+        info["uid"] = user.uid
+    if user.groups:
+        info["groups"] = list(user.groups)
+    if user.extra:
+        info["extra"] = {key: list(values) for key, values in sorted(user.extra.items())}
+    return info
+
+
+def token_review(server: ApiServer, request: Request, kind: Kind) -> Response:
+    review = _review(request, kind)
+    spec = review.get("spec") or {}
+    token = spec.get("token") or ""
+    if not token:
+        raise bad_request("token is required for TokenReview in authentication")
+    audiences = tuple(spec.get("audiences") or ())
+    user = server.authenticator.user_of_token(token, audiences)
+    status: Object = {"user": {}}
+    if user is None:
+        status["error"] = "[invalid bearer token, token lookup failed]"
+    else:
+        agreed = [a for a in audiences if a in server.config.audiences] or list(audiences) or list(server.config.audiences)
+        status = {"authenticated": True, "user": user_info(user), "audiences": agreed}
+    return _answer_review(request, kind, review, status)
+
+
+def self_subject_review(server: ApiServer, request: Request, kind: Kind) -> Response:
+    review = _review(request, kind)
+    review.pop("spec", None)
+    meta = dict(review.get("metadata") or {})
+    meta.setdefault("creationTimestamp", server.registry.now())
+    if not meta.get("uid"):
+        meta["uid"] = server.registry.random.uid()
+    return _answer_review(request, kind, {**review, "metadata": meta}, {"userInfo": user_info(request.user)})
+
+
+def _attributes(user: User, spec: Object) -> Attributes:
+    resource = spec.get("resourceAttributes")
+    if resource is not None:
+        return Attributes(
+            user,
+            resource.get("verb", ""),
+            resource.get("group", ""),
+            resource.get("version", ""),
+            resource.get("resource", ""),
+            resource.get("subresource", ""),
+            resource.get("namespace", ""),
+            resource.get("name", ""),
+        )
+    path = spec.get("nonResourceAttributes") or {}
+    return Attributes(user, path.get("verb", ""), path=path.get("path", ""))
+
+
+def _check_review(kind: Kind, review: Object, needs_user: bool) -> None:
+    spec = review.get("spec") or {}
+    causes = []
+    both = "cannot be specified in combination with resourceAttributes"
+    if spec.get("resourceAttributes") is not None and spec.get("nonResourceAttributes") is not None:
+        causes.append(Cause("FieldValueInvalid", f"Invalid value: \"null\": {both}", "spec.nonResourceAttributes"))
+    if spec.get("resourceAttributes") is None and spec.get("nonResourceAttributes") is None:
+        causes.append(
+            Cause("FieldValueInvalid", "Invalid value: null: exactly one of nonResourceAttributes or resourceAttributes must be specified", "spec.resourceAttributes")
+        )
+    if needs_user and not spec.get("user") and not spec.get("groups"):
+        causes.append(Cause("FieldValueInvalid", 'Invalid value: "": at least one of user or group must be specified', "spec.user"))
+    if causes:
+        raise invalid(kind.kind, kind.group, "", causes)
+
+
+def _access(server: ApiServer, request: Request, kind: Kind, review: Object, user: User) -> Response:
+    allowed, why = server.authorizer.allows(_attributes(user, review.get("spec") or {}))
+    status: Object = {"allowed": allowed}
+    if why:
+        status["reason"] = why
+    return _answer_review(request, kind, review, status)
+
+
+def self_subject_access_review(server: ApiServer, request: Request, kind: Kind) -> Response:
+    review = _review(request, kind)
+    _check_review(kind, review, needs_user=False)
+    return _access(server, request, kind, review, request.user)
+
+
+def subject_access_review(server: ApiServer, request: Request, kind: Kind) -> Response:
+    review = _review(request, kind)
+    _check_review(kind, review, needs_user=True)
+    spec = review.get("spec") or {}
+    user = User(spec.get("user") or "", tuple(spec.get("groups") or ()), spec.get("uid") or "", spec.get("extra") or {})
+    return _access(server, request, kind, review, user)
+
+
+def local_subject_access_review(server: ApiServer, request: Request, kind: Kind) -> Response:
+    assert request.info is not None
+    review = _review(request, kind)
+    _check_review(kind, review, needs_user=True)
+    spec = review.get("spec") or {}
+    namespace = (spec.get("resourceAttributes") or {}).get("namespace") or ""
+    if namespace != request.info.namespace:
+        why = f"spec.resourceAttributes.namespace must match namespace: {request.info.namespace}"
+        raise bad_request(why)
+    user = User(spec.get("user") or "", tuple(spec.get("groups") or ()), spec.get("uid") or "", spec.get("extra") or {})
+    return _access(server, request, kind, review, user)
+
+
+def self_subject_rules_review(server: ApiServer, request: Request, kind: Kind) -> Response:
+    review = _review(request, kind)
+    namespace = (review.get("spec") or {}).get("namespace") or ""
+    if not namespace:
+        raise bad_request("no namespace on request")
+    resource_rules, url_rules = [], []
+    for rule in server.authorizer.rules(request.user, namespace):
+        if rule.urls:
+            url_rules.append({"verbs": sorted(rule.verbs), "nonResourceURLs": list(rule.urls)})
+        else:
+            shown: Object = {"verbs": sorted(rule.verbs), "apiGroups": sorted(rule.groups), "resources": sorted(rule.resources)}
+            if rule.names:
+                shown["resourceNames"] = sorted(rule.names)
+            resource_rules.append(shown)
+    status = {"resourceRules": resource_rules, "nonResourceRules": url_rules, "incomplete": False}
+    return _answer_review(request, kind, review, status)
+
+
+SUBRESOURCES: dict[tuple[str, str, str], Function] = {
+    ("pods", "binding", "create"): bind,
+    ("pods", "eviction", "create"): evict,
+    ("serviceaccounts", "token", "create"): create_token,
+}
+for _resource in ("deployments.apps", "replicasets.apps", "statefulsets.apps", "replicationcontrollers"):
+    SUBRESOURCES[_resource, "scale", "get"] = get_scale
+    SUBRESOURCES[_resource, "scale", "update"] = put_scale
+    SUBRESOURCES[_resource, "scale", "patch"] = patch_scale
+
+REVIEWS: dict[str, Function] = {
+    "bindings": bind,
+    "tokenreviews.authentication.k8s.io": token_review,
+    "selfsubjectreviews.authentication.k8s.io": self_subject_review,
+    "selfsubjectaccessreviews.authorization.k8s.io": self_subject_access_review,
+    "subjectaccessreviews.authorization.k8s.io": subject_access_review,
+    "localsubjectaccessreviews.authorization.k8s.io": local_subject_access_review,
+    "selfsubjectrulesreviews.authorization.k8s.io": self_subject_rules_review,
+}
+
+__all__ = ["CREATE", "REVIEWS", "SUBRESOURCES"]
