@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from .cronjob import CronJobController
 from .deployment import DeploymentController
 from .endpoints_legacy import EndpointsController
 from .endpointslice import EndpointSliceController
 from .endpointslice_mirroring import EndpointSliceMirroringController
 from .garbage import GarbageCollector
+from .job import JobController
 from .namespace import NamespaceController
 from .namespace_content import RootCaPublisher, ServiceAccountController
 from .replicaset import ReplicaSetController, ReplicationControllerController
 from .runtime import Controller
+from .ttl_after_finished import TtlAfterFinishedController
 
 CONTROLLERS: tuple[type[Controller], ...] = (
     DeploymentController,
     ReplicaSetController,
     ReplicationControllerController,
+    JobController,
+    CronJobController,
+    TtlAfterFinishedController,
     EndpointSliceController,
     EndpointSliceMirroringController,
     EndpointsController,

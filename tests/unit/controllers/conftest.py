@@ -219,6 +219,9 @@ def _merge(target: Any, patch: Any) -> Any:
         return patch
     target = dict(target) if isinstance(target, dict) else {}
     for key, value in patch.items():
+        if key.startswith("$deleteFromPrimitiveList/"):
+            key = key.split("/")[1]
+            value = [v for v in target.get(key) or [] if v not in value]
         if key == "ownerReferences" and isinstance(value, list):
             drop = {r["uid"] for r in value if r.get("$patch") == "delete"}
             if drop or any("controller" in r for r in value):

@@ -1,0 +1,171 @@
+"""What decides about a Job's pods: indexes, failure policies, success policies, back-off. All pure.
+
+Indexes are kept as Kubernetes prints them, "0,2-5"; sets of ints in between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ..api.object import Object, annotations_of, condition_of, get, is_deleting, name_of, namespace_of
+from ..base.clock import parse_timestamp
+from . import pods as podlib
+
+INDEX = "batch.kubernetes.io/job-completion-index"
+FAILURES = "batch.kubernetes.io/job-index-failure-count"
+IGNORED_FAILURES = "batch.kubernetes.io/job-index-ignored-failure-count"
+_BACKOFF_FIRST_S, _BACKOFF_MAX_S = 10.0, 600.0
+
+
+# -- indexes -----------------------------------------------------------------------------------------------------------
+
+
+def parse_indexes(text: str | None) -> set[int]:
+    found: set[int] = set()
+    for part in (text or "").split(","):
+        first, _, last = part.partition("-")
+        if first.isdigit() and (not last or last.isdigit()):
+            found.update(range(int(first), int(last or first) + 1))
+    return found
+
+
+def format_indexes(indexes: Iterable[int]) -> str:
+    """Three or more in a row become a range; two stay two."""
+    parts: list[str] = []
+    run: list[int] = []
+    for index in [*sorted(indexes), None]:
+        if index is not None and run and index == run[-1] + 1:
+            run.append(index)
+            continue
+        if len(run) > 2:
+            parts.append(f"{run[0]}-{run[-1]}")
+        else:
+            parts += map(str, run)
+        run = [] if index is None else [index]
+    return ",".join(parts)
+
+
+def index_of(pod: Object) -> int | None:
+    text = annotations_of(pod).get(INDEX, "")
+    return int(text) if text.isdigit() else None
+
+
+def failures_of(pod: Object, annotation: str = FAILURES) -> int:
+    text = annotations_of(pod).get(annotation, "")
+    return int(text) if text.isdigit() else 0
+
+
+# -- failed or not -----------------------------------------------------------------------------------------------------
+
+
+def replaces_only_failed(job: Object) -> bool:
+    return get(job, "spec.podReplacementPolicy") == "Failed" or bool(get(job, "spec.podFailurePolicy"))
+
+
+def is_failed(pod: Object, job: Object) -> bool:
+    """Also one that was deleted before it could fail, unless the Job waits for that."""
+    if podlib.phase(pod) == "Failed":
+        return True
+    return not replaces_only_failed(job) and is_deleting(pod) and podlib.phase(pod) != "Succeeded"
+
+
+def failure_action(job: Object, pod: Object) -> tuple[str, str]:
+    """What the pod failure policy says of a failed pod: (Count, Ignore, FailIndex or FailJob; the message of FailJob)."""
+    for number, rule in enumerate(get(job, "spec.podFailurePolicy.rules", [])):
+        action = rule["action"]
+        if action == "FailIndex" and get(job, "spec.backoffLimitPerIndex") is None:
+            continue
+        why = _matches_exit_codes(rule.get("onExitCodes"), pod) or _matches_conditions(
+            rule.get("onPodConditions"), pod
+        )
+        if why:
+            return action, f"{why} matching {action} rule at index {number}"
+    return "Count", ""
+
+
+def _matches_exit_codes(wanted: Object | None, pod: Object) -> str:
+    if not wanted:
+        return ""
+    statuses = [*get(pod, "status.containerStatuses", []), *get(pod, "status.initContainerStatuses", [])]
+    for status in statuses:
+        code = get(status, "state.terminated.exitCode")
+        if not code or wanted.get("containerName", status["name"]) != status["name"]:
+            continue
+        if (code in wanted["values"]) == (wanted["operator"] == "In"):
+            pod_key = f"{namespace_of(pod)}/{name_of(pod)}"
+            return f"Container {status['name']} for pod {pod_key} failed with exit code {code}"
+    return ""
+
+
+def _matches_conditions(wanted: list[Object] | None, pod: Object) -> str:
+    for pattern in wanted or ():
+        condition = condition_of(pod, pattern["type"])
+        if condition and condition["status"] == pattern.get("status", "True"):
+            return f"Pod {namespace_of(pod)}/{name_of(pod)} has condition {pattern['type']}"
+    return ""
+
+
+def restarts_past_limit(job: Object, pods: Iterable[Object]) -> bool:
+    """With restartPolicy OnFailure the kubelet restarts containers: those restarts count against the limit."""
+    if get(job, "spec.template.spec.restartPolicy") != "OnFailure":
+        return False
+    restarts = sum(
+        int(status.get("restartCount", 0))
+        for pod in pods
+        if podlib.phase(pod) in ("Running", "Pending")
+        for part in ("initContainerStatuses", "containerStatuses")
+        for status in get(pod, f"status.{part}", [])
+    )
+    limit = get(job, "spec.backoffLimit", 6)
+    return restarts > 0 if limit == 0 else bool(restarts >= limit)
+
+
+def success_rule(job: Object, succeeded: set[int]) -> str | None:
+    """The message of the first rule of the success policy that holds."""
+    for number, rule in enumerate(get(job, "spec.successPolicy.rules", [])):
+        wanted = parse_indexes(rule["succeededIndexes"]) if rule.get("succeededIndexes") else None
+        count = rule.get("succeededCount")
+        have = succeeded if wanted is None else succeeded & wanted
+        enough = len(have) >= count if count is not None else wanted is not None and have >= wanted
+        if enough:
+            return f"Matched rules at index {number}"
+    return None
+
+
+# -- back-off ----------------------------------------------------------------------------------------------------------
+
+
+def finished_at(pod: Object) -> float:
+    """When its last container ended; else when it stopped being ready, was deleted, or was made."""
+    times = [
+        parse_timestamp(at)
+        for status in get(pod, "status.containerStatuses", [])
+        if (at := get(status, "state.terminated.finishedAt"))
+    ]
+    if times:
+        return max(times)
+    ready = condition_of(pod, "Ready")
+    if ready is not None and ready.get("lastTransitionTime"):
+        return parse_timestamp(ready["lastTransitionTime"])
+    deleted = pod["metadata"].get("deletionTimestamp")
+    return parse_timestamp(deleted) if deleted else podlib.created_at(pod)
+
+
+def backoff_s(failures: int, last_failure: float, now: float) -> float:
+    """How long until the next pod may be made after so many failures in a row: 10 s, 20 s, … 10 min."""
+    if not failures:
+        return 0.0
+    delay: float = min(_BACKOFF_FIRST_S * 2 ** min(failures - 1, 30), _BACKOFF_MAX_S)
+    return max(0.0, last_failure + delay - now)
+
+
+def backoff_of(job: Object, pods: Iterable[Object], now: float) -> float:
+    """Counted over the pods that still exist: the failures since the last success."""
+    ended = [p for p in pods if podlib.phase(p) == "Succeeded" or is_failed(p, job)]
+    failures, last = 0, 0.0
+    for pod in sorted(ended, key=finished_at):
+        if podlib.phase(pod) == "Succeeded":
+            failures = 0
+        elif failure_action(job, pod)[0] != "Ignore":
+            failures, last = failures + 1, finished_at(pod)
+    return backoff_s(failures, last, now)
