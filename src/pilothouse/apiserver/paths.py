@@ -10,6 +10,7 @@ import orjson
 from ..api import discovery
 from ..api.errors import ApiError, method_not_allowed
 from .negotiation import clauses
+from .openapi import OpenApi
 from .request import Request, Response
 
 if TYPE_CHECKING:
@@ -59,8 +60,26 @@ def standard_paths(server: ApiServer) -> dict[str, PathFunction]:
                        | {f"/apis/{k.api_version}" for k in server.kinds if k.group})
         return Response(200, [], orjson.dumps({"paths": paths}, option=orjson.OPT_INDENT_2))
 
+    documents: dict[int, OpenApi] = {}
+
+    def openapi(request: Request) -> Response:
+        kinds = server.kinds
+        made = documents.get(id(kinds))
+        if made is None:
+            documents.clear()
+            made = documents[id(kinds)] = OpenApi(kinds)
+        path = request.path.removeprefix("/openapi/v3").strip("/")
+        if not path:
+            return Response(200, [], orjson.dumps(made.index()))
+        body = made.document(path)
+        if body is None:
+            return Response(404, [], b"404 page not found\n", content_type=PLAIN)
+        return Response(200, [], body)
+
     return {
         "/": root,
+        "/openapi/v3": openapi,
+        "/openapi/v3/*": openapi,
         "/version": version,
         "/healthz": health,
         "/livez": health,
