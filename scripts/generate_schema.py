@@ -108,6 +108,7 @@ class GoStructs:
     def __init__(self, sources: Path):
         self.sources = sources
         self.packages: dict[str, dict[str, dict[str, GoField]]] = {}
+        self.enums: dict[str, dict[str, list[str]]] = {}
 
     def git_dir(self, repository: str) -> Path:
         for candidate in (f"kubernetes+{repository}/repo", f"{repository}/.git", repository):
@@ -115,13 +116,21 @@ class GoStructs:
                 return self.sources / candidate
         raise SystemExit(f"no clone of {repository} in {self.sources}")
 
-    def field(self, definition: str, name: str) -> GoField:
+    def enum(self, definition: str, go: GoField) -> list[str]:
+        """The values of a field whose type is marked `+enum`."""
+        return self.enums.get(self.package_of(definition), {}).get(go.type.lstrip("*[]"), [])
+
+    def package_of(self, definition: str) -> str:
         prefix = next(p for p in PACKAGES if definition.startswith(p))
         _, repository, folder = PACKAGES[prefix]
         path = folder + definition[len(prefix) :].rpartition(".")[0].replace(".", "/")
         key = f"{repository}:{path}"
         if key not in self.packages:
-            self.packages[key] = self.parse(repository, path)
+            self.packages[key] = self.parse(repository, path, key)
+        return key
+
+    def field(self, definition: str, name: str) -> GoField:
+        key = self.package_of(definition)
         found = self.find(self.packages[key], definition.rpartition(".")[2], name)
         if found:
             return found
@@ -139,7 +148,7 @@ class GoStructs:
                 return replace(found, number=number)
         return None
 
-    def parse(self, repository: str, path: str) -> dict[str, dict[str, GoField]]:
+    def parse(self, repository: str, path: str, key: str) -> dict[str, dict[str, GoField]]:
         git = ["git", "--git-dir", str(self.git_dir(repository))]
         structs: dict[str, dict[str, GoField]] = {}
         for file in self.run([*git, "ls-tree", "--name-only", TAG, path + "/"]).split():
@@ -148,7 +157,17 @@ class GoStructs:
                 text = self.run([*git, "show", f"{TAG}:{file}"])
                 for match in re.finditer(r"^type (\w+) struct \{\n(.*?)^\}", text, re.M | re.S):
                     structs[match[1]] = self.fields(match[2])
+                self.find_enums(text, self.enums.setdefault(key, {}), set())
         return structs
+
+    @staticmethod
+    def find_enums(text: str, enums: dict[str, list[str]], marked: set[str]) -> None:
+        for match in re.finditer(r"^((?://.*\n)+)type (\w+) string$", text, re.M):
+            if re.search(r"^// ?\+enum\b", match[1], re.M):
+                marked.add(match[2])
+        for match in re.finditer(r"^\s*(?:const )?\w+\s+(\w+)\s*=\s*\"([^\"]*)\"", text, re.M):
+            if match[1] in marked:
+                enums.setdefault(match[1], []).append(match[2])
 
     @staticmethod
     def run(command: list[str]) -> str:
@@ -196,7 +215,9 @@ def presence(code: str, go: GoField) -> str:
     return "o" if scalar and "omitempty" in options else "a"
 
 
-def field_text(name: str, code: str, schema: dict[str, Any], required: bool, go: GoField) -> str:
+def field_text(
+    name: str, code: str, schema: dict[str, Any], required: bool, go: GoField, enum: list[str]
+) -> str:
     words = [name, code, presence(code, go) + ("!" if required else "")]
     if go.number:
         words.append("n=" + go.number)
@@ -209,6 +230,8 @@ def field_text(name: str, code: str, schema: dict[str, Any], required: bool, go:
         words.append("p=" + schema["x-kubernetes-patch-strategy"])
     if "x-kubernetes-patch-merge-key" in schema:
         words.append("k=" + schema["x-kubernetes-patch-merge-key"])
+    if enum:
+        words.append("e=" + ",".join(sorted(set(enum))))
     return " ".join(words)
 
 
@@ -248,7 +271,9 @@ def main() -> None:
             except KeyError as error:
                 missing.append(str(error))
                 go = GoField("*", frozenset({"omitempty"}), "")
-            lines.append(field_text(field, code, field_schema, field in schema.get("required", ()), go))
+            required = field in schema.get("required", ())
+            enum = structs.enum(name, go) if code.endswith("s") else []
+            lines.append(field_text(field, code, field_schema, required, go, enum))
         gvks = [
             (g["group"], g["version"], g["kind"])
             for g in schema.get("x-kubernetes-group-version-kind", [])

@@ -68,6 +68,8 @@ class Field:
     merge_key: str = ""
     number: str = ""
     """In protobuf; `2.1` is field 1 of an inlined message that is field 2."""
+    enum: tuple[str, ...] = ()
+    """The values that Kubernetes documents for a string; validation has its own lists."""
 
 
 class Type:
@@ -225,6 +227,7 @@ def _needs_completion(type_: Type, above: set[str]) -> bool:
 
 
 def _parse_field(line: str) -> Field:
+    line, _, enum = line.partition(" e=")
     name, code, presence, *words = line.split(" ")
     facts = dict(word.split("=", 1) for word in words)
     list_type, *keys = facts.get("l", "").split(",")
@@ -239,6 +242,7 @@ def _parse_field(line: str) -> Field:
         patch_strategy=facts.get("p", ""),
         merge_key=facts.get("k", ""),
         number=facts.get("n", ""),
+        enum=tuple(enum.split(",")) if enum else (),
     )
 
 
