@@ -11,11 +11,14 @@ from ..api.errors import ApiError
 from ..api.kinds import Kind
 from ..api.object import Object
 from .pending import columns, row
-from .negotiation import JSON, PARTIAL, PARTIAL_LIST, TABLE, YAML, Form, not_acceptable
+from .negotiation import JSON, PARTIAL, PARTIAL_LIST, PLAIN, TABLE, YAML, Form, not_acceptable
 from .request import Request, Response
 
 if TYPE_CHECKING:
     pass
+
+
+YAML_FORM = Form(YAML)
 
 
 def dumps(value: Any, form: Form) -> bytes:
@@ -35,7 +38,9 @@ def with_warnings(response: Response, warnings: Iterable[str]) -> Response:
 
 
 def error_response(error: ApiError, request: Request | None = None) -> Response:
-    response = Response(error.code, [], orjson.dumps(error.status()))
+    accept = "" if request is None else request.headers.get("accept", "")
+    form = YAML_FORM if accept.startswith(YAML) else PLAIN
+    response = Response(error.code, [], dumps(error.status(), form), content_type=form.media, value=error.status())
     if error.retry_after_s:
         response.headers.append(("Retry-After", str(error.retry_after_s)))
     if request is not None and request.warnings:

@@ -215,8 +215,8 @@ def check_resource_version(text: str) -> int:
     return int(text)
 
 
-def too_large_resource_version(asked: int, current: int) -> ApiError:
+def too_large_resource_version(asked: int, current: int, retry_after_s: int = 1) -> ApiError:
     """504: the version asked for does not exist yet."""
-    error = ApiError(504, "Timeout", f"Too large resource version: {asked}, current: {current}", retry_after_s=1)
+    error = ApiError(504, "Timeout", f"Too large resource version: {asked}, current: {current}", retry_after_s=retry_after_s)
     error.causes = [Cause("ResourceVersionTooLarge", "Too large resource version", "")]
     return error

@@ -10,7 +10,6 @@ import orjson
 from ..api import discovery
 from ..api.errors import ApiError, method_not_allowed
 from .negotiation import clauses
-from .openapi import OpenApi
 from .request import Request, Response
 
 if TYPE_CHECKING:
@@ -60,26 +59,23 @@ def standard_paths(server: ApiServer) -> dict[str, PathFunction]:
                        | {f"/apis/{k.api_version}" for k in server.kinds if k.group})
         return Response(200, [], orjson.dumps({"paths": paths}, option=orjson.OPT_INDENT_2))
 
-    documents: dict[int, OpenApi] = {}
-
-    def openapi(request: Request) -> Response:
-        kinds = server.kinds
-        made = documents.get(id(kinds))
-        if made is None:
-            documents.clear()
-            made = documents[id(kinds)] = OpenApi(kinds)
+    def openapi_v3(request: Request) -> Response:
         path = request.path.removeprefix("/openapi/v3").strip("/")
         if not path:
-            return Response(200, [], orjson.dumps(made.index()))
-        body = made.document(path)
+            return Response(200, [], server.openapi.v3_index())
+        body = server.openapi.v3(path)
         if body is None:
             return Response(404, [], b"404 page not found\n", content_type=PLAIN)
         return Response(200, [], body)
 
+    def openapi_v2(request: Request) -> Response:
+        return Response(200, [], server.openapi.v2())
+
     return {
         "/": root,
-        "/openapi/v3": openapi,
-        "/openapi/v3/*": openapi,
+        "/openapi/v2": openapi_v2,
+        "/openapi/v3": openapi_v3,
+        "/openapi/v3/*": openapi_v3,
         "/version": version,
         "/healthz": health,
         "/livez": health,

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from ..api.errors import ApiError, bad_request
-from ..api.kinds import Kind, storage_kind
+from ..api.kinds import Kind
 from ..api.object import Object
 from ..store.interface import Compacted
 from .answers import dumps, list_bytes, shaped_list
-from .conversion import EVENT_FIELDS, from_storage
-from .negotiation import negotiate
+from .conversion import from_storage
+from .negotiation import Form, negotiate
 from .options import ListOptions, check_list_options, check_resource_version, list_options, too_large_resource_version
 from .registry.storage import Entry
 from .request import Request, Response
@@ -32,6 +33,20 @@ TOO_OLD_CONTINUE = (
 )
 
 
+class Expired(ApiError):
+    """410. `continue_token` goes on with what is there now."""
+
+    def __init__(self, message: str, continue_token: str):
+        super().__init__(410, "Expired", message, details=False)
+        self.continue_token = continue_token
+
+    def status(self) -> Object:
+        status = super().status()
+        if self.continue_token:
+            status["metadata"] = {"continue": self.continue_token}
+        return status
+
+
 @dataclass(slots=True)
 class Found:
     entries: list[Entry]
@@ -44,25 +59,36 @@ def list_answer(resources: Resources, request: Request, kind: Kind) -> Any:
     options = list_options(request)
     form = negotiate(request.headers.get("accept", ""))
     check_list_options(options, watch=False)
+    found = select_at(resources, request, kind, options)
+    if isinstance(found, Found):
+        return _answer(resources, request, kind, form, found)
+    return _answer_later(resources, request, kind, form, found)
+
+
+async def _answer_later(resources: Resources, request: Request, kind: Kind, form: Form, found: Awaitable[Found]) -> Response:
+    return _answer(resources, request, kind, form, await found)
+
+
+async def select_async(resources: Resources, request: Request, kind: Kind, options: ListOptions) -> Found:
+    found = select_at(resources, request, kind, options)
+    return found if isinstance(found, Found) else await found
+
+
+def select_at(resources: Resources, request: Request, kind: Kind, options: ListOptions) -> Found | Awaitable[Found]:
+    """At the version that the options ask for: now from the cache, at once; the past from the store's history."""
     asked = check_resource_version(options.resource_version)
     current = resources.storage.cache.revision
     if asked > current:
-        raise too_large_resource_version(asked, current)
+        raise too_large_resource_version(asked, current, 0 if options.resource_version_match == "Exact" else 1)
     if options.continue_token:
         if options.resource_version and options.resource_version != "0":
             raise bad_request("specifying resource version is not allowed when using continue")
         revision, start = decode_continue(options.continue_token)
     else:
         revision, start = (asked if options.resource_version_match == "Exact" or _exact_page(options) else 0), ""
-    if revision < 0:
-        revision, consistent = 0, False
-    else:
-        consistent = True
-    if revision and revision != current:
-        return _list_past(resources, request, kind, options, revision, start)
-    found = select(resources, request, kind, options, start)
-    del consistent
-    return _answer(resources, request, kind, form, found)
+    if revision > 0 and revision != current:
+        return _select_past(resources, request, kind, options, revision, start)
+    return select(resources, request, kind, options, start)
 
 
 def _exact_page(options: ListOptions) -> bool:
@@ -83,18 +109,27 @@ def select(resources: Resources, request: Request, kind: Kind, options: ListOpti
         entry = cache.get(prefix + name)
         found = [entry] if entry is not None and selection.matches(entry) else []
         return Found(found, cache.revision)
-    entries = cache.entries(prefix, start)
+    return page(cache.entries(prefix, start), selection, options, cache.revision)
+
+
+def page(entries: list[Entry], selection: Selection, options: ListOptions, revision: int) -> Found:
+    """At most `limit` of those that match. Whether there is more is a matter of what is left, matching or not (as in etcd3's store)."""
+    limit = options.limit
+    if limit <= 0:
+        return Found(entries if selection.everything else [e for e in entries if selection.matches(e)], revision)
     if selection.everything:
-        return page(entries if isinstance(entries, list) else list(entries), options, prefix, cache.revision, counted=True)
-    return page([e for e in entries if selection.matches(e)], options, prefix, cache.revision, counted=False)
-
-
-def page(entries: list[Entry], options: ListOptions, prefix: str, revision: int, *, counted: bool) -> Found:
-    if options.limit <= 0 or len(entries) <= options.limit:
-        return Found(entries, revision)
-    cut = entries[: options.limit]
-    remaining = len(entries) - options.limit if counted else None
-    return Found(cut, revision, encode_continue(revision, cut[-1].key + "\0"), remaining)
+        if len(entries) <= limit:
+            return Found(entries, revision)
+        cut = entries[:limit]
+        return Found(cut, revision, encode_continue(revision, cut[-1].key + "\0"), len(entries) - limit)
+    found: list[Entry] = []
+    for i, entry in enumerate(entries):
+        if selection.matches(entry):
+            found.append(entry)
+            if len(found) == limit:
+                more = i + 1 < len(entries)
+                return Found(found, revision, encode_continue(revision, entry.key + "\0") if more else "")
+    return Found(found, revision)
 
 
 def scope(kind: Kind, namespace: str) -> str:
@@ -124,30 +159,23 @@ def decode_continue(token: str) -> tuple[int, str]:
         raise bad_request("invalid continue token: continue key is not valid: incorrect encoded start resourceVersion (version meta.k8s.io/v1)")
 
 
-async def _list_past(
+async def _select_past(
     resources: Resources, request: Request, kind: Kind, options: ListOptions, revision: int, start: str
-) -> Response:
-    """At a version of the past, from the store's history."""
+) -> Found:
     assert request.info is not None
     prefix = scope(kind, request.info.namespace)
     selection = selection_of(kind, options)
-    form = negotiate(request.headers.get("accept", ""))
     storage = resources.storage
     try:
         held = await storage.store.range(prefix, start=start, revision=revision)
     except Compacted:
         message = f"The provided resource version is too old: {revision}" if not start else TOO_OLD_CONTINUE
-        error = ApiError(410, "Expired", message, details=False)
-        if start:
-            error.continue_token = encode_continue(-1, start)
-        raise error
+        raise Expired(message, encode_continue(-1, start) if start else "")
     entries = [storage.cache.entry_of(record) for record in held.records]
-    chosen = [entry for entry in entries if selection.matches(entry)]
-    found = page(chosen, options, prefix, revision, counted=selection.everything)
-    return _answer(resources, request, kind, form, found)
+    return page(entries, selection, options, revision)
 
 
-def _answer(resources: Resources, request: Request, kind: Kind, form: Any, found: Found) -> Response:
+def _answer(resources: Resources, request: Request, kind: Kind, form: Form, found: Found) -> Response:
     metadata: Object = {"resourceVersion": str(found.revision)}
     if found.continue_token:
         metadata["continue"] = found.continue_token
@@ -160,5 +188,3 @@ def _answer(resources: Resources, request: Request, kind: Kind, form: Any, found
     value = shaped_list(kind, items, metadata, form, now=resources.clock.now(), include=include)
     return Response(200, [], dumps(value, form), content_type=form.media)
 
-
-__all__ = ["EVENT_FIELDS", "Found", "Selection", "list_answer", "select", "storage_kind"]

@@ -77,3 +77,4 @@ class Response:
     stream: AsyncIterator[bytes] | None = None
     upgrade: Callable[[RawConnection], Awaitable[Any]] | None = None
     content_type: str = "application/json"
+    value: Object | None = None  # what the body says, for callers in this process

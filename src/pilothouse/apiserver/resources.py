@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     pass
 
 Answer = Response | Awaitable[Response]
+JOB_WARNING = (
+    "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or set "
+    "propagationPolicy=Orphan to suppress this warning"
+)
 FIELD_VALIDATION_DEFAULT = "Warn"
 
 
@@ -124,6 +128,8 @@ class Resources:
         form = negotiate(request.headers.get("accept", ""))
         options = self.delete_options(request)
         op = self.operation(request, kind, DELETE, dry_run=options.dry_run)
+        if kind.plural == "jobs" and not options.propagation and options.orphan_dependents is None:
+            op.warn(JOB_WARNING)
         outcome = await self.registry.delete(op, options)
         code = 200
         if not outcome.deleted and options.orphan_dependents is False:
@@ -171,7 +177,7 @@ class Resources:
 
     def answer(self, kind: Kind, outcome: Outcome, form: Form, request: Request) -> Response:
         if outcome.entry is not None and form.plain and kind.is_storage_version:
-            response = Response(outcome.code, [], outcome.entry.bytes)
+            response = Response(outcome.code, [], outcome.entry.bytes, value=outcome.entry.object if request.object is not None else None)
         else:
             response = self.answer_object(kind, outcome.value(), form, outcome.code, request)
         return with_warnings(response, request.warnings) if request.warnings else response

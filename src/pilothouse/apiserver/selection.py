@@ -41,6 +41,21 @@ class Selection:
         return True
 
 
+# kinds that say themselves what they can be selected by; the others know only names
+OWN_FIELDS = frozenset(
+    {
+        "pods", "nodes", "events", "namespaces", "secrets", "services", "replicationcontrollers", "events.events.k8s.io", "jobs.batch",
+        "certificatesigningrequests.certificates.k8s.io", "resourceslices.resource.k8s.io",
+    }
+)
+
+
+def _unknown_field(kind: Kind, field: str) -> str:
+    if kind.resource in OWN_FIELDS:
+        return field_label_error(field)
+    return f'"{field}" is not a known field selector: only "metadata.name", "metadata.namespace"'
+
+
 EVERYTHING = Selection(everything, [], "")
 
 
@@ -64,7 +79,7 @@ def selection_of(kind: Kind, options: ListOptions, name: str = "") -> Selection:
     for requirement in requirements:
         extract = field_extractor(kind.resource, requirement.field, kind.namespaced)
         if extract is None:
-            raise bad_request(field_label_error(kind.resource, kind.kind, requirement.field))
+            raise bad_request(_unknown_field(kind, requirement.field))
         if requirement.field == "metadata.name" and requirement.operator == "=":
             single = requirement.value
         fields.append((extract, requirement))

@@ -19,6 +19,7 @@ from ..api import discovery
 from ..api.errors import ApiError, internal_error, method_not_allowed
 from ..api.kinds import KINDS, Kind, find
 from ..api.object import Object
+from ..api.openapi import Documents
 from ..base.clock import Clock
 from ..base.random import Random
 from ..store.interface import Store, StoreError
@@ -79,6 +80,7 @@ class ApiServer:
         self.registry = Registry(self.storage, self.admission, clock, random.fork("registry"), self.config)
         self.resources = Resources(self.registry)
         self.nodes = NodeConnectors()
+        self.openapi = Documents(list(KINDS))
         self.http = HttpServer(self.handle, limits=Limits())
         self.ready = False
         self._started_at = 0.0

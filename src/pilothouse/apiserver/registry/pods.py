@@ -128,7 +128,7 @@ def qos_class(spec: Object) -> str:
                     amount = quantity.Quantity.of(value).number
                     if amount > 0:
                         total[name] = total.get(name, 0) + amount  # type: ignore[operator]
-        found = {n for n, v in (holder.get("limits") or {}).items() if n in ("cpu", "memory") and quantity.parse(str(v)) > 0}
+        found = {n for n, v in (holder.get("limits") or {}).items() if n in ("cpu", "memory") and quantity.Quantity.of(v).number > 0}
         if found != {"cpu", "memory"}:
             guaranteed = False
     if not requests and not limits:
