@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .cronjob import CronJobController
+from .daemonset import DaemonSetController
 from .deployment import DeploymentController
 from .endpoints_legacy import EndpointsController
 from .endpointslice import EndpointSliceController
@@ -13,6 +14,7 @@ from .namespace import NamespaceController
 from .namespace_content import RootCaPublisher, ServiceAccountController
 from .replicaset import ReplicaSetController, ReplicationControllerController
 from .runtime import Controller
+from .statefulset import StatefulSetController
 from .ttl_after_finished import TtlAfterFinishedController
 
 CONTROLLERS: tuple[type[Controller], ...] = (
@@ -22,6 +24,8 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     JobController,
     CronJobController,
     TtlAfterFinishedController,
+    DaemonSetController,
+    StatefulSetController,
     EndpointSliceController,
     EndpointSliceMirroringController,
     EndpointsController,

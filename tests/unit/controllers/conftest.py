@@ -147,7 +147,15 @@ class FakeApi:
         return self._settle(resource, key, old, new)
 
     async def patch(
-        self, resource: str, namespace: str, name: str, patch: Any, *, subresource: str = "", **_: Any
+        self,
+        resource: str,
+        namespace: str,
+        name: str,
+        patch: Any,
+        *,
+        type: str = "merge",
+        subresource: str = "",
+        **_: Any,
     ) -> Object:
         kind = kind_of_resource(resource)
         self._check("patch", resource, patch)
@@ -156,7 +164,7 @@ class FakeApi:
         if version and version != old["metadata"]["resourceVersion"]:
             raise conflict(kind.plural, kind.group, name, "the object has been modified")
         self.calls.append(("patch", f"{resource}/{subresource}".rstrip("/"), namespace, name))
-        new = _merge(copy.deepcopy(old), copy.deepcopy(patch))
+        new = _merge(copy.deepcopy(old), copy.deepcopy(patch), type == "strategic")
         if "generation" in old["metadata"] and new.get("spec") != old.get("spec"):
             new["metadata"]["generation"] = old["metadata"]["generation"] + 1
         return self._settle(resource, (namespace, name), old, new)
@@ -213,7 +221,7 @@ class FakeApi:
             await changed.wait()
 
 
-def _merge(target: Any, patch: Any) -> Any:
+def _merge(target: Any, patch: Any, strategic: bool) -> Any:
     """JSON merge patch, and for ownerReferences the strategic kind."""
     if not isinstance(patch, dict):
         return patch
@@ -222,16 +230,15 @@ def _merge(target: Any, patch: Any) -> Any:
         if key.startswith("$deleteFromPrimitiveList/"):
             key = key.split("/")[1]
             value = [v for v in target.get(key) or [] if v not in value]
-        if key == "ownerReferences" and isinstance(value, list):
+        if strategic and key == "ownerReferences":
             drop = {r["uid"] for r in value if r.get("$patch") == "delete"}
-            if drop or any("controller" in r for r in value):
-                fresh = [r for r in value if "$patch" not in r]
-                names = drop | {r["uid"] for r in fresh}
-                value = [r for r in target.get(key) or [] if r["uid"] not in names] + fresh
+            fresh = [r for r in value if "$patch" not in r]
+            names = drop | {r["uid"] for r in fresh}
+            value = [r for r in target.get(key) or [] if r["uid"] not in names] + fresh
         if value is None or (key == "ownerReferences" and not value):
             target.pop(key, None)
         elif isinstance(value, dict):
-            target[key] = _merge(target.get(key), value)
+            target[key] = _merge(target.get(key), value, strategic)
         else:
             target[key] = value
     return target
