@@ -16,7 +16,8 @@ from typing import Any, NoReturn
 from .object import Object
 from .schema import Type, zero_struct
 
-_Path = tuple["_Path", str] | None  # a linked list, so that going down costs one tuple
+_Path = tuple["_Path", str] | None
+# Where the walk is: a linked list, so that going down costs one tuple. A part is a field's name, `[0]` or `.key` of a map.
 
 _INT_RANGES = {"int32": (-(2**31), 2**31 - 1), "int64": (-(2**63), 2**63 - 1)}
 _ERRORS_MAX = 100  # as sigs.k8s.io/json
@@ -158,7 +159,7 @@ class _Walk:
         if element.kind == "string" and all(type(inner) is str for inner in value.values()):
             return value
         return {
-            name: _zero(element) if inner is None else self.value(element, inner, (path, name), inside)
+            name: _zero(element) if inner is None else self.value(element, inner, (path, f".{name}"), inside)
             for name, inner in value.items()
         }
 
@@ -223,14 +224,12 @@ def _zero(type_: Type) -> Any:
 
 def _render(path: _Path, name: str) -> str:
     """`spec.containers[0].foo`."""
-    parts = [name]
+    parts = [f".{name}"]
     while path is not None:
         path, part = path
         parts.append(part)
-    text = ""
-    for part in reversed(parts):
-        text += part if part.startswith("[") or not text else f".{part}"
-    return text
+    text = "".join(part if part[:1] in ("[", ".") else f".{part}" for part in reversed(parts))
+    return text.removeprefix(".")
 
 
 def _wrong(value: Any, type_: Type, inside: Type, path: _Path, exact: bool = False) -> NoReturn:
@@ -238,7 +237,7 @@ def _wrong(value: Any, type_: Type, inside: Type, path: _Path, exact: bool = Fal
     parts = []
     while path is not None:
         path, part = path
-        if not part.startswith("["):
+        if not part.startswith(("[", ".")):
             parts.append(part)
     field = ".".join(reversed(parts))
     struct = inside.name.rpartition(".")[2]
