@@ -1,0 +1,201 @@
+"""Pods, and the pod templates of everything that makes pods."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..object import Object
+from .common import put, put_text, quantities, quantity, spec, sub
+
+MODE = 420  # 0644
+DEFAULT_TOKEN_EXPIRATION_S = 3600
+
+
+def default_pod(pod: Object) -> None:
+    own = spec(pod)
+    default_pod_spec(own)
+    for container in _containers(own):
+        _requests_from_limits(container)
+    resources = own.get("resources")
+    if isinstance(resources, dict):
+        quantities(resources, "limits", "requests")
+        _pod_level_requests(own, resources)
+    put(own, enableServiceLinks=True)
+    if own.get("hostNetwork"):
+        _host_ports(own)
+
+
+def default_pod_template_object(obj: Object) -> None:
+    default_template(obj)
+
+
+def default_template(owner: Object) -> None:
+    """`owner["template"]`: the same defaults as a pod's, but for what only a pod gets."""
+    template = sub(owner, "template")
+    sub(template, "metadata")
+    own = spec(template)
+    default_pod_spec(own)
+    if own.get("hostNetwork"):
+        _host_ports(own)
+
+
+def _containers(own: Object) -> list[Object]:
+    return [c for key in ("initContainers", "containers") for c in own.get(key) or () if isinstance(c, dict)]
+
+
+def _requests_from_limits(container: Object) -> None:
+    resources = container.get("resources")
+    if isinstance(resources, dict) and resources.get("limits"):
+        requests = sub(resources, "requests")
+        for name, value in resources["limits"].items():
+            requests.setdefault(name, value)
+
+
+def _pod_level_requests(own: Object, resources: Object) -> None:
+    """KEP-2837: for CPU and memory with a limit and no request: the containers' sum if they all ask, else the limit."""
+    limits = resources.get("limits") or {}
+    if not limits and not resources.get("requests"):
+        return
+    from ..qos import containers_requests
+
+    summed = containers_requests(own)
+    requests = dict(resources.get("requests") or {})
+    for name, value in limits.items():
+        if name in requests or (name not in ("cpu", "memory") and not name.startswith("hugepages-")):
+            continue
+        requests[name] = summed.get(name) or value
+    for name, value in summed.items():
+        if name in ("cpu", "memory") and name not in requests:
+            requests[name] = value
+    if requests:
+        resources["requests"] = requests
+
+
+def _host_ports(own: Object) -> None:
+    for container in _containers(own):
+        for port in container.get("ports") or ():
+            if not port.get("hostPort"):
+                port["hostPort"] = port.get("containerPort")
+
+
+def default_pod_spec(own: Object) -> None:
+    put_text(own, restartPolicy="Always", dnsPolicy="ClusterFirst", schedulerName="default-scheduler")
+    put(own, terminationGracePeriodSeconds=30, securityContext={})
+    if own.get("serviceAccountName") and not own.get("serviceAccount"):
+        own["serviceAccount"] = own["serviceAccountName"]
+    elif own.get("serviceAccount") and not own.get("serviceAccountName"):
+        own["serviceAccountName"] = own["serviceAccount"]
+    for key in ("initContainers", "containers", "ephemeralContainers"):
+        for container in own.get(key) or ():
+            default_container(container)
+    for volume in own.get("volumes") or ():
+        default_volume(volume)
+    quantities(own, "overhead")
+
+
+def default_container(container: Object) -> None:
+    if not container.get("imagePullPolicy"):
+        container["imagePullPolicy"] = _pull_policy(container.get("image") or "")
+    put_text(container, terminationMessagePath="/dev/termination-log", terminationMessagePolicy="File")
+    put(container, resources={})
+    for port in container.get("ports") or ():
+        put_text(port, protocol="TCP")
+    resources = container["resources"]
+    if isinstance(resources, dict):
+        quantities(resources, "limits", "requests")
+    for probe in ("livenessProbe", "readinessProbe", "startupProbe"):
+        if isinstance(container.get(probe), dict):
+            _probe(container[probe])
+    for hook in ("postStart", "preStop"):
+        handler = (container.get("lifecycle") or {}).get(hook)
+        if isinstance(handler, dict):
+            _http_get(handler.get("httpGet"))
+    for variable in container.get("env") or ():
+        source = variable.get("valueFrom")
+        if isinstance(source, dict):
+            _value_source(source)
+    context = container.get("securityContext")
+    if isinstance(context, dict) and context.get("procMount") == "":
+        context["procMount"] = "Default"
+
+
+def _value_source(source: Object) -> None:
+    if isinstance(source.get("fieldRef"), dict):
+        put_text(source["fieldRef"], apiVersion="v1")
+    reference = source.get("resourceFieldRef")
+    if isinstance(reference, dict):
+        reference["divisor"] = quantity(reference.get("divisor") or "0")
+
+
+def _pull_policy(image: str) -> str:
+    """Always for `:latest` and for no tag; a digest is as good as a tag."""
+    if "@" in image:
+        return "IfNotPresent"
+    name = image.rpartition("/")[2]
+    return "Always" if ":" not in name or name.endswith(":latest") else "IfNotPresent"
+
+
+def _probe(probe: Object) -> None:
+    for key, value in (
+        ("timeoutSeconds", 1),
+        ("periodSeconds", 10),
+        ("successThreshold", 1),
+        ("failureThreshold", 3),
+    ):
+        if not probe.get(key):
+            probe[key] = value
+    _http_get(probe.get("httpGet"))
+    if isinstance(probe.get("grpc"), dict):
+        put(probe["grpc"], service="")
+
+
+def _http_get(action: Any) -> None:
+    if isinstance(action, dict):
+        put_text(action, path="/", scheme="HTTP")
+
+
+def default_volume(volume: Object) -> None:
+    if not any(key != "name" and value is not None for key, value in volume.items()):
+        volume["emptyDir"] = {}
+    if isinstance(volume.get("emptyDir"), dict) and volume["emptyDir"].get("sizeLimit") is not None:
+        volume["emptyDir"]["sizeLimit"] = quantity(volume["emptyDir"]["sizeLimit"])
+    for key in ("secret", "configMap"):
+        if isinstance(volume.get(key), dict):
+            put(volume[key], defaultMode=MODE)
+    if isinstance(volume.get("downwardAPI"), dict):
+        put(volume["downwardAPI"], defaultMode=MODE)
+        _downward_items(volume["downwardAPI"])
+    if isinstance(volume.get("hostPath"), dict):
+        put(volume["hostPath"], type="")
+    if isinstance(volume.get("projected"), dict):
+        put(volume["projected"], defaultMode=MODE)
+        for source in volume["projected"].get("sources") or ():
+            if isinstance(source.get("downwardAPI"), dict):
+                _downward_items(source["downwardAPI"])
+            if isinstance(source.get("serviceAccountToken"), dict):
+                put(source["serviceAccountToken"], expirationSeconds=DEFAULT_TOKEN_EXPIRATION_S)
+    ephemeral = volume.get("ephemeral")
+    if isinstance(ephemeral, dict):
+        template = ephemeral.get("volumeClaimTemplate")
+        if isinstance(template, dict):
+            put(spec(template), volumeMode="Filesystem")
+            if isinstance(template["spec"].get("resources"), dict):
+                quantities(template["spec"]["resources"], "limits", "requests")
+    default_volume_source(volume)
+
+
+def default_volume_source(volume: Object) -> None:
+    """What pods' volumes and persistent volumes have in common."""
+    if isinstance(volume.get("iscsi"), dict):
+        put_text(volume["iscsi"], iscsiInterface="default")
+    if isinstance(volume.get("rbd"), dict):
+        put_text(volume["rbd"], pool="rbd", user="admin", keyring="/etc/ceph/keyring")
+    if isinstance(volume.get("azureDisk"), dict):
+        put(volume["azureDisk"], cachingMode="ReadWrite", kind="Shared", fsType="ext4", readOnly=False)
+    if isinstance(volume.get("scaleIO"), dict):
+        put_text(volume["scaleIO"], storageMode="ThinProvisioned", fsType="xfs")
+
+
+def _downward_items(source: Object) -> None:
+    for item in source.get("items") or ():
+        _value_source(item)
