@@ -183,6 +183,17 @@ class Documents:
     def v2(self) -> bytes:
         return self._get("v2", lambda: v2_document(self.kinds, self.custom_schema))
 
+    def v2_as(self, accept: str) -> tuple[bytes, str]:
+        """(bytes, content type) for an Accept header: protobuf where it is named, as kubectl does, else JSON."""
+        if "proto-openapi" not in accept:
+            return self.v2(), "application/json"
+        from . import openapi_protobuf
+
+        data = self._get(
+            "v2+protobuf", lambda: openapi_protobuf.document(v2_document(self.kinds, self.custom_schema))
+        )
+        return data, openapi_protobuf.MEDIA_TYPE
+
     def v3_index(self) -> bytes:
         return self._get("v3", lambda: v3_index(self.kinds, self.custom_schema))
 
@@ -193,9 +204,10 @@ class Documents:
             return None
         return self._get(path, lambda: v3_document(self.kinds, path, self.custom_schema))
 
-    def _get(self, key: str, build: Callable[[], Object | None]) -> bytes:
+    def _get(self, key: str, build: Callable[[], Object | bytes | None]) -> bytes:
         if key not in self._built:
-            self._built[key] = orjson.dumps(build())
+            built = build()
+            self._built[key] = built if isinstance(built, bytes) else orjson.dumps(built)
         return self._built[key]
 
 

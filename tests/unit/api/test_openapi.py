@@ -198,3 +198,47 @@ def test_documents_are_kept_until_the_kinds_change() -> None:
     assert documents.v3("api/v1") is core
     assert documents.v3("apis/x.example.com/v1") is not None
     assert documents.v3_index() != index and documents.v2() != everything
+
+
+def parts(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """(field number, bytes) of a protobuf message that has nothing but strings and messages that matter."""
+    position = 0
+
+    def varint() -> int:
+        nonlocal position
+        value = shift = 0
+        while True:
+            byte = data[position]
+            position += 1
+            value |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                return value
+            shift += 7
+
+    while position < len(data):
+        key = varint()
+        if key & 7 == 0:
+            varint()
+            continue
+        length = varint()
+        yield key >> 3, data[position : position + length]
+        position += length
+
+
+def test_the_v2_document_comes_as_protobuf_too(v2: Object) -> None:
+    documents = Documents(KINDS)
+    data, content_type = documents.v2_as("application/com.github.proto-openapi.spec.v2@v1.0+protobuf")
+    assert content_type.endswith("protobuf")
+    document = dict(parts(data))
+    assert document[1] == b"2.0"
+    definitions = {dict(parts(named))[1].decode(): dict(parts(named))[2] for _, named in parts(document[9])}
+    assert definitions.keys() == v2["definitions"].keys()
+    paths = [dict(parts(named))[1].decode() for _, named in parts(document[8])]
+    assert paths == list(v2["paths"])
+    pod = dict(parts(definitions["io.k8s.api.core.v1.Pod"]))
+    members = {dict(parts(named))[1].decode(): dict(parts(named))[2] for _, named in parts(pod[25])}
+    assert dict(parts(members["spec"]))[1] == b"#/definitions/io.k8s.api.core.v1.PodSpec"
+    extension = dict(parts(pod[31]))
+    assert extension[1] == b"x-kubernetes-group-version-kind"
+    assert json.loads(dict(parts(extension[2]))[2]) == [{"group": "", "kind": "Pod", "version": "v1"}]
+    assert documents.v2_as("application/json")[1] == "application/json"
