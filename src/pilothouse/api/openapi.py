@@ -269,8 +269,8 @@ def _custom_schemas(kind: Kind, schema: Object | None, *, v2: bool = False) -> O
 
 
 def _object_properties(meta: str, v2: bool) -> Object:
-    """apiVersion, kind and metadata, described as ConfigMap's and ConfigMapList's are."""
-    model = "core.v1.ConfigMap" if meta == "ObjectMeta" else "core.v1.ConfigMapList"
+    """apiVersion, kind and metadata, described as those of Pod and PodList."""
+    model = "core.v1.Pod" if meta == "ObjectMeta" else "core.v1.PodList"
     properties = schemas([model], [], v2=v2)[type_of(model).openapi_name]["properties"]
     found: Object = {name: properties[name] for name in ("apiVersion", "kind", "metadata")}
     found["metadata"] = {key: value for key, value in found["metadata"].items() if key != "default"}

@@ -38,6 +38,7 @@ _DELETE = (
     "orphanDependents",
     "propagationPolicy",
 )
+_DELETE_COLLECTION = (*_DELETE, *(name for name in _LIST if name not in ("allowWatchBookmarks", "watch")))
 _WRITE = ("dryRun", "fieldManager", "fieldValidation")
 _CONNECT: dict[str, tuple[str, ...]] = {
     "attach": ("container", "stderr", "stdin", "stdout", "tty"),
@@ -164,9 +165,9 @@ class _Builder:
                 "deletecollection",
                 f"delete collection of {name}",
                 ((200, _STATUS_TYPE),),
-                body="meta.v1.DeleteOptions",
+                body="" if kind.custom else "meta.v1.DeleteOptions",
                 body_required=False,
-                query=(*_DELETE, *(name for name in _LIST if name not in ("allowWatchBookmarks", "watch"))),
+                query=_LIST if kind.custom else _DELETE_COLLECTION,
             )
 
     def item(self) -> Iterator[Operation]:
@@ -200,7 +201,14 @@ class _Builder:
         identity = f"{self.word}{self.scope}{name}{suffix}"
         if "get" in verbs:
             yield self.operation(
-                path, "get", f"read{identity}", "get", f"read {what}", ((200, type_name),), gvk=gvk
+                path,
+                "get",
+                f"read{identity}",
+                "get",
+                f"read {what}",
+                ((200, type_name),),
+                query=("resourceVersion",) if self.kind.custom else (),
+                gvk=gvk,
             )
         if "update" in verbs:
             yield self.operation(
@@ -221,7 +229,7 @@ class _Builder:
                 f"patch{identity}",
                 "patch",
                 f"partially update {what}",
-                ((200, type_name), (201, type_name)),
+                ((200, type_name),) if self.kind.custom else ((200, type_name), (201, type_name)),
                 body="meta.v1.Patch",
                 consumes=self.patches,
                 query=(*_WRITE, "force"),

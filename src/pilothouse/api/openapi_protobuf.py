@@ -13,7 +13,7 @@ import orjson
 from .object import Object
 
 MEDIA_TYPE = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
-"""What the answer says; clients ask for it with `@` in place of the last-but-two dot."""
+"""What the answer says; clients ask for `…spec.v2@v1.0+protobuf`."""
 
 _METHODS = {"get": 2, "put": 3, "post": 4, "delete": 5, "options": 6, "head": 7, "patch": 8}
 _STRINGS = {"format": 2, "title": 3, "description": 4, "pattern": 13}  # of Schema
