@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-import orjson
-
 from .decode_text import Parsed, SyntaxFailure, parse_json, parse_yaml
 from .decode_values import WrongValue, go_kind, normalize
 from .errors import ApiError, bad_request
@@ -234,8 +232,3 @@ def _text(data: bytes) -> str:
 
 def _join(group: str, version: str) -> str:
     return f"{group}/{version}" if group else version
-
-
-def encode(obj: Any) -> bytes:
-    """An object's JSON, as it is stored and sent."""
-    return orjson.dumps(obj)
