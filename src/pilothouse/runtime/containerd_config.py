@@ -24,7 +24,6 @@ DISABLED_PLUGINS = (
     "io.containerd.internal.v1.restart",
     "io.containerd.internal.v1.tracing",
     "io.containerd.tracing.processor.v1.otlp",
-    "io.containerd.runtime.v1.linux",
 )
 
 

@@ -58,7 +58,7 @@ def cni_bin_dir() -> str | None:
 
 
 def engine_missing() -> str:
-    """"" where this machine can run containers, else what is missing and what to do about it."""
+    """ "" where this machine can run containers, else what is missing and what to do about it."""
     if sys.platform != "linux":
         return f"containers need Linux, this is {sys.platform}"
     packages = {package for name, package in PROGRAMS.items() if program(name) is None}
@@ -108,9 +108,7 @@ def fitted(config: ContainerdConfig) -> ContainerdConfig:
 class ContainerdProcess:
     """One private containerd. `cni_conflist` is the content of its CNI configuration."""
 
-    def __init__(
-        self, config: ContainerdConfig, clock: Clock, cni_conflist: dict[str, object] | None = None
-    ):
+    def __init__(self, config: ContainerdConfig, clock: Clock, cni_conflist: dict[str, object] | None = None):
         self.config, self.clock, self.cni_conflist = config, clock, cni_conflist
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -185,7 +183,7 @@ class ContainerdProcess:
         config.pid_file.write_text(str(self._process.pid))
 
     async def _answers(self) -> bool:
-        """Whether CRI is served: the socket is there before the plugin behind it."""
+        """Whether CRI is served."""
         if not self.config.socket.exists():
             return False
         from .containerd import ContainerdEngine
@@ -193,7 +191,9 @@ class ContainerdProcess:
         engine = ContainerdEngine(str(self.config.socket), self.clock)
         try:
             await engine.version()
-        except EngineError:
+        except EngineError as error:
+            if error.code == "UNIMPLEMENTED":  # containerd serves, but could not load its CRI plugin
+                raise EngineError(error.code, f"containerd has no CRI:\n{self._log_tail()}") from None
             return False
         finally:
             await engine.close()

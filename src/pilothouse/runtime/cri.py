@@ -203,6 +203,6 @@ def _add_message(message: Any, package: str, fields: str) -> None:
             field.type_name = f".{package}.{kind}"
 
 
-def message(name: str, **fields: Any) -> Any:
+def message(name: str, /, **fields: Any) -> Any:
     """A message of this name. A field given as None stays unset."""
     return message_classes()[name](**{key: value for key, value in fields.items() if value is not None})

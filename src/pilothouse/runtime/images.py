@@ -165,9 +165,7 @@ def full_name(image: str) -> str:
     return name + at + digest
 
 
-async def load_image(
-    engine: ContainerdEngine, archive: Path, snapshotter: str = "overlayfs"
-) -> list[str]:
+async def load_image(engine: ContainerdEngine, archive: Path, snapshotter: str = "overlayfs") -> list[str]:
     """Imports an archive into the engine's containerd with `ctr`; returns the names, once CRI shows them."""
     from .containerd_process import engine_missing, program
 
@@ -257,7 +255,11 @@ def _pause_arm64(action: int) -> bytes:
     svc = 0xD4000001
     setup = [movz(8, 134), movz(0, _SIGCHLD), movz(1, action & 0xFFFF), movk_16(1, action >> 16)]
     setup += [movz(2, 0), movz(3, _SIGSET_BYTES), svc]  # rt_sigaction
-    loop = [movz(8, 73), *(movz(register, 0) for register in range(5)), svc]  # ppoll of nothing, without an end
+    loop = [
+        movz(8, 73),
+        *(movz(register, 0) for register in range(5)),
+        svc,
+    ]  # ppoll of nothing, without an end
     back = 0x14000000 | (-len(loop) & 0x3FFFFFF)  # b loop
     return struct.pack(f"<{len(setup) + len(loop) + 1}I", *setup, *loop, back)
 
