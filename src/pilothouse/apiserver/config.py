@@ -16,8 +16,8 @@ class ApiConfig:
     node_ports: tuple[int, int] = (30000, 32767)
     advertise_address: str = "127.0.0.1"  # of the `kubernetes` service's endpoint
     advertise_port: int = 6443
-    issuer: str = "https://kubernetes.default.svc.cluster.local"
-    audiences: tuple[str, ...] = ("https://kubernetes.default.svc.cluster.local",)
+    issuer: str = "https://kubernetes.default.svc"
+    audiences: tuple[str, ...] = ("https://kubernetes.default.svc",)
     signing_key_pem: bytes = b""  # RSA, for service account tokens; made anew where empty
     cluster_ca_pem: str = ""  # shown in the extension-apiserver-authentication and kube-root-ca.crt config maps
     request_timeout_s: float = 60.0

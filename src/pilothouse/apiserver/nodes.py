@@ -97,5 +97,5 @@ class NodeConnectors:
         connector = self._connectors.get(node)
         if connector is None:
             why = f'Get "https://{node}:10250/": dial tcp: lookup {node}: no such host'
-            raise ApiError(500, "InternalError", f"Internal error occurred: {why}", details=False)
+            raise ApiError(500, "", why, details=False)
         return connector

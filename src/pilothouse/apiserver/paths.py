@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import orjson
 
 from ..api import discovery
-from ..api.errors import ApiError, method_not_allowed
-from .negotiation import clauses
+from ..api.errors import method_not_allowed
+from .answers import dumps
+from .negotiation import clauses, negotiate, not_acceptable
 from .request import Request, Response
 
 if TYPE_CHECKING:
@@ -35,12 +36,14 @@ def standard_paths(server: ApiServer) -> dict[str, PathFunction]:
         if aggregated(request):
             return _aggregated(server, core=True)
         address = server.config.external_address or f"{server.config.advertise_address}:{server.config.advertise_port}"
-        return Response(200, [], orjson.dumps(discovery.api_versions(address)))
+        form = negotiate(request.headers.get("accept", ""), transforms=False)
+        return Response(200, [], dumps(discovery.api_versions(address), form), content_type=form.media)
 
     def apis(request: Request) -> Response:
         if aggregated(request):
             return _aggregated(server, core=False)
-        return Response(200, [], orjson.dumps(discovery.api_group_list(server.kinds)))
+        form = negotiate(request.headers.get("accept", ""), transforms=False)
+        return Response(200, [], dumps(discovery.api_group_list(server.kinds), form), content_type=form.media)
 
     def metrics(request: Request) -> Response:
         return Response(200, [], _metrics(server), content_type="text/plain; version=0.0.4; charset=utf-8")
@@ -62,10 +65,10 @@ def standard_paths(server: ApiServer) -> dict[str, PathFunction]:
     def openapi_v3(request: Request) -> Response:
         path = request.path.removeprefix("/openapi/v3").strip("/")
         if not path:
-            return Response(200, [], server.openapi.v3_index())
+            return Response(200, [], server.openapi.v3_index(), content_type=PLAIN)  # sic
         body = server.openapi.v3(path)
         if body is None:
-            return Response(404, [], b"404 page not found\n", content_type=PLAIN)
+            return Response(404, [], content_type="")
         return Response(200, [], body)
 
     def openapi_v2(request: Request) -> Response:
@@ -103,8 +106,6 @@ def aggregated(request: Request) -> bool:
             continue
         if clause.media in ("application/json", "*/*", "application/*") and "as" not in clause.parameters:
             return False
-    from .negotiation import not_acceptable
-
     raise not_acceptable(
         "application/json", "application/yaml", "application/vnd.kubernetes.protobuf",
         "application/json;as=APIGroupDiscoveryList;g=apidiscovery.k8s.io;v=v2",
@@ -154,5 +155,3 @@ def _metrics(server: ApiServer) -> bytes:
             lines.append(f'apiserver_storage_objects{{resource="{kind.resource}"}} {count}')
     return ("\n".join(lines) + "\n").encode()
 
-
-__all__ = ["ApiError", "standard_paths"]

@@ -13,8 +13,6 @@ import logging
 import ssl
 from collections.abc import Awaitable, Callable, Iterable
 
-import orjson
-
 from ..api import discovery
 from ..api.errors import ApiError, internal_error, method_not_allowed
 from ..api.kinds import KINDS, Kind, find
@@ -25,13 +23,13 @@ from ..base.random import Random
 from ..store.interface import Store, StoreError
 from . import bootstrap, subresources
 from .admission import Admission, Environment
-from .answers import error_response
+from .answers import dumps, error_response
 from .authentication import Authenticator
 from .authorization import Attributes, Authorizer
 from .cache import Cache
 from .config import ApiConfig
 from .http import HttpServer, Limits
-from .negotiation import not_acceptable
+from .negotiation import negotiate
 from .nodes import NodeConnectors
 from .registry.generic import Registry
 from .registry.storage import CacheLister, Storage
@@ -154,9 +152,11 @@ class ApiServer:
             return self._path(request)
         kind = find(info.group, info.version, info.resource)
         if kind is None:
-            if any(k.group == info.group and k.version == info.version for k in self.kinds):
+            if any(k.group == info.group for k in self.kinds):
                 raise no_such_resource()
             return page_not_found()
+        if "//" in request.path:
+            raise no_such_resource()
         if bool(info.namespace) and not kind.namespaced and info.resource != "namespaces":
             raise no_such_resource()
         if kind.namespaced and info.name and not info.namespace:
@@ -165,7 +165,9 @@ class ApiServer:
             return self._subresource(request, info, kind)
         review = subresources.REVIEWS.get(kind.resource)
         if review is not None:
-            if info.verb != "create" or info.name:
+            if info.name:
+                raise no_such_resource()
+            if info.verb != "create":
                 raise method_not_allowed()
             return review(self, request, kind)
         if request.method == "HEAD":
@@ -217,19 +219,24 @@ class ApiServer:
     def _group_path(self, request: Request) -> Response:
         """/api/v1, /apis/<group> and /apis/<group>/<version>."""
         parts = [part for part in request.path.split("/") if part]
+        document = None
         if parts[0] == "api" and len(parts) == 2:
             document = discovery.api_resource_list(self.kinds, "", parts[1])
-        elif parts[0] == "apis" and len(parts) == 2:
-            document = discovery.api_group(self.kinds, parts[1])
-        elif parts[0] == "apis" and len(parts) == 3:
-            document = discovery.api_resource_list(self.kinds, parts[1], parts[2])
+            known = True
         else:
-            document = None
+            known = any(k.group == parts[1] for k in self.kinds)
+            if len(parts) == 2:
+                document = discovery.api_group(self.kinds, parts[1])
+            elif len(parts) == 3:
+                document = discovery.api_resource_list(self.kinds, parts[1], parts[2])
         if document is None:
+            if known:
+                raise no_such_resource()
             return page_not_found()
         if request.method != "GET":
             raise method_not_allowed()
-        return Response(200, [], orjson.dumps(document))
+        form = negotiate(request.headers.get("accept", ""), transforms=False)
+        return Response(200, [], dumps(document, form), content_type=form.media)
 
 
 def no_such_resource() -> ApiError:
@@ -238,6 +245,3 @@ def no_such_resource() -> ApiError:
 
 def page_not_found() -> Response:
     return Response(404, [("X-Content-Type-Options", "nosniff")], b"404 page not found\n", content_type="text/plain; charset=utf-8")
-
-
-__all__ = ["ApiServer", "not_acceptable"]

@@ -141,12 +141,35 @@ async def evict(server: ApiServer, request: Request, kind: Kind) -> Response:
                 taken = await _take_disruption(resources, request.user, pod, budget, dry_run)
                 if not taken:
                     continue
+        if not dry_run:
+            await _say_evicted(resources, request.user, info.namespace, name)
         op = resources.registry.operation(
             PODS, DELETE, request.user, info.namespace, name, "", dry_run=dry_run, warnings=request.warnings
         )
         await resources.registry.delete(op, options)
         return status_reply(request, 201)
     raise too_many_requests(f"couldn't update PodDisruptionBudget {name!r} due to conflicts", 10)
+
+
+async def _say_evicted(resources: Resources, user: User, namespace: str, name: str) -> None:
+    """The pod tells why it goes, before it goes (KEP-3329)."""
+    now = resources.registry.now()
+
+    async def change(old: Object) -> Object:
+        status = old.get("status") or {}
+        condition = {
+            "type": "DisruptionTarget",
+            "status": "True",
+            "reason": "EvictionByEvictionAPI",
+            "message": "Eviction API: evicting",
+            "lastProbeTime": None,
+            "lastTransitionTime": now,
+        }
+        conditions = [c for c in status.get("conditions") or () if c.get("type") != "DisruptionTarget"]
+        return {**old, "status": {**status, "conditions": [*conditions, condition]}}
+
+    op = resources.registry.operation(PODS, UPDATE, user, namespace, name, "status")
+    await resources.registry.write(op, change)
 
 
 def _can_ignore_budget(pod: Object) -> bool:
@@ -205,7 +228,19 @@ async def _take_disruption(resources: Resources, user: User, pod: Object, budget
         if before.get("disruptionsAllowed", 0) != allowed:
             raise _Changed
         disrupted = {**(before.get("disruptedPods") or {}), pod_name: now}
-        return {**old, "status": {**before, "disruptionsAllowed": allowed - 1, "disruptedPods": disrupted}}
+        status = {**before, "disruptionsAllowed": allowed - 1, "disruptedPods": disrupted}
+        if allowed == 1:
+            condition = {
+                "type": "DisruptionAllowed",
+                "status": "False",
+                "reason": "InsufficientPods",
+                "message": "",
+                "observedGeneration": before.get("observedGeneration", 0),
+                "lastTransitionTime": now,
+            }
+            conditions = [c for c in before.get("conditions") or () if c.get("type") != "DisruptionAllowed"]
+            status["conditions"] = [*conditions, condition]
+        return {**old, "status": status}
 
     kind = kind_of_resource("poddisruptionbudgets.policy")
     op = resources.registry.operation(kind, UPDATE, user, meta["namespace"], name, "status", dry_run=dry_run)
@@ -351,8 +386,6 @@ async def create_token(server: ApiServer, request: Request, kind: Kind) -> Respo
         "spec": {"audiences": audiences, "expirationSeconds": seconds, "boundObjectRef": reference or None},
         "status": {"token": token, "expirationTimestamp": timestamp(expires)},
     }
-    if not meta.get("uid"):
-        answer["metadata"]["uid"] = resources.registry.random.uid()
     return with_warnings(Response(201, [], orjson.dumps(answer)), request.warnings)
 
 

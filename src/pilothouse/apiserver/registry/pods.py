@@ -45,6 +45,15 @@ def prepare_update(registry: Registry, op: Operation) -> None:
     assert new is not None and old is not None
     if op.subresource in ("ephemeralcontainers", "resize"):
         new["status"] = old.get("status") or {}
+    if op.subresource == "ephemeralcontainers":
+        ephemeral = (new.get("spec") or {}).get("ephemeralContainers")
+        new["spec"] = {k: v for k, v in (old.get("spec") or {}).items() if k != "ephemeralContainers"}
+        if ephemeral:
+            new["spec"]["ephemeralContainers"] = ephemeral
+        new["metadata"] = {**old["metadata"], "resourceVersion": new["metadata"].get("resourceVersion", "")}
+    if op.subresource == "resize":
+        new["spec"] = _resized(new.get("spec") or {}, old.get("spec") or {})
+        new["metadata"] = {**old["metadata"], "resourceVersion": new["metadata"].get("resourceVersion", "")}
     status = new.get("status") or {}
     if not status.get("qosClass") and (old.get("status") or {}).get("qosClass"):
         new["status"] = {**status, "qosClass": old["status"]["qosClass"]}
@@ -56,6 +65,23 @@ def prepare_update(registry: Registry, op: Operation) -> None:
         ephemeral = new["status"].get("ephemeralContainerStatuses")
         if ephemeral:
             new["status"]["ephemeralContainerStatuses"] = sorted(ephemeral, key=lambda s: s.get("name", ""))
+
+
+def _resized(new: Object, old: Object) -> Object:
+    """The old spec with the resources (and resize policies) of the new one; everything else in a resize is dropped in silence (KEP-1287)."""
+    spec = dict(old)
+    for field in ("containers", "initContainers"):
+        wanted = {c.get("name"): c for c in new.get(field) or ()}
+        if not old.get(field) or [c["name"] for c in old[field]] != [c.get("name") for c in new.get(field) or ()]:
+            if new.get(field):
+                spec[field] = new[field]  # validation's to refuse
+            continue
+        spec[field] = [
+            {**container, "resources": wanted[container["name"]].get("resources") or {}} for container in old[field]
+        ]
+    if new.get("resources") is not None:
+        spec["resources"] = new["resources"]
+    return spec
 
 
 def _restore_meta(new: Object, old: Object) -> None:

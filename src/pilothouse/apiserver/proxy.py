@@ -1,0 +1,155 @@
+"""The proxy subresources of pods, services and nodes: an HTTP request through a node's network to whatever listens there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import httptools
+
+from ..api.errors import ApiError, bad_request, not_found
+from ..api.kinds import Kind, kind_of_resource
+from ..api.object import Object
+from .request import Request, Response
+
+if TYPE_CHECKING:
+    from .server import ApiServer
+
+HOP_BY_HOP = frozenset({"connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade", "content-length"})
+BODY_MAX = 64 << 20
+
+
+def split_name(name: str) -> tuple[str, str, str]:
+    """`[scheme:]name[:port]` (`utilnet.SplitSchemeNamePort`): (scheme, name, port)."""
+    parts = name.split(":")
+    if len(parts) == 1:
+        return "", parts[0], ""
+    if len(parts) == 2:
+        return "", parts[0], parts[1]
+    if len(parts) == 3 and parts[0] in ("http", "https"):
+        return parts[0], parts[1], parts[2]
+    raise bad_request(f"invalid service request {name!r}".replace("'", '"'))
+
+
+def unavailable(message: str) -> ApiError:
+    return ApiError(503, "ServiceUnavailable", message)
+
+
+async def proxy(server: ApiServer, request: Request, kind: Kind) -> Response:
+    assert request.info is not None
+    scheme, name, port = split_name(request.info.name)
+    entry = server.storage.get(kind, request.info.namespace if kind.namespaced else "", name)
+    if entry is None:
+        raise not_found(kind.plural, kind.group, name)
+    if kind.plural == "pods":
+        host, number = _pod_address(entry.object, port)
+    elif kind.plural == "services":
+        host, number = _service_address(server, entry.object, port)
+    else:
+        host, number = _node_address(entry.object, port)
+    connector = server.nodes.any()
+    if connector is None:
+        raise unavailable(f"error trying to reach service: dial tcp {host}:{number}: connect: no route to host")
+    if scheme == "https":
+        raise bad_request("https backends are not supported by this server's proxy")
+    try:
+        reader, writer = await connector.connect(host, number)
+    except OSError as error:
+        raise unavailable(f"error trying to reach service: dial tcp {host}:{number}: {error.strerror or error}")
+    try:
+        return await _exchange(request, reader, writer, host, number)
+    finally:
+        writer.close()  # type: ignore[attr-defined]
+
+
+def _pod_address(pod: Object, port: str) -> tuple[str, int]:
+    address = (pod.get("status") or {}).get("podIP") or ""
+    if not address:
+        raise bad_request("address not allowed")
+    containers = (pod.get("spec") or {}).get("containers") or ()
+    ports = [p for container in containers for p in container.get("ports") or ()]
+    if not port:
+        number = ports[0]["containerPort"] if ports else 80
+    elif port.isdigit():
+        number = int(port)
+    else:
+        number = next((p["containerPort"] for p in ports if p.get("name") == port), 0)
+    if not number:
+        raise bad_request(f'no port "{port}" in pod')
+    return address, number
+
+
+def _service_address(server: ApiServer, service: Object, port: str) -> tuple[str, int]:
+    meta, spec = service["metadata"], service.get("spec") or {}
+    ports = spec.get("ports") or []
+    if not port and len(ports) == 1:
+        chosen = ports[0]
+    else:
+        chosen = next((p for p in ports if p.get("name", "") == port or str(p.get("port")) == port), None)
+    if chosen is None:
+        raise unavailable(f'no service port "{port}" found for service "{meta["name"]}"')
+    kind = kind_of_resource("endpointslices.discovery.k8s.io")
+    for endpoint_slice in server.storage.list(kind, meta["namespace"]):
+        if (endpoint_slice["metadata"].get("labels") or {}).get("kubernetes.io/service-name") != meta["name"]:
+            continue
+        for endpoint_port in endpoint_slice.get("ports") or ():
+            if (endpoint_port.get("name") or "") != chosen.get("name", ""):
+                continue
+            for endpoint in endpoint_slice.get("endpoints") or ():
+                if (endpoint.get("conditions") or {}).get("ready", True) and endpoint.get("addresses"):
+                    return endpoint["addresses"][0], endpoint_port["port"]
+    raise unavailable(f'no endpoints available for service "{meta["name"]}"')
+
+
+def _node_address(node: Object, port: str) -> tuple[str, int]:
+    addresses = (node.get("status") or {}).get("addresses") or ()
+    for wanted in ("InternalIP", "ExternalIP", "Hostname"):
+        for address in addresses:
+            if address.get("type") == wanted:
+                return address["address"], int(port) if port.isdigit() else 10250
+    raise ApiError(500, "", f"no preferred addresses found; known addresses: {list(addresses)}", details=False)
+
+
+class _Answer:
+    """httptools' callbacks for one response."""
+
+    def __init__(self) -> None:
+        self.headers: list[tuple[str, str]] = []
+        self.body = bytearray()
+        self.done = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers.append((name.decode("latin-1"), value.decode("latin-1")))
+
+    def on_body(self, data: bytes) -> None:
+        self.body += data
+
+    def on_message_complete(self) -> None:
+        self.done = True
+
+
+async def _exchange(request: Request, reader: Any, writer: Any, host: str, port: int) -> Response:
+    assert request.info is not None
+    target = "/" + request.info.rest + (f"?{request.query}" if request.query else "")
+    lines = [f"{request.method} {target} HTTP/1.1", f"Host: {host}:{port}", "Connection: close"]
+    for name, value in request.headers.items():
+        if name not in HOP_BY_HOP and name not in ("host", "authorization"):
+            lines.append(f"{name}: {value}")
+    lines.append(f"Content-Length: {len(request.body)}")
+    lines.append(f"X-Forwarded-For: {request.peer.rpartition(':')[0]}")
+    writer.write(("\r\n".join(lines) + "\r\n\r\n").encode("latin-1", "replace") + request.body)
+    await writer.drain()
+    answer = _Answer()
+    parser = httptools.HttpResponseParser(answer)
+    while not answer.done:
+        data = await reader.read(65536)
+        if not data:
+            break
+        if len(answer.body) > BODY_MAX:
+            raise ApiError(502, "", "the answer is too large to be proxied", details=False)
+        parser.feed_data(data)
+    status = parser.get_status_code()
+    if not status:
+        raise unavailable("error trying to reach service: EOF")
+    content_type = next((v for n, v in answer.headers if n.lower() == "content-type"), "")
+    kept = [(n, v) for n, v in answer.headers if n.lower() not in HOP_BY_HOP and n.lower() != "content-type"]
+    return Response(status, kept, bytes(answer.body), content_type=content_type)
