@@ -1,0 +1,218 @@
+"""The controllers against the real API server in memory, in virtual time: what the small one of conftest.py does not check
+(validation, defaults, strategies, real patches)."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from pilothouse.api.object import Object
+from pilothouse.apiserver.config import ADMIN, ApiConfig
+from pilothouse.apiserver.server import ApiServer
+from pilothouse.base.clock import VirtualClock, run_virtual
+from pilothouse.base.random import Random
+from pilothouse.client.informer import Informers
+from pilothouse.client.local import LocalClient
+from pilothouse.controllers.runtime import ControllerManager, Environment
+from pilothouse.store.memory import MemoryStore
+
+
+class Cluster:
+    def __init__(self, clock: VirtualClock, client: LocalClient, manager: ControllerManager):
+        self.clock, self.client, self.manager = clock, client, manager
+
+    async def settle(self, seconds: float = 2.0) -> None:
+        await self.clock.sleep(seconds)
+
+    async def all(self, resource: str, namespace: str = "default", labels: str = "") -> list[Object]:
+        return (await self.client.list(resource, namespace, label_selector=labels)).items
+
+    async def set_pods(self, labels: str, phase: str = "Running") -> int:
+        pods = [
+            p
+            for p in await self.all("pods", labels=labels)
+            if p["status"].get("phase") != phase and "deletionTimestamp" not in p["metadata"]
+        ]
+        ready = "True" if phase == "Running" else "False"
+        condition = {"type": "Ready", "status": ready, "lastTransitionTime": "2026-01-01T00:00:00Z"}
+        for pod in pods:
+            patch = {"status": {"phase": phase, "conditions": [condition]}}
+            name = pod["metadata"]["name"]
+            await self.client.patch("pods", "default", name, patch, type="strategic", subresource="status")
+        return len(pods)
+
+    async def errors(self) -> dict[str, Any]:
+        return {n: m["defects"] for n, m in self.manager.metrics.items() if m.get("defects")}
+
+
+def on_cluster(story: Any, names: list[str] | None = None) -> None:
+    clock, random = VirtualClock(), Random(7)
+
+    async def main() -> None:
+        store = MemoryStore()
+        server = ApiServer(store, clock, random.fork("server"), ApiConfig(cluster_ca_pem="PEM"))
+        await server.start()
+        client = LocalClient(server, ADMIN)
+        informers = Informers(client, clock, random.fork("informers"), detect_mutations=True)
+        environment = Environment(random.fork("env"), root_ca="PEM")
+        manager = ControllerManager(
+            client, clock, random, names, environment=environment, informers=informers
+        )
+        await informers.start()
+        task = asyncio.get_running_loop().create_task(manager.run())
+        cluster = Cluster(clock, client, manager)
+        try:
+            await cluster.settle()
+            await story(cluster)
+            assert await cluster.errors() == {}
+            if task.done():
+                task.result()
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            await informers.stop()
+            await server.stop()
+
+    run_virtual(main(), clock)
+
+
+def workload(kind: str, group: str = "apps/v1", **spec: Any) -> Object:
+    template = {
+        "metadata": {"labels": {"app": "web"}},
+        "spec": {"schedulerName": "nobody", "containers": [{"name": "c", "image": "i"}]},
+    }
+    selector = {"matchLabels": {"app": "web"}}
+    return {
+        "apiVersion": group,
+        "kind": kind,
+        "metadata": {"name": "web", "namespace": "default"},
+        "spec": {"selector": selector, "template": template, **spec},
+    }
+
+
+def test_a_deployment_rolls_out_updates_and_is_collected():
+    async def story(c: Cluster) -> None:
+        await c.client.create("deployments.apps", workload("Deployment", replicas=3))
+        await c.settle()
+        assert await c.set_pods("app=web") == 3
+        await c.settle()
+        deployment = await c.client.get("deployments.apps", "default", "web")
+        assert deployment["status"]["availableReplicas"] == 3
+        patch = {"spec": {"template": {"metadata": {"labels": {"v": "two"}}}}}
+        await c.client.patch("deployments.apps", "default", "web", patch)
+        await c.settle()
+        while await c.set_pods("app=web"):
+            await c.settle()
+        assert len(await c.all("pods", labels="v=two")) == 3
+        assert len(await c.all("pods")) == 3
+        await c.client.delete("deployments.apps", "default", "web")
+        await c.settle()
+        assert await c.all("replicasets.apps") == []
+        assert await c.all("pods") == []
+
+    on_cluster(story)
+
+
+def test_a_job_runs_to_completion():
+    async def story(c: Cluster) -> None:
+        job = workload("Job", "batch/v1")
+        del job["spec"]["selector"]
+        job["spec"]["template"]["spec"]["restartPolicy"] = "Never"
+        await c.client.create("jobs.batch", job)
+        await c.settle()
+        assert await c.set_pods("job-name=web", "Succeeded") == 1
+        await c.settle()
+        job = await c.client.get("jobs.batch", "default", "web")
+        assert [x["type"] for x in job["status"]["conditions"]] == ["SuccessCriteriaMet", "Complete"]
+
+    on_cluster(story)
+
+
+def test_a_stateful_set_gets_pods_and_claims():
+    async def story(c: Cluster) -> None:
+        claim = {
+            "metadata": {"name": "data"},
+            "spec": {
+                "accessModes": ["ReadWriteOnce"],
+                "storageClassName": "none",
+                "resources": {"requests": {"storage": "1Gi"}},
+            },
+        }
+        body = workload("StatefulSet", replicas=2, serviceName="web", volumeClaimTemplates=[claim])
+        await c.client.create("statefulsets.apps", body)
+        await c.settle()
+        while await c.set_pods("app=web"):
+            await c.settle()
+        assert sorted(p["metadata"]["name"] for p in await c.all("pods")) == ["web-0", "web-1"]
+        assert len(await c.all("persistentvolumeclaims")) == 2
+        status = (await c.client.get("statefulsets.apps", "default", "web"))["status"]
+        assert status["availableReplicas"] == 2
+
+    on_cluster(story)
+
+
+def test_a_daemon_set_puts_a_pod_on_each_node():
+    async def story(c: Cluster) -> None:
+        for name in ("a", "b"):
+            await c.client.create("nodes", {"metadata": {"name": name}})
+        body = workload("DaemonSet")
+        tolerations = [{"operator": "Exists"}]
+        body["spec"]["template"]["spec"]["tolerations"] = tolerations
+        await c.client.create("daemonsets.apps", body)
+        await c.settle()
+        assert len(await c.all("pods")) == 2
+        status = (await c.client.get("daemonsets.apps", "default", "web"))["status"]
+        assert status["desiredNumberScheduled"] == 2
+
+    on_cluster(story)
+
+
+def test_a_cron_job_makes_jobs():
+    async def story(c: Cluster) -> None:
+        spec = {"restartPolicy": "OnFailure", "containers": [{"name": "c", "image": "i"}]}
+        body = {
+            "metadata": {"name": "tick", "namespace": "default"},
+            "spec": {
+                "schedule": "*/5 * * * *",
+                "jobTemplate": {"spec": {"template": {"spec": spec}}},
+            },
+        }
+        await c.client.create("cronjobs.batch", body)
+        await c.settle(700)
+        assert len(await c.all("jobs.batch")) == 2
+        assert len(await c.all("pods")) == 2
+
+    on_cluster(story)
+
+
+def test_a_service_gets_its_slices():
+    async def story(c: Cluster) -> None:
+        service = {
+            "metadata": {"name": "web", "namespace": "default"},
+            "spec": {"selector": {"app": "web"}, "ports": [{"port": 80}]},
+        }
+        await c.client.create("services", service)
+        await c.settle()
+        (s,) = await c.all("endpointslices.discovery.k8s.io", labels="kubernetes.io/service-name=web")
+        assert s["endpoints"] is None or s["endpoints"] == []
+        await c.client.delete("services", "default", "web")
+        await c.settle()
+        assert await c.all("endpointslices.discovery.k8s.io", labels="kubernetes.io/service-name=web") == []
+
+    on_cluster(story)
+
+
+def test_a_namespace_comes_with_its_account_and_goes_with_its_content():
+    async def story(c: Cluster) -> None:
+        await c.client.create("namespaces", {"metadata": {"name": "n"}})
+        await c.settle()
+        assert [a["metadata"]["name"] for a in await c.all("serviceaccounts", "n")] == ["default"]
+        body = workload("Deployment", replicas=2)
+        body["metadata"]["namespace"] = "n"
+        await c.client.create("deployments.apps", body)
+        await c.settle()
+        await c.client.delete("namespaces", "", "n")
+        await c.settle(15)
+        assert "n" not in [x["metadata"]["name"] for x in await c.all("namespaces", "")]
+
+    on_cluster(story)
