@@ -1,0 +1,230 @@
+"""`Cluster`: builds a whole cluster from its configuration, starts it, supervises it, stops it.
+
+The order: store, API server (from here on it answers), network, controllers and scheduler, nodes, DNS. Every
+component runs under `_supervise`: one that fails is logged and started again after a growing pause, as a static
+pod's container would be; what it had in memory it builds again from the API.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+
+from ..apiserver.config import ApiConfig
+from ..apiserver.http import server_tls
+from ..apiserver.request import User
+from ..apiserver.server import ApiServer
+from ..base.clock import Clock
+from ..base.random import Random, secret_bytes
+from ..client.informer import Informers
+from ..client.local import LocalClient
+from ..network.topology import DNS_SERVICE_IP, KUBERNETES_SERVICE_IP, ClusterNetwork
+from ..store.interface import Store
+from .config import ClusterConfig
+from .paths import ClusterPaths
+from .pki import Pki
+
+log = logging.getLogger(__name__)
+
+RESTART_FIRST_S, RESTART_MAX_S = 1.0, 30.0
+NODES_READY_S = 120.0
+MASTERS = ("system:masters", "system:authenticated")
+Progress = Callable[[str], None]
+
+
+class Cluster:
+    """`await start()` returns when the API answers and the nodes are Ready; `await stop()` leaves containers running."""
+
+    def __init__(
+        self, config: ClusterConfig, paths: ClusterPaths, clock: Clock, random: Random, *, progress: Progress
+    ):
+        self.config, self.paths = config, paths
+        self._clock, self._random, self._progress = clock, random, progress
+        self._tasks: list[asyncio.Task[None]] = []
+        self._stops: list[Callable[[], Awaitable[None]]] = []
+        self._store: Store | None = None
+        self.server: ApiServer | None = None
+        self.network = ClusterNetwork(max(0, config.network_index), config.name, config.service_cidr)
+
+    @property
+    def has_containers(self) -> bool:
+        return self.config.engine == "containerd" and self.config.nodes > 0
+
+    async def __aenter__(self) -> Cluster:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.stop()
+
+    # -- life ------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        if self.config.data_dir or self.config.store == "sqlite" or self.paths.data.name:
+            self.paths.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        pki = Pki(self.paths.pki, self._clock)
+        await asyncio.to_thread(pki.ensure, self._names())
+        token = await asyncio.to_thread(_admin_token, pki)
+        self._store = await self._open_store()
+        server = self.server = ApiServer(
+            self._store, self._clock, self._random.fork("apiserver"), self._api_config(pki, token)
+        )
+        tls = server_tls(
+            str(pki.path("apiserver.crt")), str(pki.path("apiserver.key")), str(pki.path("ca.crt"))
+        )
+        # the port is taken before the API starts, since the `kubernetes` service names it
+        _, port = await server.serve(self.config.host, self.config.port, tls)
+        server.config.advertise_port = port
+        if port != self.config.port:
+            self.config = replace(self.config, port=port)
+            if self.paths.config.exists():
+                self.config.save(self.paths.config)
+        await server.start()
+        self._progress(f"the API server answers on https://{self.config.host}:{port}")
+        admin = self.client("kubernetes-admin")
+        informers = Informers(admin, self._clock, self._random.fork("informers"))
+        await informers.start()
+        self._stops.append(informers.stop)
+        if self.has_containers:
+            from ..network.wiring import lay_switch
+
+            await lay_switch(self.network)
+            await server.serve(self.network.host_address, port, tls)
+        from . import addons
+
+        await addons.storage_class(admin)
+        if "controllers" not in self.config.disable:
+            self._start_controllers(informers, pki)
+        if "scheduler" not in self.config.disable:
+            from ..scheduler.scheduler import Scheduler
+
+            client = self.client("system:kube-scheduler")
+            self._run(
+                "scheduler",
+                lambda: Scheduler(client, informers, self._clock, self._random.fork("scheduler")).run(),
+            )
+        if self.config.nodes:
+            from .nodes import Nodes
+
+            nodes = Nodes(self, informers, self._clock, self._random.fork("nodes"), self._progress)
+            self._stops.append(nodes.stop)
+            await nodes.start()
+        if self.has_containers and "dns" not in self.config.disable:
+            await self._start_dns(informers)
+
+    def client(self, user: str, *groups: str) -> LocalClient:
+        """An in-process client with an identity of its own."""
+        assert self.server is not None
+        return LocalClient(self.server, User(user, groups or MASTERS))
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks.clear()
+        while self._stops:
+            await self._stops.pop()()
+        if self.server is not None:
+            await self.server.stop()
+        if self._store is not None:
+            await self._store.close()
+
+    # -- parts -----------------------------------------------------------------------------------------
+
+    def _names(self) -> list[str]:
+        names = ["localhost", "127.0.0.1", "::1", self.config.host, KUBERNETES_SERVICE_IP]
+        short = "kubernetes.default.svc"
+        names += ["kubernetes", "kubernetes.default", short, f"{short}.cluster.local"]
+        if self.has_containers:
+            names.append(self.network.host_address)
+        return [name for name in dict.fromkeys(names) if name != "0.0.0.0"]
+
+    async def _open_store(self) -> Store:
+        if self.config.store == "memory":
+            from ..store.memory import MemoryStore
+
+            return MemoryStore()
+        from ..store.sqlite import SqliteStore
+
+        return await SqliteStore.open(self.paths.store)
+
+    def _api_config(self, pki: Pki, token: str) -> ApiConfig:
+        return ApiConfig(
+            tokens={token: User("kubernetes-admin", MASTERS)},
+            service_cidr=self.config.service_cidr,
+            advertise_address=self.network.host_address if self.has_containers else "127.0.0.1",
+            advertise_port=self.config.port,
+            signing_key_pem=pki.read("service-account.key"),
+            cluster_ca_pem=pki.read("ca.crt").decode(),
+        )
+
+    def _start_controllers(self, informers: Informers, pki: Pki) -> None:
+        from ..controllers.runtime import ControllerManager, Environment
+
+        first, last = self.network.load_balancer_pool
+        environment = Environment(
+            self._random.fork("controllers"),
+            root_ca=pki.read("ca.crt").decode(),
+            data_directory=str(self.paths.volumes),
+            load_balancer_cidr=f"{first}-{last}" if self.has_containers else "",
+        )
+        client = self.client("system:kube-controller-manager")
+
+        def manager() -> Awaitable[None]:
+            return ControllerManager(
+                client,
+                self._clock,
+                self._random.fork("controllers"),
+                environment=environment,
+                informers=informers,
+                client_for=lambda name: self.client(f"system:serviceaccount:kube-system:{name}-controller"),
+            ).run()
+
+        self._run("controllers", manager)
+
+    async def _start_dns(self, informers: Informers) -> None:
+        from ..network.dns import Zone
+        from ..network.dns_server import DnsServer, upstream_of
+        from . import addons
+
+        zone = Zone(informers)
+        await zone.synced()
+        resolv_conf = Path("/etc/resolv.conf")
+        upstream = upstream_of(resolv_conf.read_text()) if resolv_conf.exists() else []
+        dns = DnsServer(zone, upstream, self._random.fork("dns"))
+        port = await dns.start(self.network.host_address, 0)
+        self._stops.append(dns.close)
+        await addons.dns_service(
+            self.client("kubernetes-admin"), DNS_SERVICE_IP, self.network.host_address, port
+        )
+
+    def _run(self, name: str, component: Callable[[], Awaitable[None]]) -> None:
+        self._tasks.append(asyncio.create_task(self._supervise(name, component), name=name))
+
+    async def _supervise(self, name: str, component: Callable[[], Awaitable[None]]) -> None:
+        pause_s = RESTART_FIRST_S
+        while True:
+            started = self._clock.monotonic()
+            try:
+                await component()
+                log.error("%s ended", name)
+            except Exception:
+                log.exception("%s failed", name)
+            if self._clock.monotonic() - started > 10 * RESTART_MAX_S:
+                pause_s = RESTART_FIRST_S
+            await self._clock.sleep(pause_s)
+            pause_s = min(pause_s * 2, RESTART_MAX_S)
+
+
+def _admin_token(pki: Pki) -> str:
+    """The admin's bearer token, made once."""
+    from .pki import write_private
+
+    path = pki.path("admin.token")
+    if not path.exists():
+        write_private(path, base64.urlsafe_b64encode(secret_bytes(32)).rstrip(b"="))
+    return path.read_text().strip()

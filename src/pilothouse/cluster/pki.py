@@ -52,7 +52,7 @@ class Pki:
         names = self.path("apiserver.names")
         if not names.exists() or names.read_text() != wanted:
             self._issue_serving(addresses)
-            _write(names, wanted.encode())
+            write_private(names, wanted.encode())
 
     def _now(self) -> datetime.datetime:
         return datetime.datetime.fromtimestamp(self._clock.now(), datetime.UTC)
@@ -78,7 +78,7 @@ class Pki:
         from cryptography.hazmat.primitives.asymmetric import rsa
 
         key = rsa.generate_private_key(65537, 2048)
-        _write(
+        write_private(
             self.path("service-account.key"),
             key.private_bytes(
                 serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
@@ -141,13 +141,13 @@ class Pki:
     def _write_pair(self, file: str, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> None:
         from cryptography.hazmat.primitives import serialization
 
-        _write(
+        write_private(
             self.path(f"{file}.key"),
             key.private_bytes(
                 serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
             ),
         )
-        _write(self.path(f"{file}.crt"), certificate.public_bytes(serialization.Encoding.PEM))
+        write_private(self.path(f"{file}.crt"), certificate.public_bytes(serialization.Encoding.PEM))
 
 
 def _usage(ca: bool) -> x509.KeyUsage:
@@ -175,7 +175,7 @@ def _general_name(address: str) -> x509.GeneralName:
         return x509.DNSName(address)
 
 
-def _write(path: Path, data: bytes) -> None:
+def write_private(path: Path, data: bytes) -> None:
     """Whole or not at all, and readable by nobody else from the first byte."""
     temporary = path.with_name(path.name + ".new")
     with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:

@@ -1,0 +1,65 @@
+"""The few objects that a cluster brings along beside what the API server makes: the DNS service, a storage class."""
+
+from __future__ import annotations
+
+from ..api.errors import ApiError
+from ..api.object import Object
+from ..client.interface import Client
+
+DNS_LABELS = {"k8s-app": "kube-dns", "kubernetes.io/cluster-service": "true", "kubernetes.io/name": "CoreDNS"}
+STORAGE_CLASS: Object = {
+    "apiVersion": "storage.k8s.io/v1",
+    "kind": "StorageClass",
+    "metadata": {"name": "standard", "annotations": {"storageclass.kubernetes.io/is-default-class": "true"}},
+    "provisioner": "pilothouse.io/local-path",
+    "reclaimPolicy": "Delete",
+    "volumeBindingMode": "WaitForFirstConsumer",
+}
+
+
+async def storage_class(client: Client) -> None:
+    await _ensure(client, "storageclasses.storage.k8s.io", STORAGE_CLASS, replace=False)
+
+
+async def dns_service(client: Client, cluster_ip: str, address: str, port: int) -> None:
+    """The Service `kube-dns` without a selector, and the endpoint where the DNS server listens."""
+    ports = [
+        {"name": name, "port": 53, "protocol": protocol}
+        for name, protocol in (("dns", "UDP"), ("dns-tcp", "TCP"))
+    ]
+    service = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "kube-dns", "namespace": "kube-system", "labels": DNS_LABELS},
+        "spec": {"clusterIP": cluster_ip, "ports": ports},
+    }
+    slice_ = {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {
+            "name": "kube-dns",
+            "namespace": "kube-system",
+            "labels": {
+                "kubernetes.io/service-name": "kube-dns",
+                "endpointslice.kubernetes.io/managed-by": "pilothouse",
+            },
+        },
+        "addressType": "IPv4",
+        "endpoints": [
+            {"addresses": [address], "conditions": {"ready": True, "serving": True, "terminating": False}}
+        ],
+        "ports": [{**entry, "port": port} for entry in ports],
+    }
+    await _ensure(client, "services", service, replace=False)
+    await _ensure(client, "endpointslices.discovery.k8s.io", slice_, replace=True)
+
+
+async def _ensure(client: Client, resource: str, obj: Object, *, replace: bool) -> None:
+    """Creates it, or (where it may have changed) replaces it."""
+    try:
+        await client.create(resource, obj)
+    except ApiError as error:
+        if error.reason != "AlreadyExists":
+            raise
+        if replace:
+            await client.update(resource, obj)
