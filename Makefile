@@ -31,7 +31,7 @@ lint: install
 check: lint ## ruff, mypy, import-linter, and the tests without containers (under 2 minutes)
 	@.venv/bin/pytest -n 2 -m 'not containers and not golden'
 
-test: lint ## Everything, real containers included where the machine can run them (under 12 minutes)
+test: install ## Everything, real containers included where the machine can run them (under 12 minutes)
 	@scripts/install-system containers || true
 	@.venv/bin/pytest -n 2 -m 'not containers' 
 	@.venv/bin/pytest -m containers || [ $$? -eq 5 ]

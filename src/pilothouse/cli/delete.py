@@ -28,7 +28,7 @@ from .targets import documents, parse, path
 @click.option("--grace-period", type=int, default=-1)
 @click.option("--now", is_flag=True, help="A grace period of 1 second.")
 @click.option("--force", is_flag=True)
-@click.option("--wait/--no-wait", "--wait", "wait", default=None, help="Return when they are gone.")
+@click.option("--wait", default="", help="true or false: return when they are gone.")
 @click.option("--cascade", default="background")
 @click.option("--ignore-not-found", is_flag=True)
 @click.option("--dry-run", type=click.Choice(["none", "client", "server"]), default="none")
@@ -120,8 +120,7 @@ async def _delete(connection: Connection, words: tuple[str, ...], files: tuple[s
             how = " force deleted" if options["force"] else " deleted"
             click.echo(f'{type_} "{name}"{how}{inside}{suffix}')
         gone.append((kind, namespace, name, uid))
-    wait = options["wait"] if options["wait"] is not None else options["dry_run"] == "none"
-    if wait and options["dry_run"] == "none":
+    if options["wait"] != "false" and options["dry_run"] == "none":
         for kind, namespace, name, uid in gone:
             await _until_gone(connection, kind, namespace, name, uid)
     return failed
