@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import orjson
+
 from .pending import patching
-from ..api.decode import JSON, YAML, parse
-from ..api.decode_values import WrongValue, normalize
-from ..api.errors import ApiError, bad_request, not_found
+from ..api.decode_text import SyntaxFailure, parse_json, parse_yaml
+from ..api.decode_values import WrongValue, go_kind, normalize
+from ..api.errors import ApiError, Cause, bad_request, invalid
 from ..api.kinds import Kind
 from ..api.object import Object
 from ..api.schema import has_schema, schema_of
@@ -49,8 +51,6 @@ async def patched(resources: Resources, request: Request, kind: Kind, op: Operat
     parsed = request.object if request.object is not None else _parse(request.body, how)
     strict = options.field_validation or "Warn"
     if how != "apply" and options.force is not None:
-        from ..api.errors import Cause, invalid
-
         cause = Cause("FieldValueForbidden", "Forbidden: may not be specified for non-apply patch", "force")
         raise invalid("PatchOptions", "meta.k8s.io", "", [cause])
     if how == "apply":
@@ -65,6 +65,9 @@ async def patched(resources: Resources, request: Request, kind: Kind, op: Operat
             raise bad_request(
                 f"the name of the object ({(new.get('metadata') or {}).get('name', '')}) does not match the name on the URL ({op.name})"
             )
+        namespace = (new.get("metadata") or {}).get("namespace") or op.namespace
+        if op.kind.namespaced and namespace != op.namespace:
+            raise bad_request("the namespace of the provided object does not match the namespace sent on the request")
         return resources.ready(kind, checked(kind, new, strict, request.warnings), request.warnings)
 
     return await resources.registry.update(op, change)
@@ -73,13 +76,12 @@ async def patched(resources: Resources, request: Request, kind: Kind, op: Operat
 def _parse(body: bytes, how: str) -> Any:
     if how == "json":
         return patching.parse_json_patch(body)
-    media = YAML if how == "apply" else JSON
     try:
-        parsed = parse(body, media, "Patch", "Ignore").value
-    except ApiError as error:
-        raise bad_request(f"error decoding patch: {error.message}")
+        parsed = parse_yaml(body).value if how == "apply" else parse_json(body, find_duplicates=False).value
+    except SyntaxFailure as failure:
+        raise bad_request(str(failure))
     if not isinstance(parsed, dict):
-        raise bad_request("error decoding patch: json: cannot unmarshal into Go value of type map[string]interface {}")
+        raise bad_request(f"json: cannot unmarshal {go_kind(parsed)} into Go value of type map[string]interface {{}}")
     return parsed
 
 
@@ -92,23 +94,24 @@ def apply_patch(how: str, kind: Kind, current: Object, patch: Any) -> Object:
 
 
 def checked(kind: Kind, obj: Object, strict: str, warnings: list[str]) -> Object:
-    """What came of a patch, as the type has it."""
+    """What came of a patch, as the type has it; 422 for what is no object of that kind."""
     if kind.custom or not has_schema(kind.group, kind.version, kind.kind):
         return obj
     for field, wanted in (("apiVersion", kind.api_version), ("kind", kind.kind)):
-        if obj.get(field) != wanted:
-            raise bad_request(f'the {field} in the patched object ({obj.get(field)}) does not match {wanted}')
+        if obj.get(field, wanted) != wanted:
+            raise _unfit(obj, f"{field} {obj[field]} does not match {wanted}")
     try:
         new, problems = normalize(schema_of(kind.group, kind.version, kind.kind), obj)
     except WrongValue as error:
-        raise ApiError(422, "Invalid", f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: {error}')
+        raise _unfit(obj, str(error))
     if problems and strict == "Strict":
-        why = f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: strict decoding error: {", ".join(problems)}'
-        raise bad_request(why)
+        raise _unfit(obj, f"strict decoding error: {', '.join(problems)}")
     if strict == "Warn":
         warnings.extend(problems)
     new["apiVersion"], new["kind"] = kind.api_version, kind.kind
     return new
 
 
-__all__ = ["apply_patch", "not_found", "patched"]
+def _unfit(obj: Object, why: str) -> ApiError:
+    shown = orjson.dumps(orjson.dumps(obj).decode()).decode()
+    return invalid("", "", "", [Cause("FieldValueInvalid", f"Invalid value: {shown}: {why}", "patch")])

@@ -59,12 +59,24 @@ def prepare_update(registry: Registry, op: Operation) -> None:
         new["status"] = {**status, "qosClass": old["status"]["qosClass"]}
     if op.subresource == "status":
         _restore_meta(new, old)
+        new["status"] = dict(new.get("status") or {})
+        for single, many in (("podIP", "podIPs"), ("hostIP", "hostIPs")):
+            _sync_addresses(new["status"], single, many)
         containers = new["status"].get("containerStatuses")
         if containers:
             new["status"]["containerStatuses"] = sorted(containers, key=lambda s: s.get("name", ""))
         ephemeral = new["status"].get("ephemeralContainerStatuses")
         if ephemeral:
             new["status"]["ephemeralContainerStatuses"] = sorted(ephemeral, key=lambda s: s.get("name", ""))
+
+
+def _sync_addresses(status: Object, single: str, many: str) -> None:
+    """`podIP` and the first of `podIPs` are one field with two names (KEP-563)."""
+    address, addresses = status.get(single), status.get(many)
+    if address and (not addresses or addresses[0].get("ip") != address):
+        status[many] = [{"ip": address}]
+    elif addresses and not address:
+        status[single] = addresses[0].get("ip", "")
 
 
 def _resized(new: Object, old: Object) -> Object:
