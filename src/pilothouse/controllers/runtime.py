@@ -245,12 +245,13 @@ class Environment:
     cluster_domain: str = "cluster.local"
     root_ca: str = ""  # PEM, for kube-root-ca.crt and token secrets
     data_directory: str = ""  # local-path volumes live under it
-    load_balancer_cidr: str = ""  # addresses for Services of type LoadBalancer
+    load_balancer_pool: tuple[str, str] | None = (
+        None  # first and last address for Services of type LoadBalancer
+    )
     node_monitor_grace_s: float = 50.0
     node_monitor_period_s: float = 5.0
     terminated_pod_threshold: int = 12500
     issue_token: Callable[[Object, Object], str] | None = None  # (service account, secret) -> token
-    extra: dict[str, Any] = field(default_factory=dict)
 
 
 def own(old: Object | None, new: Object | None, view: View) -> Keys:
