@@ -18,6 +18,7 @@ from .namespace_content import RootCaPublisher, ServiceAccountController
 from .node_lifecycle import NodeLifecycleController
 from .pod_gc import PodGarbageCollector
 from .replicaset import ReplicaSetController, ReplicationControllerController
+from .resource_quota import ResourceQuotaController
 from .role_aggregation import ClusterRoleAggregationController
 from .runtime import Controller
 from .statefulset import StatefulSetController
@@ -47,6 +48,7 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     LoadBalancerController,
     ClusterRoleAggregationController,
     TokenSecretsController,
+    ResourceQuotaController,
     EndpointSliceController,
     EndpointSliceMirroringController,
     EndpointsController,

@@ -1,0 +1,148 @@
+"""What an object takes from a ResourceQuota, and which quotas it falls under. Used by admission (before) and the controller (after).
+
+Names of quota resources: https://kubernetes.io/docs/concepts/policy/resource-quotas/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from .object import Object, get, is_deleting
+from .qos import pod_limits, pod_requests, qos_class
+from .quantity import ZERO, Quantity
+
+Usage = dict[str, Quantity]
+ONE = Quantity.parse("1")
+
+# resources that are also counted under their plain name, as before count/<resource> existed
+_PLAIN_COUNTS = {
+    "configmaps",
+    "secrets",
+    "services",
+    "replicationcontrollers",
+    "resourcequotas",
+    "persistentvolumeclaims",
+}
+_CLASS_SUFFIX = ".storageclass.storage.k8s.io/"
+_NATIVE = {"cpu", "memory", "ephemeral-storage"}
+
+
+def usage_of(resource: str, obj: Object) -> Usage:
+    """`resource` is plural[.group]."""
+    usage: Usage = {f"count/{resource}": ONE}
+    if resource in _PLAIN_COUNTS:
+        usage[resource] = ONE
+    if special := _SPECIAL.get(resource):
+        usage.update(special(obj))
+    return usage
+
+
+def _pod(pod: Object) -> Usage:
+    """An ended pod takes nothing but its place in count/pods."""
+    if get(pod, "status.phase") in ("Succeeded", "Failed"):
+        return {}
+    if is_deleting(pod) and pod["metadata"].get("deletionGracePeriodSeconds") == 0:
+        return {}
+    usage: Usage = {"pods": ONE}
+    for name, value in pod_requests(pod).items():
+        usage[f"requests.{name}"] = Quantity.of(value)
+        if name in _NATIVE or name.startswith("hugepages-"):
+            usage[name] = Quantity.of(value)
+    for name, value in pod_limits(pod).items():
+        usage[f"limits.{name}"] = Quantity.of(value)
+    return usage
+
+
+def _service(service: Object) -> Usage:
+    spec = service["spec"]
+    type_ = spec.get("type", "ClusterIP")
+    ports = spec.get("ports") or []
+    usage: Usage = {"services.nodeports": ZERO, "services.loadbalancers": ZERO}
+    if type_ == "LoadBalancer":
+        usage["services.loadbalancers"] = ONE
+        if spec.get("allocateLoadBalancerNodePorts") is False:
+            ports = [p for p in ports if p.get("nodePort")]
+    if type_ in ("NodePort", "LoadBalancer"):
+        usage["services.nodeports"] = Quantity.parse(str(len(ports)))
+    return usage
+
+
+def _claim(claim: Object) -> Usage:
+    size = Quantity.of(get(claim, "spec.resources.requests.storage", "0"))
+    allocated = get(claim, "status.allocatedResources.storage")
+    if allocated is not None and Quantity.of(allocated).number > size.number:
+        size = Quantity.of(allocated)
+    usage: Usage = {"requests.storage": size}
+    if class_name := get(claim, "spec.storageClassName"):
+        usage[f"{class_name}{_CLASS_SUFFIX}requests.storage"] = size
+        usage[f"{class_name}{_CLASS_SUFFIX}persistentvolumeclaims"] = ONE
+    return usage
+
+
+_SPECIAL: dict[str, Callable[[Object], Usage]] = {
+    "pods": _pod,
+    "services": _service,
+    "persistentvolumeclaims": _claim,
+}
+
+
+# -- scopes ------------------------------------------------------------------------------------------------------------
+
+
+def applies(quota: Object, resource: str, obj: Object) -> bool:
+    """Whether the object is in all of the quota's scopes. Only pods have scopes; a scoped quota counts nothing else."""
+    rules = [{"scopeName": name, "operator": "Exists"} for name in get(quota, "spec.scopes", [])]
+    rules += get(quota, "spec.scopeSelector.matchExpressions", [])
+    if not rules:
+        return True
+    return resource == "pods" and all(_in_scope(rule, obj) for rule in rules)
+
+
+def _in_scope(rule: Object, pod: Object) -> bool:
+    name = rule["scopeName"]
+    if name == "PriorityClass":
+        return _matches_priority(rule, get(pod, "spec.priorityClassName", ""))
+    holds = _SCOPES.get(name)
+    if holds is None:
+        return False
+    return holds(pod) != (rule.get("operator") in ("DoesNotExist", "NotIn"))
+
+
+def _matches_priority(rule: Object, class_name: str) -> bool:
+    values = rule.get("values") or []
+    match rule.get("operator"):
+        case "In":
+            return class_name in values
+        case "NotIn":
+            return class_name not in values
+        case "DoesNotExist":
+            return not class_name
+    return bool(class_name)
+
+
+def _is_terminating(pod: Object) -> bool:
+    return bool(get(pod, "spec.activeDeadlineSeconds", -1) >= 0)
+
+
+def _crosses_namespaces(pod: Object) -> bool:
+    affinity = get(pod, "spec.affinity", {})
+    return any(
+        term.get("namespaces") or term.get("namespaceSelector") is not None
+        for part in ("podAffinity", "podAntiAffinity")
+        for term in _terms(affinity.get(part) or {})
+    )
+
+
+def _terms(affinity: Object) -> Iterable[Object]:
+    yield from affinity.get("requiredDuringSchedulingIgnoredDuringExecution") or ()
+    for weighted in affinity.get("preferredDuringSchedulingIgnoredDuringExecution") or ():
+        yield weighted["podAffinityTerm"]
+
+
+_SCOPES: dict[str, Callable[[Object], bool]] = {
+    "Terminating": _is_terminating,
+    "NotTerminating": lambda pod: not _is_terminating(pod),
+    "BestEffort": lambda pod: qos_class(pod) == "BestEffort",
+    "NotBestEffort": lambda pod: qos_class(pod) != "BestEffort",
+    "CrossNamespacePodAffinity": _crosses_namespaces,
+}
