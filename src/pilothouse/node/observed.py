@@ -1,0 +1,81 @@
+"""What is, as the engine tells it: the sandboxes and containers of one pod, and what the node remembers of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ..runtime.interface import ContainerStatus, PodSandboxStatus
+
+BACKOFF_FIRST_S, BACKOFF_MAX_S = 10.0, 300.0
+
+
+@dataclass(slots=True)
+class Backoff:
+    """client-go's flowcontrol.Backoff for one container: 10 s, doubled to 5 min, forgotten after twice that."""
+
+    seconds: float = 0.0
+    updated: float = 0.0
+
+    def remaining_s(self, since: float, now: float) -> float:
+        """How long a restart must still wait, counted from when the container ended."""
+        if now - self.updated > 2 * BACKOFF_MAX_S:
+            return 0.0
+        return max(0.0, since + self.seconds - now)
+
+    def next(self, now: float) -> None:
+        if not self.seconds or now - self.updated > 2 * BACKOFF_MAX_S:
+            self.seconds = BACKOFF_FIRST_S
+        else:
+            self.seconds = min(self.seconds * 2, BACKOFF_MAX_S)
+        self.updated = now
+
+
+@dataclass(slots=True)
+class Waiting:
+    """Why a container does not run."""
+
+    reason: str
+    message: str = ""
+
+
+@dataclass(slots=True)
+class PodMemory:
+    """What the node itself knows of a pod, beside the engine: lost when the node's process ends, and then learnt anew."""
+
+    backoff: dict[str, Backoff] = field(default_factory=dict)
+    waiting: dict[str, Waiting] = field(default_factory=dict)  # containers that could not be started, by name
+    ready: dict[str, bool] = field(default_factory=dict)  # readiness probes' results
+    started: dict[str, bool] = field(default_factory=dict)  # startup probes' results
+    unhealthy: dict[str, str] = field(
+        default_factory=dict
+    )  # container id -> "liveness" or "startup" that failed
+    hooked: set[str] = field(default_factory=set)  # ids whose postStart is under way
+    messages: dict[str, str] = field(default_factory=dict)  # termination messages by container id
+    started_at: float = 0.0
+    failed: Waiting | None = None  # the pod as a whole: DeadlineExceeded, Evicted, …
+    admitted: bool = True
+
+
+@dataclass(slots=True)
+class Observed:
+    """`containers`: by name, the newest first."""
+
+    sandboxes: list[PodSandboxStatus] = field(default_factory=list)
+    containers: dict[str, list[ContainerStatus]] = field(default_factory=dict)
+
+    @property
+    def sandbox(self) -> PodSandboxStatus | None:
+        """The newest."""
+        return max(self.sandboxes, key=lambda s: (s.attempt, s.created_at), default=None)
+
+    @property
+    def ready_sandbox(self) -> PodSandboxStatus | None:
+        newest = self.sandbox
+        return newest if newest is not None and newest.ready else None
+
+    def newest(self, name: str) -> ContainerStatus | None:
+        found = self.containers.get(name)
+        return found[0] if found else None
+
+    def running(self) -> list[ContainerStatus]:
+        return [c for group in self.containers.values() for c in group if c.state == "RUNNING"]

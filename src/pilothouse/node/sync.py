@@ -1,0 +1,236 @@
+"""The heart of the node, pure: `sync(pod, observed, memory, now)` says what should be done next for one pod.
+
+It is called again and again, whatever woke the worker, and always starts from what is. The order of its questions is
+that of kubelet's `computePodActions`: has the sandbox to be made, which init container comes next, which containers
+have to be started, restarted, killed. Back-off is a wait that it asks for, not a failure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ..api.object import Object, name_of, namespace_of, uid_of
+from ..runtime.interface import ContainerStatus
+from .observed import Backoff, Observed, PodMemory, Waiting
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Start the next instance of a container. `kind`: init, sidecar, container or ephemeral."""
+
+    name: str
+    attempt: int
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """Stop a running container; `message` is what the Killing event says."""
+
+    container: ContainerStatus
+    message: str
+    reason: str = ""  # startup or liveness: which probe's grace period counts
+
+
+@dataclass(slots=True)
+class Decision:
+    create_sandbox: bool = False
+    attempt: int = 0  # of the sandbox
+    kill_pod: bool = (
+        False  # everything that runs, and the sandbox: it is to be made anew, or the pod has ended
+    )
+    starts: list[Start] = field(default_factory=list)
+    kills: list[Kill] = field(default_factory=list)
+    waiting: dict[str, Waiting] = field(default_factory=dict)  # containers in back-off
+    wake_in_s: float | None = None
+    ended: bool = False  # all containers have ended for good
+
+    def wake(self, seconds: float) -> None:
+        self.wake_in_s = seconds if self.wake_in_s is None else min(self.wake_in_s, seconds)
+
+
+def is_sidecar(container: Object) -> bool:
+    """An init container that runs on beside the others (KEP-753)."""
+    return container.get("restartPolicy") == "Always"
+
+
+def full_name(pod: Object) -> str:
+    """As events and waiting messages name a pod."""
+    return f"{name_of(pod)}_{namespace_of(pod)}({uid_of(pod)})"
+
+
+def sync(pod: Object, observed: Observed, memory: PodMemory, now: float) -> Decision:
+    """What to do next for a pod that is not being deleted."""
+    spec = pod["spec"]
+    decision = Decision()
+    deadline = _deadline(pod, memory, now, decision)
+    if deadline or memory.failed is not None:
+        decision.kill_pod = decision.ended = True
+        return decision
+    if _has_ended(spec, observed):
+        decision.kill_pod = decision.ended = True
+        return decision
+    sandbox = observed.sandbox
+    if sandbox is None or not sandbox.ready:
+        decision.create_sandbox = True
+        decision.attempt = sandbox.attempt + 1 if sandbox else 0
+        decision.kill_pod = sandbox is not None
+        if sandbox is not None:
+            return decision
+    _init(pod, observed, memory, now, decision)
+    for container in spec.get("ephemeralContainers") or ():
+        if observed.newest(container["name"]) is None and sandbox is not None:
+            decision.starts.append(Start(container["name"], 0, "ephemeral"))
+    return decision
+
+
+def _deadline(pod: Object, memory: PodMemory, now: float, decision: Decision) -> bool:
+    seconds = pod["spec"].get("activeDeadlineSeconds")
+    if seconds is None or not memory.started_at:
+        return False
+    left = memory.started_at + seconds - now
+    if left <= 0:
+        message = "Pod was active on the node longer than the specified deadline"
+        memory.failed = Waiting("DeadlineExceeded", message)
+        return True
+    decision.wake(left)
+    return False
+
+
+def _restarts(policy: str, status: ContainerStatus) -> bool:
+    """Whether a container that ended is started again."""
+    if policy == "Always":
+        return True
+    return policy == "OnFailure" and status.exit_code != 0
+
+
+def policy_of(spec: Object, container: Object) -> str:
+    """A container's own restart policy (KEP-5307), else its pod's."""
+    return container.get("restartPolicy") or spec.get("restartPolicy") or "Always"
+
+
+def _has_ended(spec: Object, observed: Observed) -> bool:
+    """All containers ran and will not run again, or an init container failed for good."""
+    for container in spec.get("initContainers") or ():
+        if is_sidecar(container):
+            continue
+        status = observed.newest(container["name"])
+        if status is None or status.state != "EXITED":
+            break
+        if status.exit_code != 0:
+            return policy_of(spec, container) == "Never" and not _any_main(spec, observed)
+    for container in spec.get("containers") or ():
+        status = observed.newest(container["name"])
+        if status is None or status.state in ("RUNNING", "CREATED"):
+            return False
+        if status.state == "UNKNOWN" or _restarts(policy_of(spec, container), status):
+            return False
+    return True
+
+
+def _any_main(spec: Object, observed: Observed) -> bool:
+    return any(observed.newest(container["name"]) for container in spec.get("containers") or ())
+
+
+def _init(pod: Object, observed: Observed, memory: PodMemory, now: float, decision: Decision) -> None:
+    """Init containers one after the other; a sidecar lets the next one begin once it has started."""
+    spec = pod["spec"]
+    main_began = _any_main(spec, observed)
+    for container in spec.get("initContainers") or ():
+        name = container["name"]
+        status = observed.newest(name)
+        if is_sidecar(container):
+            _keep_running(pod, container, "sidecar", status, memory, now, decision)
+            running = status is not None and status.state == "RUNNING"
+            if not main_began and not (running and _has_started(container, memory)):
+                return
+            continue
+        if main_began:
+            continue  # ran to its end before the containers began
+        if status is None:
+            decision.starts.append(Start(name, 0, "init"))
+            return
+        if status.state in ("RUNNING", "CREATED"):
+            if status.state == "CREATED":
+                decision.starts.append(Start(name, status.attempt + 1, "init"))
+            return
+        if status.state == "EXITED" and status.exit_code == 0:
+            continue
+        if policy_of(spec, container) == "Never" and status.state == "EXITED":
+            return
+        _restart(pod, container, "init", status, memory, now, decision)
+        return
+    for container in spec.get("containers") or ():
+        _keep_running(pod, container, "container", observed.newest(container["name"]), memory, now, decision)
+
+
+def _has_started(container: Object, memory: PodMemory) -> bool:
+    return not container.get("startupProbe") or memory.started.get(container["name"], False)
+
+
+def _keep_running(
+    pod: Object,
+    container: Object,
+    kind: str,
+    status: ContainerStatus | None,
+    memory: PodMemory,
+    now: float,
+    decision: Decision,
+) -> None:
+    name = container["name"]
+    if status is None:
+        waiting = memory.waiting.get(name)
+        if waiting is not None and name in memory.backoff:
+            left = memory.backoff[name].remaining_s(memory.backoff[name].updated, now)
+            if left > 0 and waiting.reason == "CrashLoopBackOff":
+                decision.wake(left)
+                return
+        decision.starts.append(Start(name, 0, kind))
+        return
+    if status.state == "RUNNING":
+        probe = memory.unhealthy.get(status.id)
+        if probe and policy_of(pod["spec"], container) != "Never":
+            what = "Init container" if kind == "sidecar" else "Container"
+            message = f"{what} {name} failed {probe} probe" + (
+                ", will be restarted" if kind != "sidecar" else ""
+            )
+            decision.kills.append(Kill(status, message, probe))
+        elif probe:
+            decision.kills.append(Kill(status, f"Container {name} failed {probe} probe", probe))
+        return
+    if (
+        kind == "container"
+        and status.state == "EXITED"
+        and not _restarts(policy_of(pod["spec"], container), status)
+    ):
+        return
+    _restart(pod, container, kind, status, memory, now, decision)
+
+
+def _restart(
+    pod: Object,
+    container: Object,
+    kind: str,
+    status: ContainerStatus,
+    memory: PodMemory,
+    now: float,
+    decision: Decision,
+) -> None:
+    """The next instance: at once the first time, then after 10 s, 20 s, …"""
+    name = container["name"]
+    backoff = memory.backoff.setdefault(name, Backoff())
+    left = backoff.remaining_s(status.finished_at or status.created_at, now)
+    if left > 0:
+        seconds = _go_duration(backoff.seconds)
+        message = f"back-off {seconds} restarting failed container={name} pod={full_name(pod)}"
+        decision.waiting[name] = Waiting("CrashLoopBackOff", message)
+        decision.wake(left)
+        return
+    backoff.next(now)
+    decision.starts.append(Start(name, status.attempt + 1, kind))
+
+
+def _go_duration(seconds: float) -> str:
+    """10s, 1m20s, 5m0s."""
+    whole = int(seconds)
+    return f"{whole // 60}m{whole % 60}s" if whole >= 60 else f"{whole}s"
