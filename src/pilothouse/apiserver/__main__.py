@@ -49,7 +49,9 @@ def self_signed(folder: Path) -> tuple[str, str]:
     certificate_file, key_file = folder / "server.crt", folder / "server.key"
     certificate_file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
     key_file.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
     )
     return str(certificate_file), str(key_file)
 
@@ -84,7 +86,9 @@ async def run(options: argparse.Namespace) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m pilothouse.apiserver", description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m pilothouse.apiserver", description=(__doc__ or "").splitlines()[0]
+    )
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=6443, help="0: any")
     parser.add_argument("--token", default="", help="a bearer token for system:masters")

@@ -10,8 +10,8 @@ import orjson
 from ..api.errors import ApiError
 from ..api.kinds import Kind
 from ..api.object import Object
-from .pending import columns, row
 from .negotiation import JSON, PARTIAL, PARTIAL_LIST, PLAIN, TABLE, YAML, Form, not_acceptable
+from .pending import columns, row
 from .request import Request, Response
 
 if TYPE_CHECKING:
@@ -25,7 +25,9 @@ def dumps(value: Any, form: Form) -> bytes:
     if form.media == YAML:
         import yaml
 
-        return yaml.dump(value, Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper), sort_keys=False, allow_unicode=True).encode()
+        return yaml.dump(
+            value, Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper), sort_keys=False, allow_unicode=True
+        ).encode()
     return orjson.dumps(value, option=orjson.OPT_INDENT_2 if form.pretty else 0)
 
 
@@ -40,7 +42,9 @@ def with_warnings(response: Response, warnings: Iterable[str]) -> Response:
 def error_response(error: ApiError, request: Request | None = None) -> Response:
     accept = "" if request is None else request.headers.get("accept", "")
     form = YAML_FORM if accept.startswith(YAML) else PLAIN
-    response = Response(error.code, [], dumps(error.status(), form), content_type=form.media, value=error.status())
+    response = Response(
+        error.code, [], dumps(error.status(), form), content_type=form.media, value=error.status()
+    )
     if error.retry_after_s:
         response.headers.append(("Retry-After", str(error.retry_after_s)))
     if request is not None and request.warnings:
@@ -48,8 +52,12 @@ def error_response(error: ApiError, request: Request | None = None) -> Response:
     return response
 
 
-def object_response(kind: Kind, obj: Object, form: Form, code: int = 200, *, now: float, include: str = "") -> Response:
-    return Response(code, [], dumps(shaped(kind, obj, form, now=now, include=include), form), content_type=form.media)
+def object_response(
+    kind: Kind, obj: Object, form: Form, code: int = 200, *, now: float, include: str = ""
+) -> Response:
+    return Response(
+        code, [], dumps(shaped(kind, obj, form, now=now, include=include), form), content_type=form.media
+    )
 
 
 def status_success(kind: Kind, name: str, uid: str) -> Object:
@@ -66,7 +74,14 @@ def status_success(kind: Kind, name: str, uid: str) -> Object:
 def shaped(kind: Kind, obj: Object, form: Form, *, now: float, include: str = "") -> Object:
     """One object in the form that was asked for."""
     if form.as_kind == TABLE:
-        return table(kind, [obj], form, {"resourceVersion": obj["metadata"].get("resourceVersion", "")}, now=now, include=include)
+        return table(
+            kind,
+            [obj],
+            form,
+            {"resourceVersion": obj["metadata"].get("resourceVersion", "")},
+            now=now,
+            include=include,
+        )
     if form.as_kind == PARTIAL:
         return partial(obj, form)
     if form.as_kind == PARTIAL_LIST:
@@ -78,7 +93,9 @@ def partial(obj: Object, form: Form) -> Object:
     return {"kind": PARTIAL, "apiVersion": f"meta.k8s.io/{form.as_version}", "metadata": obj["metadata"]}
 
 
-def shaped_list(kind: Kind, items: list[Object], metadata: Object, form: Form, *, now: float, include: str = "") -> Object:
+def shaped_list(
+    kind: Kind, items: list[Object], metadata: Object, form: Form, *, now: float, include: str = ""
+) -> Object:
     if form.as_kind == TABLE:
         return table(kind, items, form, metadata, now=now, include=include)
     if form.as_kind == PARTIAL_LIST:
@@ -90,7 +107,12 @@ def shaped_list(kind: Kind, items: list[Object], metadata: Object, form: Form, *
         }
     if form.as_kind == PARTIAL:
         raise not_acceptable()
-    return {"kind": kind.list_kind, "apiVersion": kind.api_version, "metadata": metadata, "items": [bare(i) for i in items]}
+    return {
+        "kind": kind.list_kind,
+        "apiVersion": kind.api_version,
+        "metadata": metadata,
+        "items": [bare(i) for i in items],
+    }
 
 
 def bare(obj: Object) -> Object:
@@ -99,7 +121,14 @@ def bare(obj: Object) -> Object:
 
 
 def table(
-    kind: Kind, items: list[Object], form: Form, metadata: Object, *, now: float, include: str = "", header: bool = True
+    kind: Kind,
+    items: list[Object],
+    form: Form,
+    metadata: Object,
+    *,
+    now: float,
+    include: str = "",
+    header: bool = True,
 ) -> Object:
     """`meta.k8s.io` Table: cells as kubectl prints them; each row with the object's metadata, the whole object, or nothing."""
     rows = []
@@ -128,4 +157,14 @@ def list_bytes(kind: Kind, metadata: Object, items: Iterable[bytes]) -> bytes:
     return b'%b,"items":[%b]}' % (head[:-1], b",".join(items))
 
 
-__all__ = ["JSON", "dumps", "error_response", "list_bytes", "object_response", "shaped", "shaped_list", "status_success", "table"]
+__all__ = [
+    "JSON",
+    "dumps",
+    "error_response",
+    "list_bytes",
+    "object_response",
+    "shaped",
+    "shaped_list",
+    "status_success",
+    "table",
+]

@@ -48,7 +48,9 @@ class Bounded(OrderedDict[K, V], Generic[K, V]):
         return value
 
 
-def authenticated(name: str, groups: tuple[str, ...] = (), uid: str = "", extra: dict[str, list[str]] | None = None) -> User:
+def authenticated(
+    name: str, groups: tuple[str, ...] = (), uid: str = "", extra: dict[str, list[str]] | None = None
+) -> User:
     """A user with the group that everyone with credentials is in."""
     if AUTHENTICATED not in groups:
         groups = (*groups, AUTHENTICATED)
@@ -65,7 +67,9 @@ def user_of_certificate(der: bytes) -> User:
     names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     if not names:
         raise unauthorized()
-    groups = tuple(str(a.value) for a in certificate.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME))
+    groups = tuple(
+        str(a.value) for a in certificate.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
+    )
     fingerprint = certificate.fingerprint(SHA256()).hex()
     extra = {"authentication.kubernetes.io/credential-id": [f"X509SHA256={fingerprint}"]}
     return authenticated(str(names[0].value), groups, extra=extra)
@@ -74,7 +78,9 @@ def user_of_certificate(der: bytes) -> User:
 class Authenticator:
     def __init__(self, config: ApiConfig, tokens: Tokens, lister: Lister):
         self._config, self._tokens, self._lister = config, tokens, lister
-        self._static = {token: authenticated(u.name, u.groups, u.uid, u.extra) for token, u in config.tokens.items()}
+        self._static = {
+            token: authenticated(u.name, u.groups, u.uid, u.extra) for token, u in config.tokens.items()
+        }
         self._certificates: Bounded[bytes, User] = Bounded(1024)
         self._claims: Bounded[str, dict[str, Any]] = Bounded(10_000)
 
@@ -163,4 +169,6 @@ class Authenticator:
                 extra["authentication.kubernetes.io/pod-name"] = [reference["name"]]
                 extra["authentication.kubernetes.io/pod-uid"] = [reference["uid"]]
         groups = ("system:serviceaccounts", f"system:serviceaccounts:{namespace}")
-        return authenticated(f"system:serviceaccount:{namespace}:{account['name']}", groups, account["uid"], extra)
+        return authenticated(
+            f"system:serviceaccount:{namespace}:{account['name']}", groups, account["uid"], extra
+        )

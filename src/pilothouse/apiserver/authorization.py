@@ -41,7 +41,15 @@ class Attributes:
     @classmethod
     def of(cls, user: User, info: RequestInfo, name: str) -> Attributes:
         return cls(
-            user, info.verb, info.group, info.version, info.resource, info.subresource, info.namespace, name, info.path
+            user,
+            info.verb,
+            info.group,
+            info.version,
+            info.resource,
+            info.subresource,
+            info.namespace,
+            name,
+            info.path,
         )
 
 
@@ -59,7 +67,8 @@ class Rule:
             return False
         if not a.resource:
             return any(
-                url == "*" or url == a.path or (url.endswith("*") and a.path.startswith(url[:-1])) for url in self.urls
+                url == "*" or url == a.path or (url.endswith("*") and a.path.startswith(url[:-1]))
+                for url in self.urls
             )
         if a.group not in self.groups and "*" not in self.groups:
             return False

@@ -143,7 +143,11 @@ async def expire_events(server: ApiServer) -> None:
             meta = entry.object["metadata"]
             written = max(
                 parse_timestamp(text)
-                for text in (meta["creationTimestamp"], entry.object.get("lastTimestamp"), (entry.object.get("series") or {}).get("lastObservedTime"))
+                for text in (
+                    meta["creationTimestamp"],
+                    entry.object.get("lastTimestamp"),
+                    (entry.object.get("series") or {}).get("lastObservedTime"),
+                )
                 if text
             )
             if written < oldest:

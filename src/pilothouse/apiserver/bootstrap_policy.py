@@ -215,16 +215,38 @@ CLUSTER_ROLES: dict[str, Rules] = {
 NON_RESOURCE: dict[str, tuple[str, list[str]]] = {
     "system:discovery": (
         "get",
-        ["/api", "/api/*", "/apis", "/apis/*", "/healthz", "/livez", "/openapi", "/openapi/*", "/readyz", "/version", "/version/"],
+        [
+            "/api",
+            "/api/*",
+            "/apis",
+            "/apis/*",
+            "/healthz",
+            "/livez",
+            "/openapi",
+            "/openapi/*",
+            "/readyz",
+            "/version",
+            "/version/",
+        ],
     ),
     "system:public-info-viewer": ("get", ["/healthz", "/livez", "/readyz", "/version", "/version/"]),
     "system:monitoring": (
         "get",
         [
-            "/healthz", "/healthz/*", "/livez", "/livez/*", "/metrics", "/metrics/slis", "/readyz", "/readyz/*",
+            "/healthz",
+            "/healthz/*",
+            "/livez",
+            "/livez/*",
+            "/metrics",
+            "/metrics/slis",
+            "/readyz",
+            "/readyz/*",
         ],
     ),
-    "system:service-account-issuer-discovery": ("get", ["/.well-known/openid-configuration", "/openid/v1/jwks"]),
+    "system:service-account-issuer-discovery": (
+        "get",
+        ["/.well-known/openid-configuration", "/openid/v1/jwks"],
+    ),
 }
 
 LABELS = {"kubernetes.io/bootstrapping": "rbac-defaults"}
@@ -246,7 +268,10 @@ CLUSTER_BINDINGS: dict[str, tuple[str, list[tuple[str, str]]]] = {
         [("Group", "system:authenticated"), ("Group", "system:unauthenticated")],
     ),
     "system:node-proxier": ("system:node-proxier", [("User", "system:kube-proxy")]),
-    "system:kube-controller-manager": ("system:kube-controller-manager", [("User", "system:kube-controller-manager")]),
+    "system:kube-controller-manager": (
+        "system:kube-controller-manager",
+        [("User", "system:kube-controller-manager")],
+    ),
     "system:kube-dns": ("system:kube-dns", [("ServiceAccount", "kube-dns")]),
     "system:kube-scheduler": ("system:kube-scheduler", [("User", "system:kube-scheduler")]),
     "system:volume-scheduler": ("system:volume-scheduler", [("User", "system:kube-scheduler")]),
@@ -272,7 +297,11 @@ def cluster_roles() -> list[Object]:
             labels[AGGREGATE_LABELS[name]] = "true"
         metadata = {"name": name, "labels": labels, "annotations": dict(ANNOTATIONS)}
         roles[name] = {
-            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": metadata, "rules": rules, **more,
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "ClusterRole",
+            "metadata": metadata,
+            "rules": rules,
+            **more,
         }
 
     add(
@@ -294,7 +323,10 @@ def cluster_roles() -> list[Object]:
         }[name]
         aggregated = [rule for part in parts for rule in _rules(part)]
         add(name, aggregated, aggregationRule={"clusterRoleSelectors": selectors})
-        above = {"edit": "rbac.authorization.k8s.io/aggregate-to-admin", "view": "rbac.authorization.k8s.io/aggregate-to-edit"}
+        above = {
+            "edit": "rbac.authorization.k8s.io/aggregate-to-admin",
+            "view": "rbac.authorization.k8s.io/aggregate-to-edit",
+        }
         if name in above:
             roles[name]["metadata"]["labels"][above[name]] = "true"
     return list(roles.values())
@@ -357,6 +389,8 @@ def role_bindings() -> list[Object]:
                 "kind": "Role",
                 "name": "extension-apiserver-authentication-reader",
             },
-            "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user} for user in users],
+            "subjects": [
+                {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user} for user in users
+            ],
         }
     ]

@@ -19,9 +19,14 @@ class ApiConfig:
     issuer: str = "https://kubernetes.default.svc"
     audiences: tuple[str, ...] = ("https://kubernetes.default.svc",)
     signing_key_pem: bytes = b""  # RSA, for service account tokens; made anew where empty
-    cluster_ca_pem: str = ""  # shown in the extension-apiserver-authentication and kube-root-ca.crt config maps
+    cluster_ca_pem: str = (
+        ""  # shown in the extension-apiserver-authentication and kube-root-ca.crt config maps
+    )
     request_timeout_s: float = 60.0
-    watch_timeout_s: tuple[float, float] = (1800.0, 3600.0)  # a watch without timeoutSeconds ends somewhere in between
+    watch_timeout_s: tuple[float, float] = (
+        1800.0,
+        3600.0,
+    )  # a watch without timeoutSeconds ends somewhere in between
     event_ttl_s: float = 3600.0
     authorize: bool = True
     anonymous: bool = True

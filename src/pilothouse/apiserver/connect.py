@@ -94,15 +94,27 @@ def log_options(request: Request, name: str) -> LogOptions:
 
     tail, limit, since = number("tailLines"), number("limitBytes"), number("sinceSeconds")
     if tail is not None and tail < 0:
-        causes.append(Cause("FieldValueInvalid", f"Invalid value: {tail}: must be greater than or equal to 0", "tailLines"))
+        causes.append(
+            Cause(
+                "FieldValueInvalid", f"Invalid value: {tail}: must be greater than or equal to 0", "tailLines"
+            )
+        )
     if limit is not None and limit < 1:
-        causes.append(Cause("FieldValueInvalid", f"Invalid value: {limit}: must be greater than 0", "limitBytes"))
+        causes.append(
+            Cause("FieldValueInvalid", f"Invalid value: {limit}: must be greater than 0", "limitBytes")
+        )
     if since is not None and value("sinceTime"):
         causes.append(
-            Cause("FieldValueForbidden", "Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified", "[]")
+            Cause(
+                "FieldValueForbidden",
+                "Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified",
+                "[]",
+            )
         )
     elif since is not None and since < 1:
-        causes.append(Cause("FieldValueInvalid", f"Invalid value: {since}: must be greater than 0", "sinceSeconds"))
+        causes.append(
+            Cause("FieldValueInvalid", f"Invalid value: {since}: must be greater than 0", "sinceSeconds")
+        )
     which = value("stream") or "All"
     if which != "All" and "stream" in request.parameters:
         # PodLogsQuerySplitStreams is alpha: off
@@ -131,8 +143,15 @@ async def pod_log(server: ApiServer, request: Request) -> Response:
         return Response(204, [], content_type="")
     connector = server.nodes.of(_check_node(server, pod))
     chosen = LogOptions(
-        container, options.follow, options.previous, options.timestamps, options.since_seconds, options.since_time,
-        options.tail_lines, options.limit_bytes, options.stream,
+        container,
+        options.follow,
+        options.previous,
+        options.timestamps,
+        options.since_seconds,
+        options.since_time,
+        options.tail_lines,
+        options.limit_bytes,
+        options.stream,
     )
     chunks = await connector.logs(pod, chosen)
     return Response(200, [], stream=_prefetched(chunks), content_type="text/plain")

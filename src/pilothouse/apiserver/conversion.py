@@ -73,7 +73,11 @@ def _hpa_to_v1(hpa: Object) -> Object:
     others: list[Any] = []
     for metric in spec.pop("metrics", None) or ():
         target = (metric.get("resource") or {}).get("target") or {}
-        if metric.get("type") == "Resource" and metric["resource"].get("name") == "cpu" and "averageUtilization" in target:
+        if (
+            metric.get("type") == "Resource"
+            and metric["resource"].get("name") == "cpu"
+            and "averageUtilization" in target
+        ):
             spec["targetCPUUtilizationPercentage"] = target["averageUtilization"]
         else:
             others.append(_metric_to_v1(metric))
@@ -85,7 +89,11 @@ def _hpa_to_v1(hpa: Object) -> Object:
     current: list[Any] = []
     for metric in status.pop("currentMetrics", None) or ():
         now = (metric.get("resource") or {}).get("current") or {}
-        if metric.get("type") == "Resource" and metric["resource"].get("name") == "cpu" and "averageUtilization" in now:
+        if (
+            metric.get("type") == "Resource"
+            and metric["resource"].get("name") == "cpu"
+            and "averageUtilization" in now
+        ):
             status["currentCPUUtilizationPercentage"] = now["averageUtilization"]
         else:
             current.append(metric)
@@ -117,7 +125,10 @@ def _metric_to_v1(metric: Object) -> Object:
         if "averageValue" in target:
             flat["targetAverageValue"] = target["averageValue"]
     elif type_ == "Pods":
-        flat = {"metricName": (source.get("metric") or {}).get("name"), "targetAverageValue": target.get("averageValue", "0")}
+        flat = {
+            "metricName": (source.get("metric") or {}).get("name"),
+            "targetAverageValue": target.get("averageValue", "0"),
+        }
         if (source.get("metric") or {}).get("selector"):
             flat["selector"] = source["metric"]["selector"]
     elif type_ == "Object":
@@ -187,7 +198,13 @@ def _hpa_to_v2(hpa: Object) -> Object:
     current: list[Any] = _parsed(annotations.pop(CURRENT_METRICS, "[]"), [])
     cpu_now = status.pop("currentCPUUtilizationPercentage", None)
     if cpu_now is not None:
-        current.insert(0, {"type": "Resource", "resource": {"name": "cpu", "current": {"averageUtilization": cpu_now, "averageValue": "0"}}})
+        current.insert(
+            0,
+            {
+                "type": "Resource",
+                "resource": {"name": "cpu", "current": {"averageUtilization": cpu_now, "averageValue": "0"}},
+            },
+        )
     status["currentMetrics"] = current or None
     if CONDITIONS in annotations:
         status["conditions"] = _parsed(annotations.pop(CONDITIONS), [])

@@ -39,6 +39,7 @@ class Limits:
     body_s: float = 60.0
     idle_s: float = 180.0
     write_stall_s: float = 120.0
+    linger_s: float = 1.0
     write_buffer_bytes: int = 256 << 10
     upgraded_buffer_bytes: int = 256 << 10
     gzip_from_bytes: int = 128 << 10  # as Kubernetes: smaller answers are not worth the time
@@ -126,7 +127,9 @@ class Connection(asyncio.Protocol):
         if self._raw is not None:
             self._raw.feed_eof()
             return True
-        return self._task is not None and not self._closing  # answer first; the client may have shut down only its half
+        return (
+            self._task is not None and not self._closing
+        )  # answer first; the client may have shut down only its half
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._closing = True
@@ -174,7 +177,11 @@ class Connection(asyncio.Protocol):
             self._too_large = True
             if int(length) > 16 * self._limits.body_bytes or "expect" in self._headers:
                 self._refused = 413
-        elif self._headers.get("expect", "").lower() == "100-continue" and not self._queue and self._task is None:
+        elif (
+            self._headers.get("expect", "").lower() == "100-continue"
+            and not self._queue
+            and self._task is None
+        ):
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, body: bytes) -> None:
@@ -224,9 +231,13 @@ class Connection(asyncio.Protocol):
         text = f"{status} {phrase}".encode() if status != 413 else b"http: request body too large"
         self._transport.write(
             _status_line(status)
-            + b"Content-Type: text/plain; charset=utf-8\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%b" % (len(text), text)
+            + b"Content-Type: text/plain; charset=utf-8\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%b"
+            % (len(text), text)
         )
-        self._transport.close()
+        # A close with unread bytes would be a reset, and the client might never see the answer: read on for a while, and drop it.
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+        self._expires_at = self._loop.time() + self._limits.linger_s
 
     # -- serving -----------------------------------------------------------------------------------------------
 
@@ -245,9 +256,13 @@ class Connection(asyncio.Protocol):
             self._reading_paused = False
             self._transport.resume_reading()
         if not self._closing:
-            self._expires_at = self._loop.time() + (self._limits.idle_s if not self._head_size else self._limits.head_s)
+            self._expires_at = self._loop.time() + (
+                self._limits.idle_s if not self._head_size else self._limits.head_s
+            )
 
-    async def _serve(self, request: Request, answer: Response | Awaitable[Response], keep_alive: bool) -> None:
+    async def _serve(
+        self, request: Request, answer: Response | Awaitable[Response], keep_alive: bool
+    ) -> None:
         try:
             response = answer if isinstance(answer, Response) else await answer
             if response.upgrade is not None:
@@ -273,7 +288,9 @@ class Connection(asyncio.Protocol):
         self._serve_next()
 
     def _wants_gzip(self, request: Request, response: Response) -> bool:
-        return len(response.body) > self._limits.gzip_from_bytes and "gzip" in request.headers.get("accept-encoding", "")
+        return len(response.body) > self._limits.gzip_from_bytes and "gzip" in request.headers.get(
+            "accept-encoding", ""
+        )
 
     async def _compress(self, response: Response) -> None:
         body = response.body

@@ -38,7 +38,9 @@ def not_acceptable(*available: str) -> ApiError:
         "application/json;stream=watch",
         "application/vnd.kubernetes.protobuf;stream=watch",
     )
-    return ApiError(406, "NotAcceptable", f"406: Not Acceptable\n\nAvailable representations: {', '.join(shown)}")
+    return ApiError(
+        406, "NotAcceptable", f"406: Not Acceptable\n\nAvailable representations: {', '.join(shown)}"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,9 @@ def negotiate(accept: str, *, transforms: bool = True, watch: bool = False) -> F
     if not accept or accept == JSON:
         return PLAIN
     for clause in clauses(accept):
-        media = {"*/*": JSON, "application/*": JSON, JSON: JSON, YAML: YAML, "text/yaml": ""}.get(clause.media, "")
+        media = {"*/*": JSON, "application/*": JSON, JSON: JSON, YAML: YAML, "text/yaml": ""}.get(
+            clause.media, ""
+        )
         if not media or clause.quality == 0:
             continue
         if watch and media == YAML:
@@ -87,7 +91,11 @@ def negotiate(accept: str, *, transforms: bool = True, watch: bool = False) -> F
         if as_kind:
             if not transforms or clause.parameters.get("g") != "meta.k8s.io":
                 continue
-            if clause.parameters.get("v") not in ("v1", "v1beta1") or as_kind not in (TABLE, PARTIAL, PARTIAL_LIST):
+            if clause.parameters.get("v") not in ("v1", "v1beta1") or as_kind not in (
+                TABLE,
+                PARTIAL,
+                PARTIAL_LIST,
+            ):
                 continue
         pretty = clause.parameters.get("pretty") == "1"
         return Form(media, as_kind, clause.parameters.get("v", "") if as_kind else "", pretty)

@@ -96,16 +96,26 @@ def _watch_causes(o: ListOptions) -> list[Cause]:
     match, version = o.resource_version_match, o.resource_version
     if o.initial_events is not None:
         if match != "NotOlderThan":
-            causes.append(_forbidden("sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"))
+            causes.append(
+                _forbidden("sendInitialEvents requires setting resourceVersionMatch to NotOlderThan")
+            )
     elif match:
         if o.continue_token:
             causes.append(_forbidden("resourceVersionMatch is forbidden when continue is provided"))
         else:
-            causes.append(_forbidden("resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"))
+            causes.append(
+                _forbidden("resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided")
+            )
     elif o.continue_token:
         causes.append(_forbidden("resourceVersionMatch is forbidden when continue is provided"))
     if match and match != "NotOlderThan" and o.initial_events is not None:
-        causes.append(Cause("FieldValueNotSupported", f'Unsupported value: "{match}": supported values: "NotOlderThan"', MATCH))
+        causes.append(
+            Cause(
+                "FieldValueNotSupported",
+                f'Unsupported value: "{match}": supported values: "NotOlderThan"',
+                MATCH,
+            )
+        )
     del version
     return causes
 
@@ -145,7 +155,11 @@ def write_options(request: Request, kind: str) -> WriteOptions:
         causes.append(Cause("FieldValueTooLong", "Too long: may not be more than 128 bytes", "fieldManager"))
     elif any(not character.isprintable() for character in options.field_manager):
         causes.append(
-            Cause("FieldValueInvalid", f'Invalid value: "{options.field_manager}": should only contain printable characters', "fieldManager")
+            Cause(
+                "FieldValueInvalid",
+                f'Invalid value: "{options.field_manager}": should only contain printable characters',
+                "fieldManager",
+            )
         )
     if options.field_validation not in ("", "Ignore", "Warn", "Strict"):
         shown = '"", "Ignore", "Strict", "Warn"'
@@ -159,7 +173,11 @@ def write_options(request: Request, kind: str) -> WriteOptions:
 def _dry_run_causes(dry_run: list[str]) -> list[Cause]:
     if dry_run and set(dry_run) != {"All"}:
         shown = ",".join(f'"{value}"' for value in dry_run)
-        return [Cause("FieldValueNotSupported", f'Unsupported value: [{shown}]: supported values: "All"', "dryRun")]
+        return [
+            Cause(
+                "FieldValueNotSupported", f'Unsupported value: [{shown}]: supported values: "All"', "dryRun"
+            )
+        ]
     return []
 
 
@@ -217,6 +235,11 @@ def check_resource_version(text: str) -> int:
 
 def too_large_resource_version(asked: int, current: int, retry_after_s: int = 1) -> ApiError:
     """504: the version asked for does not exist yet."""
-    error = ApiError(504, "Timeout", f"Too large resource version: {asked}, current: {current}", retry_after_s=retry_after_s)
+    error = ApiError(
+        504,
+        "Timeout",
+        f"Too large resource version: {asked}, current: {current}",
+        retry_after_s=retry_after_s,
+    )
     error.causes = [Cause("ResourceVersionTooLarge", "Too large resource version", "")]
     return error

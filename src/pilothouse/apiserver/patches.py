@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from .pending import patching
 from ..api.decode_text import SyntaxFailure, parse_json, parse_yaml
 from ..api.decode_values import WrongValue, go_kind, normalize
 from ..api.errors import ApiError, Cause, bad_request, invalid
@@ -19,6 +18,7 @@ from ..api.object import Object
 from ..api.schema import has_schema, schema_of
 from .conversion import from_storage
 from .options import WriteOptions
+from .pending import patching
 from .registry.generic import Outcome
 from .registry.operation import Operation
 from .request import Request
@@ -46,7 +46,9 @@ def patch_type(request: Request, kind: Kind) -> str:
     return found
 
 
-async def patched(resources: Resources, request: Request, kind: Kind, op: Operation, options: WriteOptions) -> Outcome:
+async def patched(
+    resources: Resources, request: Request, kind: Kind, op: Operation, options: WriteOptions
+) -> Outcome:
     how = patch_type(request, kind)
     parsed = request.object if request.object is not None else _parse(request.body, how)
     strict = options.field_validation or "Warn"
@@ -67,7 +69,9 @@ async def patched(resources: Resources, request: Request, kind: Kind, op: Operat
             )
         namespace = (new.get("metadata") or {}).get("namespace") or op.namespace
         if op.kind.namespaced and namespace != op.namespace:
-            raise bad_request("the namespace of the provided object does not match the namespace sent on the request")
+            raise bad_request(
+                "the namespace of the provided object does not match the namespace sent on the request"
+            )
         return resources.ready(kind, checked(kind, new, strict, request.warnings), request.warnings)
 
     return await resources.registry.update(op, change)
@@ -81,7 +85,9 @@ def _parse(body: bytes, how: str) -> Any:
     except SyntaxFailure as failure:
         raise bad_request(str(failure))
     if not isinstance(parsed, dict):
-        raise bad_request(f"json: cannot unmarshal {go_kind(parsed)} into Go value of type map[string]interface {{}}")
+        raise bad_request(
+            f"json: cannot unmarshal {go_kind(parsed)} into Go value of type map[string]interface {{}}"
+        )
     return parsed
 
 

@@ -18,7 +18,14 @@ if TYPE_CHECKING:
 
 PathFunction = Callable[[Request], Response | Awaitable[Response]]
 PLAIN = "text/plain; charset=utf-8"
-CHECKS = ("ping", "log", "etcd", "informer-sync", "poststarthook/rbac/bootstrap-roles", "poststarthook/start-service-ip-repair-controllers")
+CHECKS = (
+    "ping",
+    "log",
+    "etcd",
+    "informer-sync",
+    "poststarthook/rbac/bootstrap-roles",
+    "poststarthook/start-service-ip-repair-controllers",
+)
 
 
 def standard_paths(server: ApiServer) -> dict[str, PathFunction]:
@@ -35,7 +42,10 @@ def standard_paths(server: ApiServer) -> dict[str, PathFunction]:
             raise method_not_allowed()
         if aggregated(request):
             return _aggregated(server, core=True)
-        address = server.config.external_address or f"{server.config.advertise_address}:{server.config.advertise_port}"
+        address = (
+            server.config.external_address
+            or f"{server.config.advertise_address}:{server.config.advertise_port}"
+        )
         form = negotiate(request.headers.get("accept", ""), transforms=False)
         return Response(200, [], dumps(discovery.api_versions(address), form), content_type=form.media)
 
@@ -50,16 +60,24 @@ def standard_paths(server: ApiServer) -> dict[str, PathFunction]:
 
     def openid(request: Request) -> Response:
         uri = f"https://{server.config.advertise_address}:{server.config.advertise_port}/openid/v1/jwks"
-        return Response(200, [("Cache-Control", "public, max-age=3600")], orjson.dumps(server.tokens.discovery_document(uri)))
+        return Response(
+            200,
+            [("Cache-Control", "public, max-age=3600")],
+            orjson.dumps(server.tokens.discovery_document(uri)),
+        )
 
     def jwks(request: Request) -> Response:
         headers = [("Cache-Control", "public, max-age=3600")]
-        return Response(200, headers, orjson.dumps(server.tokens.jwks()), content_type="application/jwk-set+json")
+        return Response(
+            200, headers, orjson.dumps(server.tokens.jwks()), content_type="application/jwk-set+json"
+        )
 
     def root(request: Request) -> Response:
-        paths = sorted({"/api", "/api/v1", "/apis", *(p for p in server.paths if not p.endswith("/*") and p != "/")}
-                       | {f"/apis/{k.group}" for k in server.kinds if k.group}
-                       | {f"/apis/{k.api_version}" for k in server.kinds if k.group})
+        paths = sorted(
+            {"/api", "/api/v1", "/apis", *(p for p in server.paths if not p.endswith("/*") and p != "/")}
+            | {f"/apis/{k.group}" for k in server.kinds if k.group}
+            | {f"/apis/{k.api_version}" for k in server.kinds if k.group}
+        )
         return Response(200, [], orjson.dumps({"paths": paths}, option=orjson.OPT_INDENT_2))
 
     def openapi_v3(request: Request) -> Response:
@@ -107,7 +125,9 @@ def aggregated(request: Request) -> bool:
         if clause.media in ("application/json", "*/*", "application/*") and "as" not in clause.parameters:
             return False
     raise not_acceptable(
-        "application/json", "application/yaml", "application/vnd.kubernetes.protobuf",
+        "application/json",
+        "application/yaml",
+        "application/vnd.kubernetes.protobuf",
         "application/json;as=APIGroupDiscoveryList;g=apidiscovery.k8s.io;v=v2",
     )
 
@@ -127,7 +147,12 @@ def _health(server: ApiServer, request: Request) -> Response:
     if one:
         if one not in CHECKS:
             return Response(404, [], b"404 page not found\n", content_type=PLAIN)
-        return Response(200 if ready else 500, [], b"ok" if ready else b"internal server error: not ready", content_type=PLAIN)
+        return Response(
+            200 if ready else 500,
+            [],
+            b"ok" if ready else b"internal server error: not ready",
+            content_type=PLAIN,
+        )
     if ready and "verbose" not in request.parameters:
         return Response(200, [], b"ok", content_type=PLAIN)
     mark = "[+]" if ready else "[-]"
@@ -154,4 +179,3 @@ def _metrics(server: ApiServer) -> bytes:
             count = len(server.cache.collection(kind.prefix))
             lines.append(f'apiserver_storage_objects{{resource="{kind.resource}"}} {count}')
     return ("\n".join(lines) + "\n").encode()
-

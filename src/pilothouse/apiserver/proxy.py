@@ -14,7 +14,18 @@ from .request import Request, Response
 if TYPE_CHECKING:
     from .server import ApiServer
 
-HOP_BY_HOP = frozenset({"connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade", "content-length"})
+HOP_BY_HOP = frozenset(
+    {
+        "connection",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "content-length",
+    }
+)
 BODY_MAX = 64 << 20
 
 
@@ -48,13 +59,17 @@ async def proxy(server: ApiServer, request: Request, kind: Kind) -> Response:
         host, number = _node_address(entry.object, port)
     connector = server.nodes.any()
     if connector is None:
-        raise unavailable(f"error trying to reach service: dial tcp {host}:{number}: connect: no route to host")
+        raise unavailable(
+            f"error trying to reach service: dial tcp {host}:{number}: connect: no route to host"
+        )
     if scheme == "https":
         raise bad_request("https backends are not supported by this server's proxy")
     try:
         reader, writer = await connector.connect(host, number)
     except OSError as error:
-        raise unavailable(f"error trying to reach service: dial tcp {host}:{number}: {error.strerror or error}")
+        raise unavailable(
+            f"error trying to reach service: dial tcp {host}:{number}: {error.strerror or error}"
+        )
     try:
         return await _exchange(request, reader, writer, host, number)
     finally:
@@ -106,7 +121,9 @@ def _node_address(node: Object, port: str) -> tuple[str, int]:
         for address in addresses:
             if address.get("type") == wanted:
                 return address["address"], int(port) if port.isdigit() else 10250
-    raise ApiError(500, "", f"no preferred addresses found; known addresses: {list(addresses)}", details=False)
+    raise ApiError(
+        500, "", f"no preferred addresses found; known addresses: {list(addresses)}", details=False
+    )
 
 
 class _Answer:

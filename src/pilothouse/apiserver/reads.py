@@ -17,7 +17,13 @@ from ..store.interface import Compacted
 from .answers import dumps, list_bytes, shaped_list
 from .conversion import from_storage
 from .negotiation import Form, negotiate
-from .options import ListOptions, check_list_options, check_resource_version, list_options, too_large_resource_version
+from .options import (
+    ListOptions,
+    check_list_options,
+    check_resource_version,
+    list_options,
+    too_large_resource_version,
+)
 from .registry.storage import Entry
 from .request import Request, Response
 from .selection import Selection, selection_of
@@ -65,7 +71,9 @@ def list_answer(resources: Resources, request: Request, kind: Kind) -> Any:
     return _answer_later(resources, request, kind, form, found)
 
 
-async def _answer_later(resources: Resources, request: Request, kind: Kind, form: Form, found: Awaitable[Found]) -> Response:
+async def _answer_later(
+    resources: Resources, request: Request, kind: Kind, form: Form, found: Awaitable[Found]
+) -> Response:
     return _answer(resources, request, kind, form, await found)
 
 
@@ -74,18 +82,25 @@ async def select_async(resources: Resources, request: Request, kind: Kind, optio
     return found if isinstance(found, Found) else await found
 
 
-def select_at(resources: Resources, request: Request, kind: Kind, options: ListOptions) -> Found | Awaitable[Found]:
+def select_at(
+    resources: Resources, request: Request, kind: Kind, options: ListOptions
+) -> Found | Awaitable[Found]:
     """At the version that the options ask for: now from the cache, at once; the past from the store's history."""
     asked = check_resource_version(options.resource_version)
     current = resources.storage.cache.revision
     if asked > current:
-        raise too_large_resource_version(asked, current, 0 if options.resource_version_match == "Exact" else 1)
+        raise too_large_resource_version(
+            asked, current, 0 if options.resource_version_match == "Exact" else 1
+        )
     if options.continue_token:
         if options.resource_version and options.resource_version != "0":
             raise bad_request("specifying resource version is not allowed when using continue")
         revision, start = decode_continue(options.continue_token)
     else:
-        revision, start = (asked if options.resource_version_match == "Exact" or _exact_page(options) else 0), ""
+        revision, start = (
+            (asked if options.resource_version_match == "Exact" or _exact_page(options) else 0),
+            "",
+        )
     if revision > 0 and revision != current:
         return _select_past(resources, request, kind, options, revision, start)
     return select(resources, request, kind, options, start)
@@ -93,10 +108,14 @@ def select_at(resources: Resources, request: Request, kind: Kind, options: ListO
 
 def _exact_page(options: ListOptions) -> bool:
     """A limit with a version but without a match is served from exactly that version (API concepts, "resource versions")."""
-    return bool(options.limit > 0 and options.resource_version not in ("", "0") and not options.resource_version_match)
+    return bool(
+        options.limit > 0 and options.resource_version not in ("", "0") and not options.resource_version_match
+    )
 
 
-def select(resources: Resources, request: Request, kind: Kind, options: ListOptions, start: str = "") -> Found:
+def select(
+    resources: Resources, request: Request, kind: Kind, options: ListOptions, start: str = ""
+) -> Found:
     """From the cache, as of now."""
     assert request.info is not None
     selection = selection_of(kind, options)
@@ -116,7 +135,9 @@ def page(entries: list[Entry], selection: Selection, options: ListOptions, revis
     """At most `limit` of those that match. Whether there is more is a matter of what is left, matching or not (as in etcd3's store)."""
     limit = options.limit
     if limit <= 0:
-        return Found(entries if selection.everything else [e for e in entries if selection.matches(e)], revision)
+        return Found(
+            entries if selection.everything else [e for e in entries if selection.matches(e)], revision
+        )
     if selection.everything:
         if len(entries) <= limit:
             return Found(entries, revision)
@@ -148,15 +169,23 @@ def decode_continue(token: str) -> tuple[int, str]:
         if len(token) % 4 == 1:
             raise binascii.Error
     except binascii.Error:
-        position = next((i for i, c in enumerate(token) if not (c.isalnum() or c in "-_")), len(token) - len(token) % 4)
-        raise bad_request(f"invalid continue token: continue key is not valid: illegal base64 data at input byte {position}")
+        position = next(
+            (i for i, c in enumerate(token) if not (c.isalnum() or c in "-_")), len(token) - len(token) % 4
+        )
+        raise bad_request(
+            f"invalid continue token: continue key is not valid: illegal base64 data at input byte {position}"
+        )
     try:
         value = orjson.loads(raw)
         if value["v"] != "meta.k8s.io/v1":
-            raise bad_request("invalid continue token: continue key is not valid: server does not recognize this encoded version")
+            raise bad_request(
+                "invalid continue token: continue key is not valid: server does not recognize this encoded version"
+            )
         return int(value["rv"]), str(value["start"])
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
-        raise bad_request("invalid continue token: continue key is not valid: incorrect encoded start resourceVersion (version meta.k8s.io/v1)")
+        raise bad_request(
+            "invalid continue token: continue key is not valid: incorrect encoded start resourceVersion (version meta.k8s.io/v1)"
+        )
 
 
 async def _select_past(
@@ -187,4 +216,3 @@ def _answer(resources: Resources, request: Request, kind: Kind, form: Form, foun
     include = request.parameter("includeObject")
     value = shaped_list(kind, items, metadata, form, now=resources.clock.now(), include=include)
     return Response(200, [], dumps(value, form), content_type=form.media)
-

@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from ..api.decode import decode, decode_options
-from .pending import apply_defaults
 from ..api.errors import ApiError, bad_request, method_not_allowed, not_found
 from ..api.kinds import Kind, storage_kind
 from ..api.object import Object
@@ -20,6 +19,7 @@ from .conversion import from_storage, to_storage
 from .negotiation import Form, negotiate
 from .options import DeleteOptions, delete_options, list_options, write_options
 from .patches import patched
+from .pending import apply_defaults
 from .registry.generic import Outcome, Registry
 from .registry.operation import CREATE, DELETE, UPDATE, Operation
 from .request import Request, Response
@@ -62,11 +62,20 @@ class Resources:
 
     # -- writes ------------------------------------------------------------------------------------------------
 
-    def operation(self, request: Request, kind: Kind, verb: str, *, dry_run: bool = False, field_manager: str = "") -> Operation:
+    def operation(
+        self, request: Request, kind: Kind, verb: str, *, dry_run: bool = False, field_manager: str = ""
+    ) -> Operation:
         info = _info(request)
         return self.registry.operation(
-            kind, verb, request.user, info.namespace, info.name, info.subresource,
-            dry_run=dry_run, field_manager=field_manager, warnings=request.warnings,
+            kind,
+            verb,
+            request.user,
+            info.namespace,
+            info.name,
+            info.subresource,
+            dry_run=dry_run,
+            field_manager=field_manager,
+            warnings=request.warnings,
         )
 
     def body(self, request: Request, kind: Kind, field_validation: str) -> Object:
@@ -78,7 +87,9 @@ class Resources:
             obj["apiVersion"], obj["kind"] = kind.api_version, kind.kind
         else:
             content_type = request.headers.get("content-type", "")
-            obj, warnings = decode(request.body, content_type, kind, field_validation or FIELD_VALIDATION_DEFAULT)  # type: ignore[arg-type]
+            obj, warnings = decode(
+                request.body, content_type, kind, field_validation or FIELD_VALIDATION_DEFAULT
+            )  # type: ignore[arg-type]
         request.warnings.extend(warnings)
         return self.ready(kind, obj, request.warnings)
 
@@ -93,7 +104,9 @@ class Resources:
         form = negotiate(request.headers.get("accept", ""))
         options = write_options(request, "CreateOptions")
         obj = self.body(request, kind, options.field_validation)
-        op = self.operation(request, kind, CREATE, dry_run=options.dry_run, field_manager=options.field_manager)
+        op = self.operation(
+            request, kind, CREATE, dry_run=options.dry_run, field_manager=options.field_manager
+        )
         op.subresource = ""
         op.namespace = info.namespace
         outcome = await self.registry.create(op, obj)
@@ -105,7 +118,9 @@ class Resources:
         options = write_options(request, "UpdateOptions")
         obj = self.body(request, kind, options.field_validation)
         check_name(obj, info, kind)
-        op = self.operation(request, kind, UPDATE, dry_run=options.dry_run, field_manager=options.field_manager)
+        op = self.operation(
+            request, kind, UPDATE, dry_run=options.dry_run, field_manager=options.field_manager
+        )
 
         async def change(old: Object) -> Object:
             return _copy_top(obj)
@@ -119,7 +134,9 @@ class Resources:
         options = write_options(request, "PatchOptions")
         if request.body_too_large:
             raise too_large()
-        op = self.operation(request, kind, UPDATE, dry_run=options.dry_run, field_manager=options.field_manager)
+        op = self.operation(
+            request, kind, UPDATE, dry_run=options.dry_run, field_manager=options.field_manager
+        )
         op.patch = True
         outcome = await patched(self, request, kind, op, options)
         return self.answer(kind, outcome, form, request)
@@ -137,7 +154,12 @@ class Resources:
         if outcome.deleted and not op.strategy.returns_deleted:
             meta = outcome.value()["metadata"]
             return with_warnings(
-                Response(code, [], dumps(status_success(kind, meta["name"], meta["uid"]), form), content_type=form.media),
+                Response(
+                    code,
+                    [],
+                    dumps(status_success(kind, meta["name"], meta["uid"]), form),
+                    content_type=form.media,
+                ),
                 request.warnings,
             )
         outcome.code = code
@@ -160,7 +182,9 @@ class Resources:
                     raise
                 continue
             deleted.append(from_storage(kind, entry.object))
-        value = shaped_list(kind, deleted, {"resourceVersion": str(found.revision)}, form, now=self.clock.now())
+        value = shaped_list(
+            kind, deleted, {"resourceVersion": str(found.revision)}, form, now=self.clock.now()
+        )
         return with_warnings(Response(200, [], dumps(value, form), content_type=form.media), request.warnings)
 
     def delete_options(self, request: Request) -> DeleteOptions:
@@ -177,7 +201,12 @@ class Resources:
 
     def answer(self, kind: Kind, outcome: Outcome, form: Form, request: Request) -> Response:
         if outcome.entry is not None and form.plain and kind.is_storage_version:
-            response = Response(outcome.code, [], outcome.entry.bytes, value=outcome.entry.object if request.object is not None else None)
+            response = Response(
+                outcome.code,
+                [],
+                outcome.entry.bytes,
+                value=outcome.entry.object if request.object is not None else None,
+            )
         else:
             response = self.answer_object(kind, outcome.value(), form, outcome.code, request)
         return with_warnings(response, request.warnings) if request.warnings else response
@@ -221,9 +250,7 @@ def check_name(obj: Object, info: RequestInfo, kind: Kind) -> None:
 
 
 def too_large() -> ApiError:
-    return ApiError(
-        413, "RequestEntityTooLarge", "Request entity too large: limit is 3145728", details=False
-    )
+    return ApiError(413, "RequestEntityTooLarge", "Request entity too large: limit is 3145728", details=False)
 
 
 Verb = Callable[[Resources, Request, Kind], Answer]

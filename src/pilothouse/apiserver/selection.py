@@ -26,7 +26,12 @@ class Selection:
 
     __slots__ = ("_fields", "_labels", "everything", "single_name")
 
-    def __init__(self, labels: Matcher, fields: list[tuple[Callable[[Object], str], FieldRequirement]], single_name: str):
+    def __init__(
+        self,
+        labels: Matcher,
+        fields: list[tuple[Callable[[Object], str], FieldRequirement]],
+        single_name: str,
+    ):
         self._labels, self._fields, self.single_name = labels, fields, single_name
         self.everything = labels is everything and not fields
 
@@ -44,8 +49,17 @@ class Selection:
 # kinds that say themselves what they can be selected by; the others know only names
 OWN_FIELDS = frozenset(
     {
-        "pods", "nodes", "events", "namespaces", "secrets", "services", "replicationcontrollers", "events.events.k8s.io", "jobs.batch",
-        "certificatesigningrequests.certificates.k8s.io", "resourceslices.resource.k8s.io",
+        "pods",
+        "nodes",
+        "events",
+        "namespaces",
+        "secrets",
+        "services",
+        "replicationcontrollers",
+        "events.events.k8s.io",
+        "jobs.batch",
+        "certificatesigningrequests.certificates.k8s.io",
+        "resourceslices.resource.k8s.io",
     }
 )
 
@@ -67,7 +81,9 @@ def selection_of(kind: Kind, options: ListOptions, name: str = "") -> Selection:
         labels = compile_labels(options.label_selector) if options.label_selector else everything
     except SelectorError as error:
         text = str(error)
-        raise bad_request(text if text.startswith("unable to parse requirement") else f"unable to parse requirement: {text}")
+        raise bad_request(
+            text if text.startswith("unable to parse requirement") else f"unable to parse requirement: {text}"
+        )
     try:
         requirements = parse_fields(options.field_selector) if options.field_selector else ()
     except SelectorError as error:

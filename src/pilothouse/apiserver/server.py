@@ -244,4 +244,9 @@ def no_such_resource() -> ApiError:
 
 
 def page_not_found() -> Response:
-    return Response(404, [("X-Content-Type-Options", "nosniff")], b"404 page not found\n", content_type="text/plain; charset=utf-8")
+    return Response(
+        404,
+        [("X-Content-Type-Options", "nosniff")],
+        b"404 page not found\n",
+        content_type="text/plain; charset=utf-8",
+    )

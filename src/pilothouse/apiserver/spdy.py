@@ -123,7 +123,9 @@ class Client:
                 (stream,) = struct.unpack_from(">I", body)
                 headers = self._unpack(body[4:])
                 return Reply(stream & 0x7FFFFFFF, headers, bool(flags & FIN)) if kind == SYN_REPLY else None
-            if kind == SYN_STREAM:  # servers of exec open none; its headers count for the context all the same
+            if (
+                kind == SYN_STREAM
+            ):  # servers of exec open none; its headers count for the context all the same
                 self._unpack(body[10:])
                 return None
             if kind == RST_STREAM:

@@ -1,8 +1,8 @@
 """exec, attach and port-forward: between a client (SPDY or WebSocket) and the engine's streaming server (SPDY).
 
-    SPDY client              bytes as they are, once both ends have agreed to upgrade
-    WebSocket, *.channel…    we are the engine's SPDY client, and translate channel by channel (KEP-4006)
-    WebSocket, SPDY tunnel   port-forward of kubectl ≥ 1.31: the messages' payload is SPDY, as it is
+SPDY client              bytes as they are, once both ends have agreed to upgrade
+WebSocket, *.channel…    we are the engine's SPDY client, and translate channel by channel (KEP-4006)
+WebSocket, SPDY tunnel   port-forward of kubectl ≥ 1.31: the messages' payload is SPDY, as it is
 """
 
 from __future__ import annotations
@@ -56,24 +56,34 @@ class Upstream:
         self.writer.close()
 
 
-async def tunnel(request: Request, connector: NodeConnector, pod: Object, kind: str, options: StreamOptions) -> Response:
+async def tunnel(
+    request: Request, connector: NodeConnector, pod: Object, kind: str, options: StreamOptions
+) -> Response:
     """The 101 that starts the session, or the engine's refusal."""
     upgrade = request.headers.get("upgrade", "").lower()
     if "upgrade" not in request.headers.get("connection", "").lower() or not upgrade:
         raise bad_request("Upgrade request required")
     if upgrade == "websocket":
-        offered = [p.strip() for p in request.headers.get("sec-websocket-protocol", "").split(",") if p.strip()]
+        offered = [
+            p.strip() for p in request.headers.get("sec-websocket-protocol", "").split(",") if p.strip()
+        ]
         offered = [p for p in offered if not p.startswith("base64url.bearer.authorization.k8s.io.")]
         if kind == "portforward":
             if TUNNEL not in offered:
-                raise bad_request(f"unable to upgrade: unable to negotiate protocol: client supports {offered}, server accepts [{TUNNEL}]")
+                raise bad_request(
+                    f"unable to upgrade: unable to negotiate protocol: client supports {offered}, server accepts [{TUNNEL}]"
+                )
             upstream = await dial(connector, pod, kind, options, ["portforward.k8s.io"])
             return _websocket(request, TUNNEL, lambda raw: _tunnel_messages(raw, upstream), upstream)
         protocol = next((p for p in CHANNEL_PROTOCOLS if p in offered), None) if offered else ""
         if protocol is None:
-            raise bad_request(f"unable to upgrade: unable to negotiate protocol: client supports {offered}, server accepts {list(CHANNEL_PROTOCOLS)}")
+            raise bad_request(
+                f"unable to upgrade: unable to negotiate protocol: client supports {offered}, server accepts {list(CHANNEL_PROTOCOLS)}"
+            )
         upstream = await dial(connector, pod, kind, options, ["v4.channel.k8s.io"])
-        return _websocket(request, protocol, lambda raw: Bridge(raw, upstream, options, protocol).run(), upstream)
+        return _websocket(
+            request, protocol, lambda raw: Bridge(raw, upstream, options, protocol).run(), upstream
+        )
     if not upgrade.startswith("spdy/3.1"):
         raise bad_request(f"unable to upgrade: missing upgrade headers in request: {upgrade}")
     wanted = [p.strip() for p in request.headers.get("x-stream-protocol-version", "").split(",") if p.strip()]
@@ -85,7 +95,9 @@ async def tunnel(request: Request, connector: NodeConnector, pod: Object, kind: 
     return Response(101, upstream.headers, upgrade=pump, content_type="")
 
 
-async def dial(connector: NodeConnector, pod: Object, kind: str, options: StreamOptions, protocols: list[str]) -> Upstream:
+async def dial(
+    connector: NodeConnector, pod: Object, kind: str, options: StreamOptions, protocols: list[str]
+) -> Upstream:
     """Connects to the engine and upgrades to SPDY. Raises what the engine answers instead."""
     url = urlsplit(await connector.stream_url(pod, kind, options))
     host, port = url.hostname or "127.0.0.1", url.port or 80
@@ -93,7 +105,13 @@ async def dial(connector: NodeConnector, pod: Object, kind: str, options: Stream
     writer: Any
     reader, writer = await connector.connect(host, port)
     target = url.path + (f"?{url.query}" if url.query else "")
-    lines = [f"POST {target} HTTP/1.1", f"Host: {host}:{port}", "Connection: Upgrade", "Upgrade: SPDY/3.1", "Content-Length: 0"]
+    lines = [
+        f"POST {target} HTTP/1.1",
+        f"Host: {host}:{port}",
+        "Connection: Upgrade",
+        "Upgrade: SPDY/3.1",
+        "Content-Length: 0",
+    ]
     lines += [f"X-Stream-Protocol-Version: {protocol}" for protocol in protocols]
     writer.write(("\r\n".join(lines) + "\r\n\r\n").encode())
     await writer.drain()
@@ -102,7 +120,9 @@ async def dial(connector: NodeConnector, pod: Object, kind: str, options: Stream
         chunk = await reader.read(CHUNK)
         if not chunk or len(data) > HEAD_MAX:
             writer.close()
-            raise ApiError(500, "InternalError", "Internal error occurred: error dialing backend: unexpected EOF")
+            raise ApiError(
+                500, "InternalError", "Internal error occurred: error dialing backend: unexpected EOF"
+            )
         data += chunk
     head, _, rest = data.partition(b"\r\n\r\n")
     first, *fields = head.decode("latin-1").split("\r\n")
@@ -111,7 +131,11 @@ async def dial(connector: NodeConnector, pod: Object, kind: str, options: Stream
     if status != 101:
         writer.close()
         message = rest.decode("utf-8", "replace").strip()
-        raise ApiError(status if status >= 400 else 500, "InternalError", f"Internal error occurred: unable to upgrade connection: {message}")
+        raise ApiError(
+            status if status >= 400 else 500,
+            "InternalError",
+            f"Internal error occurred: unable to upgrade connection: {message}",
+        )
     kept = [(n, v) for n, v in headers if n.lower() in ("upgrade", "connection", "x-stream-protocol-version")]
     return Upstream(reader, writer, kept, rest)
 
@@ -176,7 +200,9 @@ class Messages:
                 if isinstance(event, (BytesMessage, TextMessage)):
                     parts.append(event.data if isinstance(event, TextMessage) else bytes(event.data))
                     if event.message_finished:
-                        messages.append(b"".join(parts) if isinstance(event, BytesMessage) else "".join(parts))
+                        messages.append(
+                            b"".join(parts) if isinstance(event, BytesMessage) else "".join(parts)
+                        )
                         parts = []
                 elif isinstance(event, Ping):
                     await self._raw.write(self._connection.send(event.response()))

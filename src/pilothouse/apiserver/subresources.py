@@ -13,7 +13,16 @@ import orjson
 
 from ..api import selectors
 from ..api.decode import decode
-from ..api.errors import ApiError, Cause, bad_request, conflict, forbidden, invalid, not_found, too_many_requests
+from ..api.errors import (
+    ApiError,
+    Cause,
+    bad_request,
+    conflict,
+    forbidden,
+    invalid,
+    not_found,
+    too_many_requests,
+)
 from ..api.kinds import Kind, kind_of_resource
 from ..api.object import Object
 from ..base.clock import timestamp
@@ -21,8 +30,8 @@ from .answers import with_warnings
 from .authorization import Attributes
 from .negotiation import negotiate
 from .options import DeleteOptions, delete_options, write_options
-from .patches import apply_patch, patch_type
 from .patches import _parse as parse_patch
+from .patches import apply_patch, patch_type
 from .registry.operation import CREATE, DELETE, UPDATE
 from .request import Request, Response, User
 from .resources import Resources, check_name
@@ -73,7 +82,9 @@ async def bind(server: ApiServer, request: Request, kind: Kind) -> Response:
         raise bad_request("name in URL does not match name in Binding object")
     errors = []
     if target.get("kind") not in (None, "", "Node"):
-        errors.append(f'target.kind: Unsupported value: "{target["kind"]}": supported values: "Node", "<empty>"')
+        errors.append(
+            f'target.kind: Unsupported value: "{target["kind"]}": supported values: "Node", "<empty>"'
+        )
     if not target.get("name"):
         errors.append("target.name: Required value")
     if errors:
@@ -86,9 +97,13 @@ async def bind(server: ApiServer, request: Request, kind: Kind) -> Response:
             raise conflict("pods/binding", "", name, why)
         spec = old.get("spec") or {}
         if old["metadata"].get("deletionTimestamp"):
-            raise conflict("pods/binding", "", name, f"pod {name} is being deleted, cannot be assigned to a host")
+            raise conflict(
+                "pods/binding", "", name, f"pod {name} is being deleted, cannot be assigned to a host"
+            )
         if spec.get("nodeName"):
-            raise conflict("pods/binding", "", name, f'pod {name} is already assigned to node "{spec["nodeName"]}"')
+            raise conflict(
+                "pods/binding", "", name, f'pod {name} is already assigned to node "{spec["nodeName"]}"'
+            )
         if spec.get("schedulingGates"):
             raise conflict("pods/binding", "", name, f"pod {name} has non-empty .spec.schedulingGates")
         metadata = dict(old["metadata"])
@@ -97,13 +112,25 @@ async def bind(server: ApiServer, request: Request, kind: Kind) -> Response:
                 metadata[field] = {**(metadata.get(field) or {}), **meta[field]}
         status = dict(old.get("status") or {})
         status.pop("nominatedNodeName", None)
-        condition = {"type": "PodScheduled", "status": "True", "lastProbeTime": None, "lastTransitionTime": now}
+        condition = {
+            "type": "PodScheduled",
+            "status": "True",
+            "lastProbeTime": None,
+            "lastTransitionTime": now,
+        }
         conditions = [c for c in status.get("conditions") or () if c.get("type") != "PodScheduled"]
         status["conditions"] = [*conditions, condition]
         return {**old, "metadata": metadata, "spec": {**spec, "nodeName": node}, "status": status}
 
     op = resources.registry.operation(
-        PODS, UPDATE, request.user, info.namespace, name, "binding", dry_run=options.dry_run, warnings=request.warnings
+        PODS,
+        UPDATE,
+        request.user,
+        info.namespace,
+        name,
+        "binding",
+        dry_run=options.dry_run,
+        warnings=request.warnings,
     )
     await resources.registry.write(op, change)
     return status_reply(request, 201)
@@ -128,7 +155,12 @@ async def evict(server: ApiServer, request: Request, kind: Kind) -> Response:
     options = delete_options(request, given)
     dry_run = query.dry_run or options.dry_run
     options = DeleteOptions(
-        options.grace_period_s, options.propagation, options.orphan_dependents, options.uid, options.resource_version, dry_run
+        options.grace_period_s,
+        options.propagation,
+        options.orphan_dependents,
+        options.uid,
+        options.resource_version,
+        dry_run,
     )
     for _ in range(10):
         entry = resources.storage.get(PODS, info.namespace, name)
@@ -178,7 +210,10 @@ def _can_ignore_budget(pod: Object) -> bool:
 
 
 def _ready(pod: Object) -> bool:
-    return any(c.get("type") == "Ready" and c.get("status") == "True" for c in (pod.get("status") or {}).get("conditions") or ())
+    return any(
+        c.get("type") == "Ready" and c.get("status") == "True"
+        for c in (pod.get("status") or {}).get("conditions") or ()
+    )
 
 
 def _budget_of(resources: Resources, pod: Object) -> Object | None:
@@ -187,37 +222,59 @@ def _budget_of(resources: Resources, pod: Object) -> Object | None:
         return None
     budgets = [
         budget
-        for budget in resources.storage.list(kind_of_resource("poddisruptionbudgets.policy"), pod["metadata"]["namespace"])
+        for budget in resources.storage.list(
+            kind_of_resource("poddisruptionbudgets.policy"), pod["metadata"]["namespace"]
+        )
         if (budget.get("spec") or {}).get("selector") is not None
         and selectors.from_object(budget["spec"]["selector"])(labels)
     ]
     if len(budgets) > 1:
-        message = "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support."
+        message = (
+            "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support."
+        )
         raise ApiError(500, "InternalError", message, details=False)
     return budgets[0] if budgets else None
 
 
-async def _take_disruption(resources: Resources, user: User, pod: Object, budget: Object, dry_run: bool) -> bool:
+async def _take_disruption(
+    resources: Resources, user: User, pod: Object, budget: Object, dry_run: bool
+) -> bool:
     """Takes one of the disruptions that the budget allows; False: it changed meanwhile, look again."""
     meta, status, spec = budget["metadata"], budget.get("status") or {}, budget.get("spec") or {}
     name = meta["name"]
     if not _ready(pod):
         policy = spec.get("unhealthyPodEvictionPolicy") or "IfHealthyBudget"
-        healthy = status.get("currentHealthy", 0) >= status.get("desiredHealthy", 0) and status.get("desiredHealthy", 0) > 0
+        healthy = (
+            status.get("currentHealthy", 0) >= status.get("desiredHealthy", 0)
+            and status.get("desiredHealthy", 0) > 0
+        )
         if policy == "AlwaysAllow" or healthy:
             return True
     if status.get("observedGeneration", 0) < meta.get("generation", 0):
         error = too_many_requests("Cannot evict pod as it would violate the pod's disruption budget.", 10)
-        error.causes = [Cause("DisruptionBudget", f"The disruption budget {name} is still being processed by the server.", "")]
+        error.causes = [
+            Cause(
+                "DisruptionBudget",
+                f"The disruption budget {name} is still being processed by the server.",
+                "",
+            )
+        ]
         raise error
     allowed = status.get("disruptionsAllowed", 0)
     if allowed < 0:
         raise forbidden("poddisruptionbudgets", "policy", name, "pdb disruptions allowed is negative")
     if len(status.get("disruptedPods") or {}) > MAX_DISRUPTED_PODS:
-        raise forbidden("poddisruptionbudgets", "policy", name, "DisruptedPods map too big - too many evictions not confirmed by PDB controller")
+        raise forbidden(
+            "poddisruptionbudgets",
+            "policy",
+            name,
+            "DisruptedPods map too big - too many evictions not confirmed by PDB controller",
+        )
     if allowed == 0:
         needs = f"The disruption budget {name} needs {status.get('desiredHealthy', 0)} healthy pods and has {status.get('currentHealthy', 0)} currently"
-        error = ApiError(429, "TooManyRequests", "Cannot evict pod as it would violate the pod's disruption budget.")
+        error = ApiError(
+            429, "TooManyRequests", "Cannot evict pod as it would violate the pod's disruption budget."
+        )
         error.causes = [Cause("DisruptionBudget", needs, "")]
         raise error
     now = timestamp(resources.clock.now())
@@ -260,7 +317,9 @@ class _Changed(Exception):
 
 def scale_of(obj: Object, kind: Kind) -> Object:
     meta, spec, status = obj["metadata"], obj.get("spec") or {}, obj.get("status") or {}
-    shown = {f: meta[f] for f in ("name", "namespace", "uid", "resourceVersion", "creationTimestamp") if f in meta}
+    shown = {
+        f: meta[f] for f in ("name", "namespace", "uid", "resourceVersion", "creationTimestamp") if f in meta
+    }
     scale: Object = {"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": shown, "spec": {}}
     if spec.get("replicas"):
         scale["spec"]["replicas"] = spec["replicas"]
@@ -286,7 +345,11 @@ def get_scale(server: ApiServer, request: Request, kind: Kind) -> Response:
 def _check_scale(scale: Object, name: str) -> None:
     replicas = (scale.get("spec") or {}).get("replicas") or 0
     if replicas < 0:
-        cause = Cause("FieldValueInvalid", f"Invalid value: {replicas}: must be greater than or equal to 0", "spec.replicas")
+        cause = Cause(
+            "FieldValueInvalid",
+            f"Invalid value: {replicas}: must be greater than or equal to 0",
+            "spec.replicas",
+        )
         raise invalid("Scale", "autoscaling", name, [cause])
 
 
@@ -304,7 +367,13 @@ async def patch_scale(server: ApiServer, request: Request, kind: Kind) -> Respon
     how = patch_type(request, kind)
     patch = request.object if request.object is not None else parse_patch(request.body, how)
     scale_kind = kind.of_subresource("scale")
-    return await _write_scale(server, request, kind, options.dry_run, lambda old: apply_patch(how, scale_kind, scale_of(old, kind), patch))
+    return await _write_scale(
+        server,
+        request,
+        kind,
+        options.dry_run,
+        lambda old: apply_patch(how, scale_kind, scale_of(old, kind), patch),
+    )
 
 
 async def _write_scale(
@@ -329,7 +398,14 @@ async def _write_scale(
         return {**old, "metadata": metadata, "spec": spec}
 
     op = resources.registry.operation(
-        kind, UPDATE, request.user, info.namespace, info.name, "scale", dry_run=dry_run, warnings=request.warnings
+        kind,
+        UPDATE,
+        request.user,
+        info.namespace,
+        info.name,
+        "scale",
+        dry_run=dry_run,
+        warnings=request.warnings,
     )
     op.patch = True  # a version is not needed
     outcome = await resources.registry.update(op, change)
@@ -353,17 +429,27 @@ async def create_token(server: ApiServer, request: Request, kind: Kind) -> Respo
     causes = []
     if seconds < TOKEN_SECONDS_MIN:
         causes.append(
-            Cause("FieldValueInvalid", f"Invalid value: {seconds}: may not specify a duration less than 10 minutes", "spec.expirationSeconds")
+            Cause(
+                "FieldValueInvalid",
+                f"Invalid value: {seconds}: may not specify a duration less than 10 minutes",
+                "spec.expirationSeconds",
+            )
         )
     if seconds > TOKEN_SECONDS_MAX:
         causes.append(
-            Cause("FieldValueInvalid", f"Invalid value: {seconds}: may not specify a duration larger than 2^32 seconds", "spec.expirationSeconds")
+            Cause(
+                "FieldValueInvalid",
+                f"Invalid value: {seconds}: may not specify a duration larger than 2^32 seconds",
+                "spec.expirationSeconds",
+            )
         )
     entry = resources.storage.get(kind, info.namespace, info.name)
     if entry is None:
         raise not_found("serviceaccounts", "", info.name)
     if causes:
-        raise invalid("TokenRequest", "authentication.k8s.io", (asked.get("metadata") or {}).get("name") or "", causes)
+        raise invalid(
+            "TokenRequest", "authentication.k8s.io", (asked.get("metadata") or {}).get("name") or "", causes
+        )
     audiences = list(spec.get("audiences") or server.config.audiences)
     bound: dict[str, Object] = {}
     reference = spec.get("boundObjectRef")
@@ -459,7 +545,11 @@ def token_review(server: ApiServer, request: Request, kind: Kind) -> Response:
     if user is None:
         status["error"] = "[invalid bearer token, token lookup failed]"
     else:
-        agreed = [a for a in audiences if a in server.config.audiences] or list(audiences) or list(server.config.audiences)
+        agreed = (
+            [a for a in audiences if a in server.config.audiences]
+            or list(audiences)
+            or list(server.config.audiences)
+        )
         status = {"authenticated": True, "user": user_info(user), "audiences": agreed}
     return _answer_review(request, kind, review, status)
 
@@ -496,13 +586,25 @@ def _check_review(kind: Kind, review: Object, needs_user: bool) -> None:
     causes = []
     both = "cannot be specified in combination with resourceAttributes"
     if spec.get("resourceAttributes") is not None and spec.get("nonResourceAttributes") is not None:
-        causes.append(Cause("FieldValueInvalid", f"Invalid value: \"null\": {both}", "spec.nonResourceAttributes"))
+        causes.append(
+            Cause("FieldValueInvalid", f'Invalid value: "null": {both}', "spec.nonResourceAttributes")
+        )
     if spec.get("resourceAttributes") is None and spec.get("nonResourceAttributes") is None:
         causes.append(
-            Cause("FieldValueInvalid", "Invalid value: null: exactly one of nonResourceAttributes or resourceAttributes must be specified", "spec.resourceAttributes")
+            Cause(
+                "FieldValueInvalid",
+                "Invalid value: null: exactly one of nonResourceAttributes or resourceAttributes must be specified",
+                "spec.resourceAttributes",
+            )
         )
     if needs_user and not spec.get("user") and not spec.get("groups"):
-        causes.append(Cause("FieldValueInvalid", 'Invalid value: "": at least one of user or group must be specified', "spec.user"))
+        causes.append(
+            Cause(
+                "FieldValueInvalid",
+                'Invalid value: "": at least one of user or group must be specified',
+                "spec.user",
+            )
+        )
     if causes:
         raise invalid(kind.kind, kind.group, "", causes)
 
@@ -525,7 +627,12 @@ def subject_access_review(server: ApiServer, request: Request, kind: Kind) -> Re
     review = _review(request, kind)
     _check_review(kind, review, needs_user=True)
     spec = review.get("spec") or {}
-    user = User(spec.get("user") or "", tuple(spec.get("groups") or ()), spec.get("uid") or "", spec.get("extra") or {})
+    user = User(
+        spec.get("user") or "",
+        tuple(spec.get("groups") or ()),
+        spec.get("uid") or "",
+        spec.get("extra") or {},
+    )
     return _access(server, request, kind, review, user)
 
 
@@ -538,7 +645,12 @@ def local_subject_access_review(server: ApiServer, request: Request, kind: Kind)
     if namespace != request.info.namespace:
         why = f"spec.resourceAttributes.namespace must match namespace: {request.info.namespace}"
         raise bad_request(why)
-    user = User(spec.get("user") or "", tuple(spec.get("groups") or ()), spec.get("uid") or "", spec.get("extra") or {})
+    user = User(
+        spec.get("user") or "",
+        tuple(spec.get("groups") or ()),
+        spec.get("uid") or "",
+        spec.get("extra") or {},
+    )
     return _access(server, request, kind, review, user)
 
 
@@ -552,7 +664,11 @@ def self_subject_rules_review(server: ApiServer, request: Request, kind: Kind) -
         if rule.urls:
             url_rules.append({"verbs": sorted(rule.verbs), "nonResourceURLs": list(rule.urls)})
         else:
-            shown: Object = {"verbs": sorted(rule.verbs), "apiGroups": sorted(rule.groups), "resources": sorted(rule.resources)}
+            shown: Object = {
+                "verbs": sorted(rule.verbs),
+                "apiGroups": sorted(rule.groups),
+                "resources": sorted(rule.resources),
+            }
             if rule.names:
                 shown["resourceNames"] = sorted(rule.names)
             resource_rules.append(shown)

@@ -10,11 +10,13 @@ import base64
 import hashlib
 from typing import Any
 
+from ..api.object import Object
 from ..base.clock import Clock, parse_timestamp
 from ..base.random import Random
-from ..api.object import Object
 
-LEEWAY_AFTER_DELETION_S = 60.0  # a bound object in deletion keeps its token that long after its deletionTimestamp
+LEEWAY_AFTER_DELETION_S = (
+    60.0  # a bound object in deletion keeps its token that long after its deletionTimestamp
+)
 
 
 class TokenError(Exception):
@@ -115,7 +117,9 @@ class Tokens:
         numbers = self._key().public_key().public_numbers()
 
         def number(value: int) -> str:
-            return base64.urlsafe_b64encode(value.to_bytes((value.bit_length() + 7) // 8)).rstrip(b"=").decode()
+            return (
+                base64.urlsafe_b64encode(value.to_bytes((value.bit_length() + 7) // 8)).rstrip(b"=").decode()
+            )
 
         key = {"use": "sig", "kty": "RSA", "kid": self._key_id, "alg": "RS256"}
         return {"keys": [{**key, "n": number(numbers.n), "e": number(numbers.e)}]}

@@ -43,7 +43,9 @@ def watch_answer(resources: Resources, request: Request, kind: Kind) -> Response
     selection = selection_of(kind, options, request.info.name)
     watch = Watch(resources, kind, request.info.namespace, selection, options, asked)
     stream = watch.bytes(form, request.parameter("includeObject"))
-    return Response(200, [("Cache-Control", "no-cache, private")], stream=stream, content_type="application/json")
+    return Response(
+        200, [("Cache-Control", "no-cache, private")], stream=stream, content_type="application/json"
+    )
 
 
 def watch_version(text: str) -> int:
@@ -66,7 +68,12 @@ class Event:
     def object(self) -> Object:
         """For an object that left the selection: as it was, at the version of the change."""
         change = self.change
-        if change is not None and self.type == "DELETED" and not change.deleted and change.previous is not None:
+        if (
+            change is not None
+            and self.type == "DELETED"
+            and not change.deleted
+            and change.previous is not None
+        ):
             return left(change.previous, change.revision)
         return self.entry.object
 
@@ -80,7 +87,13 @@ class Watch:
     """One watch. `events` yields lists of Event (empty: nothing for us, but the log has moved on)."""
 
     def __init__(
-        self, resources: Resources, kind: Kind, namespace: str, selection: Selection, options: ListOptions, asked: int
+        self,
+        resources: Resources,
+        kind: Kind,
+        namespace: str,
+        selection: Selection,
+        options: ListOptions,
+        asked: int,
     ):
         self._resources, self._kind, self._options = resources, kind, options
         self._prefix = scope(kind, namespace)
@@ -193,7 +206,9 @@ class Encoder:
             header, self._first = self._first, False
             metadata = {"resourceVersion": obj["metadata"].get("resourceVersion", "")}
             now = self._resources.clock.now()
-            return table(self._kind, [obj], self._form, metadata, now=now, include=self._include, header=header)
+            return table(
+                self._kind, [obj], self._form, metadata, now=now, include=self._include, header=header
+            )
         return obj
 
     def bookmark(self, revision: int, initial: bool = False) -> bytes:
@@ -206,9 +221,18 @@ class Encoder:
         return self._line("BOOKMARK", obj)
 
     def _bookmark_table(self, obj: Object) -> Object:
-        made = table(self._kind, [], self._form, {"resourceVersion": obj["metadata"]["resourceVersion"]}, now=0.0, header=self._first)
+        made = table(
+            self._kind,
+            [],
+            self._form,
+            {"resourceVersion": obj["metadata"]["resourceVersion"]},
+            now=0.0,
+            header=self._first,
+        )
         self._first = False
-        made["rows"] = [{"cells": [], "object": partial(obj, self._form)}] if "annotations" in obj["metadata"] else []
+        made["rows"] = (
+            [{"cells": [], "object": partial(obj, self._form)}] if "annotations" in obj["metadata"] else []
+        )
         return made
 
     @staticmethod

@@ -14,13 +14,13 @@ import orjson
 from ..api.errors import ApiError, from_status
 from ..api.kinds import Kind, kind_of_resource
 from ..api.object import Object, namespace_of
-from ..apiserver.request import Request, Response, User
-from ..apiserver.routes import RequestInfo
-from ..apiserver.server import ApiServer
-from ..apiserver.watches import Watch, too_old
 from ..apiserver.options import ListOptions
 from ..apiserver.reads import select_async
+from ..apiserver.request import Request, Response, User
+from ..apiserver.routes import RequestInfo
 from ..apiserver.selection import selection_of
+from ..apiserver.server import ApiServer
+from ..apiserver.watches import Watch, too_old
 from ..store.interface import Compacted
 from .interface import ObjectList, WatchEvent
 
@@ -39,7 +39,13 @@ class LocalClient:
         self._server, self.user = server, user
 
     def _request(
-        self, kind: Kind, verb: str, namespace: str, name: str, subresource: str = "", parameters: dict[str, list[str]] | None = None
+        self,
+        kind: Kind,
+        verb: str,
+        namespace: str,
+        name: str,
+        subresource: str = "",
+        parameters: dict[str, list[str]] | None = None,
     ) -> tuple[Request, RequestInfo]:
         if kind.resource == "namespaces" and name:
             namespace = name
@@ -83,7 +89,9 @@ class LocalClient:
         request, _ = self._request(kind, "list", namespace, "")
         options = ListOptions(label_selector, field_selector, limit, continue_token, resource_version)
         found = await select_async(self._server.resources, request, kind, options)
-        return ObjectList([entry.object for entry in found.entries], str(found.revision), found.continue_token)
+        return ObjectList(
+            [entry.object for entry in found.entries], str(found.revision), found.continue_token
+        )
 
     async def create(
         self,
@@ -98,12 +106,20 @@ class LocalClient:
     ) -> Object:
         kind = kind_of_resource(resource)
         parameters = _parameters(field_manager, dry_run)
-        request, info = self._request(kind, "create", namespace or namespace_of(obj), name, subresource, parameters)
+        request, info = self._request(
+            kind, "create", namespace or namespace_of(obj), name, subresource, parameters
+        )
         request.object = obj
         return await self._perform(request, info)
 
     async def update(
-        self, resource: str, obj: Object, *, subresource: str = "", field_manager: str = "", dry_run: bool = False
+        self,
+        resource: str,
+        obj: Object,
+        *,
+        subresource: str = "",
+        field_manager: str = "",
+        dry_run: bool = False,
     ) -> Object:
         kind = kind_of_resource(resource)
         parameters = _parameters(field_manager, dry_run)

@@ -9,7 +9,10 @@ from . import Environment, Plugin
 if TYPE_CHECKING:
     from ..registry.operation import Operation
 
-ANNOTATIONS = ("storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class")
+ANNOTATIONS = (
+    "storageclass.kubernetes.io/is-default-class",
+    "storageclass.beta.kubernetes.io/is-default-class",
+)
 
 
 class DefaultStorageClass(Plugin):

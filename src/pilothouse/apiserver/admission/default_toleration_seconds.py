@@ -27,11 +27,13 @@ class DefaultTolerationSeconds(Plugin):
             key
             for key in KEYS
             if not any(
-                (t.get("key") == key or not t.get("key")) and t.get("effect") in ("NoExecute", None, "") for t in tolerations
+                (t.get("key") == key or not t.get("key")) and t.get("effect") in ("NoExecute", None, "")
+                for t in tolerations
             )
         ]
         if missing:
             added = [
-                {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300} for key in missing
+                {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}
+                for key in missing
             ]
             pod["spec"] = {**spec, "tolerations": [*tolerations, *added]}

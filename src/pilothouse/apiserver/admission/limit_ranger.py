@@ -98,7 +98,9 @@ def _violations(op: Operation, obj: Object, limit_range: Object) -> Iterable[str
     for item in _items(limit_range, "Container"):
         for container in [*(spec.get("containers") or ()), *(spec.get("initContainers") or ())]:
             resources = container.get("resources") or {}
-            yield from _check("Container", item, resources.get("requests") or {}, resources.get("limits") or {})
+            yield from _check(
+                "Container", item, resources.get("requests") or {}, resources.get("limits") or {}
+            )
     for item in _items(limit_range, "Pod"):
         yield from _check("Pod", item, _sum(spec, "requests"), _sum(spec, "limits"))
 

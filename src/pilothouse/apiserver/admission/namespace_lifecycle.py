@@ -27,10 +27,13 @@ class NamespaceLifecycle(Plugin):
         if namespace is None:
             raise not_found("namespaces", "", op.namespace)
         if op.verb == "CREATE" and (
-            namespace["metadata"].get("deletionTimestamp") or (namespace.get("status") or {}).get("phase") == "Terminating"
+            namespace["metadata"].get("deletionTimestamp")
+            or (namespace.get("status") or {}).get("phase") == "Terminating"
         ):
             why = f"unable to create new content in namespace {op.namespace} because it is being terminated"
             error = forbidden(op.kind.plural, op.kind.group, op.name, why)
-            cause = Cause("NamespaceTerminating", f"namespace {op.namespace} is being terminated", "metadata.namespace")
+            cause = Cause(
+                "NamespaceTerminating", f"namespace {op.namespace} is being terminated", "metadata.namespace"
+            )
             error.causes = [cause]
             raise error

@@ -57,12 +57,16 @@ class Priority(Plugin):
         spec["preemptionPolicy"] = policy
 
     def validate(self, op: Operation, env: Environment) -> None:
-        if op.resource != CLASSES or op.verb not in ("CREATE", "UPDATE") or not (op.object or {}).get("globalDefault"):
+        if (
+            op.resource != CLASSES
+            or op.verb not in ("CREATE", "UPDATE")
+            or not (op.object or {}).get("globalDefault")
+        ):
             return
         for other in env.lister.list(CLASSES):
             name = other["metadata"]["name"]
             if other.get("globalDefault") and (op.verb == "CREATE" or name != op.name):
-                why = f'PriorityClass {name} is already marked as default. Only one default can exist'
+                why = f"PriorityClass {name} is already marked as default. Only one default can exist"
                 raise forbidden("priorityclasses", "scheduling.k8s.io", op.name, why)
 
 
@@ -72,4 +76,8 @@ def _default_class(env: Environment) -> Object | None:
 
 
 def _of(found: Object) -> tuple[int, str, str]:
-    return int(found.get("value") or 0), found.get("preemptionPolicy") or "PreemptLowerPriority", found["metadata"]["name"]
+    return (
+        int(found.get("value") or 0),
+        found.get("preemptionPolicy") or "PreemptLowerPriority",
+        found["metadata"]["name"],
+    )

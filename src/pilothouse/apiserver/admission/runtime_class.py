@@ -26,7 +26,12 @@ class RuntimeClass(Plugin):
         name = spec.get("runtimeClassName")
         if not name:
             if spec.get("overhead"):
-                raise forbidden("pods", "", op.name, "pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead")
+                raise forbidden(
+                    "pods",
+                    "",
+                    op.name,
+                    "pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead",
+                )
             return
         found = env.lister.get(CLASSES, "", name)
         if found is None:
@@ -36,10 +41,20 @@ class RuntimeClass(Plugin):
         overhead = (found.get("overhead") or {}).get("podFixed")
         if overhead:
             if spec.get("overhead") and spec["overhead"] != overhead:
-                raise forbidden("pods", "", op.name, "pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead")
+                raise forbidden(
+                    "pods",
+                    "",
+                    op.name,
+                    "pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead",
+                )
             spec["overhead"] = dict(overhead)
         elif spec.get("overhead"):
-            raise forbidden("pods", "", op.name, "pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead")
+            raise forbidden(
+                "pods",
+                "",
+                op.name,
+                "pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead",
+            )
         scheduling = found.get("scheduling") or {}
         selector = scheduling.get("nodeSelector") or {}
         mine = spec.get("nodeSelector") or {}

@@ -53,12 +53,16 @@ class ServiceAccount(Plugin):
                 raise forbidden("pods", "", op.name, "a mirror pod may not reference secrets")
             for source in (volume.get("projected") or {}).get("sources") or ():
                 if "serviceAccountToken" in source:
-                    raise forbidden("pods", "", op.name, "a mirror pod may not use ServiceAccountToken volume projections")
+                    raise forbidden(
+                        "pods", "", op.name, "a mirror pod may not use ServiceAccountToken volume projections"
+                    )
 
     @staticmethod
     def _check_secrets(op: Operation, spec: Object, account: Object) -> None:
         """Only for accounts that ask for it by annotation."""
-        if (account["metadata"].get("annotations") or {}).get("kubernetes.io/enforce-mountable-secrets") != "true":
+        if (account["metadata"].get("annotations") or {}).get(
+            "kubernetes.io/enforce-mountable-secrets"
+        ) != "true":
             return
         allowed = {s.get("name") for s in account.get("secrets") or ()}
         for volume in spec.get("volumes") or ():
@@ -109,7 +113,10 @@ def _token_volume(name: str) -> Object:
                 {
                     "downwardAPI": {
                         "items": [
-                            {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.namespace"}, "path": "namespace"}
+                            {
+                                "fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.namespace"},
+                                "path": "namespace",
+                            }
                         ]
                     }
                 },

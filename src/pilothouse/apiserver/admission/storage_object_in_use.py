@@ -9,7 +9,10 @@ from . import Environment, Plugin
 if TYPE_CHECKING:
     from ..registry.operation import Operation
 
-FINALIZERS = {"persistentvolumes": "kubernetes.io/pv-protection", "persistentvolumeclaims": "kubernetes.io/pvc-protection"}
+FINALIZERS = {
+    "persistentvolumes": "kubernetes.io/pv-protection",
+    "persistentvolumeclaims": "kubernetes.io/pvc-protection",
+}
 
 
 class StorageObjectInUseProtection(Plugin):

@@ -29,13 +29,13 @@ from ...api.errors import (
 from ...api.kinds import Kind, storage_kind
 from ...api.object import Object
 from ...api.schema import complete, has_schema, schema_of
-from ..pending import validate_create, validate_update
 from ...base.clock import Clock, parse_timestamp, timestamp
 from ...base.random import Random
 from ...store.interface import Condition, Conflict, Put
 from ..admission import Admission
 from ..config import ApiConfig
 from ..options import DeleteOptions
+from ..pending import validate_create, validate_update
 from ..request import User
 from . import strategy as strategies
 from .operation import CREATE, Operation
@@ -54,7 +54,9 @@ class Outcome:
 
     __slots__ = ("code", "deleted", "entry", "object")
 
-    def __init__(self, code: int, entry: Entry | None = None, obj: Object | None = None, deleted: bool = False):
+    def __init__(
+        self, code: int, entry: Entry | None = None, obj: Object | None = None, deleted: bool = False
+    ):
         self.code, self.entry, self.object, self.deleted = code, entry, obj, deleted
 
     def value(self) -> Object:
@@ -72,7 +74,9 @@ def shallow(obj: Object) -> Object:
 
 
 class Registry:
-    def __init__(self, storage: Storage, admission: Admission, clock: Clock, random: Random, config: ApiConfig):
+    def __init__(
+        self, storage: Storage, admission: Admission, clock: Clock, random: Random, config: ApiConfig
+    ):
         self.storage, self.admission = storage, admission
         self.clock, self.random, self.config = clock, random, config
 
@@ -94,7 +98,17 @@ class Registry:
     ) -> Operation:
         kind = storage_kind(kind)
         strategy = strategies.strategy_of(kind.resource)
-        op = Operation(kind, strategy, verb, user, namespace, name, subresource, dry_run=dry_run, field_manager=field_manager)
+        op = Operation(
+            kind,
+            strategy,
+            verb,
+            user,
+            namespace,
+            name,
+            subresource,
+            dry_run=dry_run,
+            field_manager=field_manager,
+        )
         if warnings is not None:
             op.warnings = warnings
         return op
@@ -107,7 +121,9 @@ class Registry:
         meta = obj.setdefault("metadata", {})
         if op.kind.namespaced:
             if meta.get("namespace") and meta["namespace"] != op.namespace:
-                raise bad_request("the namespace of the provided object does not match the namespace sent on the request")
+                raise bad_request(
+                    "the namespace of the provided object does not match the namespace sent on the request"
+                )
             meta["namespace"] = op.namespace
         else:
             meta.pop("namespace", None)
@@ -120,7 +136,9 @@ class Registry:
         self._validate_create(op)
         await self.admission.validate(op)
         if meta.pop("resourceVersion", ""):
-            raise ApiError(500, "", "resourceVersion should not be set on objects to be created", details=False)
+            raise ApiError(
+                500, "", "resourceVersion should not be set on objects to be created", details=False
+            )
         for _ in range(8):
             op.conditions.clear()
             op.puts.clear()
@@ -252,7 +270,11 @@ class Registry:
             raise ApiError(500, "", f'strconv.ParseUint: parsing "{version}": invalid syntax', details=False)
         if not version or version == "0":
             if not op.strategy.unconditional_update and not op.patch:
-                cause = Cause("FieldValueInvalid", 'Invalid value: 0: must be specified for an update', "metadata.resourceVersion")
+                cause = Cause(
+                    "FieldValueInvalid",
+                    "Invalid value: 0: must be specified for an update",
+                    "metadata.resourceVersion",
+                )
                 raise invalid(op.kind.kind, op.kind.group, op.name, [cause])
             return False
         if version != old_meta["resourceVersion"]:
@@ -261,7 +283,13 @@ class Registry:
 
     def _prepare_update(self, op: Operation, new: Object, old: Object) -> None:
         meta, old_meta = new["metadata"], old["metadata"]
-        for field in ("creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "uid"):
+        for field in (
+            "creationTimestamp",
+            "deletionTimestamp",
+            "deletionGracePeriodSeconds",
+            "generation",
+            "uid",
+        ):
             if field == "uid" and meta.get("uid"):
                 continue  # a wrong one is validation's to name
             if field in old_meta:
@@ -272,7 +300,9 @@ class Registry:
         meta.pop("managedFields", None)
         strategy = op.strategy
         if op.subresource == "status":
-            for field in [f for f in new if f not in ("metadata", "status", "apiVersion", "kind") and f not in old]:
+            for field in [
+                f for f in new if f not in ("metadata", "status", "apiVersion", "kind") and f not in old
+            ]:
                 del new[field]
             for field, value in old.items():
                 if field not in ("metadata", "status", "apiVersion", "kind"):
@@ -372,7 +402,10 @@ class Registry:
             op.puts.clear()
             op.deletes.clear()
             op.old = existing.object
-            op.options = {"gracePeriodSeconds": options.grace_period_s, "propagationPolicy": options.propagation}
+            op.options = {
+                "gracePeriodSeconds": options.grace_period_s,
+                "propagationPolicy": options.propagation,
+            }
             await self.admission.mutate(op)
             await self.admission.validate(op)
             self._check_preconditions(op, existing.object, options)
@@ -449,7 +482,9 @@ class Registry:
     @staticmethod
     def _set_grace(meta: Object, old_meta: Object, grace: int, now: float) -> None:
         if old_meta.get("deletionTimestamp"):  # a second delete: a shorter grace counts from the first one
-            started = parse_timestamp(old_meta["deletionTimestamp"]) - int(old_meta.get("deletionGracePeriodSeconds") or 0)
+            started = parse_timestamp(old_meta["deletionTimestamp"]) - int(
+                old_meta.get("deletionGracePeriodSeconds") or 0
+            )
             meta["deletionTimestamp"] = timestamp(started + grace)
         else:
             meta["deletionTimestamp"] = timestamp(now + grace)

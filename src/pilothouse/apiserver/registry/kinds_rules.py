@@ -68,7 +68,9 @@ def daemon_set_prepare_update(registry: Registry, op: Operation) -> None:
     assert new is not None and old is not None
     before = (old["metadata"].get("annotations") or {}).get(TEMPLATE_GENERATION) or "0"
     number = int(before) if before.isdigit() else 0
-    if not op.subresource and (new.get("spec") or {}).get("template") != (old.get("spec") or {}).get("template"):
+    if not op.subresource and (new.get("spec") or {}).get("template") != (old.get("spec") or {}).get(
+        "template"
+    ):
         number += 1
     meta = new["metadata"]
     meta["annotations"] = {**(meta.get("annotations") or {}), TEMPLATE_GENERATION: str(number)}

@@ -36,7 +36,9 @@ class Operation:
     conditions: list[Condition] = field(default_factory=list)
     puts: list[Put] = field(default_factory=list)
     deletes: list[str] = field(default_factory=list)
-    allocated: dict[str, bool] = field(default_factory=dict)  # what a strategy chose itself, and may choose anew
+    allocated: dict[str, bool] = field(
+        default_factory=dict
+    )  # what a strategy chose itself, and may choose anew
 
     @property
     def resource(self) -> str:

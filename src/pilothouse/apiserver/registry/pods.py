@@ -84,12 +84,15 @@ def _resized(new: Object, old: Object) -> Object:
     spec = dict(old)
     for field in ("containers", "initContainers"):
         wanted = {c.get("name"): c for c in new.get(field) or ()}
-        if not old.get(field) or [c["name"] for c in old[field]] != [c.get("name") for c in new.get(field) or ()]:
+        if not old.get(field) or [c["name"] for c in old[field]] != [
+            c.get("name") for c in new.get(field) or ()
+        ]:
             if new.get(field):
                 spec[field] = new[field]  # validation's to refuse
             continue
         spec[field] = [
-            {**container, "resources": wanted[container["name"]].get("resources") or {}} for container in old[field]
+            {**container, "resources": wanted[container["name"]].get("resources") or {}}
+            for container in old[field]
         ]
     if new.get("resources") is not None:
         spec["resources"] = new["resources"]
@@ -120,11 +123,14 @@ def _merge_match_label_keys(spec: Object, labels: dict[str, str]) -> Object:
             new_part = dict(part)
             required = part.get("requiredDuringSchedulingIgnoredDuringExecution")
             if required:
-                new_part["requiredDuringSchedulingIgnoredDuringExecution"] = [_with_keys(t, labels) for t in required]
+                new_part["requiredDuringSchedulingIgnoredDuringExecution"] = [
+                    _with_keys(t, labels) for t in required
+                ]
             preferred = part.get("preferredDuringSchedulingIgnoredDuringExecution")
             if preferred:
                 new_part["preferredDuringSchedulingIgnoredDuringExecution"] = [
-                    {**p, "podAffinityTerm": _with_keys(p.get("podAffinityTerm") or {}, labels)} for p in preferred
+                    {**p, "podAffinityTerm": _with_keys(p.get("podAffinityTerm") or {}, labels)}
+                    for p in preferred
                 ]
             new_affinity[which] = new_part
         spec = {**spec, "affinity": new_affinity}
@@ -143,7 +149,10 @@ def _with_keys(term: Object, labels: dict[str, str]) -> Object:
     ]
     if not more:
         return term
-    return {**term, "labelSelector": {**selector, "matchExpressions": [*(selector.get("matchExpressions") or []), *more]}}
+    return {
+        **term,
+        "labelSelector": {**selector, "matchExpressions": [*(selector.get("matchExpressions") or []), *more]},
+    }
 
 
 def qos_class(spec: Object) -> str:
@@ -166,7 +175,11 @@ def qos_class(spec: Object) -> str:
                     amount = quantity.Quantity.of(value).number
                     if amount > 0:
                         total[name] = total.get(name, 0) + amount  # type: ignore[operator]
-        found = {n for n, v in (holder.get("limits") or {}).items() if n in ("cpu", "memory") and quantity.Quantity.of(v).number > 0}
+        found = {
+            n
+            for n, v in (holder.get("limits") or {}).items()
+            if n in ("cpu", "memory") and quantity.Quantity.of(v).number > 0
+        }
         if found != {"cpu", "memory"}:
             guaranteed = False
     if not requests and not limits:

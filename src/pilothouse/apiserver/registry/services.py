@@ -30,7 +30,9 @@ def needs_cluster_ip(service: Object) -> bool:
 
 def is_headless(service: Object) -> bool:
     spec = service.get("spec") or {}
-    return needs_cluster_ip(service) and (spec.get("clusterIP") == NONE or (spec.get("clusterIPs") or [""])[0] == NONE)
+    return needs_cluster_ip(service) and (
+        spec.get("clusterIP") == NONE or (spec.get("clusterIPs") or [""])[0] == NONE
+    )
 
 
 def needs_node_ports(service: Object) -> bool:
@@ -115,7 +117,9 @@ def _patch_allocated(new: Object, old: Object) -> None:
         if not spec.get("clusterIPs") and spec.get("clusterIP") == old_spec.get("clusterIP"):
             spec["clusterIPs"] = list(old_spec.get("clusterIPs") or [])
     if needs_node_ports(old) and needs_node_ports(new):
-        known = {(p.get("protocol", "TCP"), p.get("port")): p.get("nodePort") for p in old_spec.get("ports") or ()}
+        known = {
+            (p.get("protocol", "TCP"), p.get("port")): p.get("nodePort") for p in old_spec.get("ports") or ()
+        }
         taken = {p.get("nodePort") for p in spec.get("ports") or ()}
         ports = []
         for port in spec.get("ports") or ():
@@ -133,8 +137,13 @@ def _drop_type_dependent(new: Object, old: Object) -> None:
     """When the type changes, what belongs to the old type goes, unless the client set it (`dropTypeDependentFields`)."""
     spec, old_spec = new["spec"], old.get("spec") or {}
     if needs_node_ports(old) and not needs_node_ports(new):
-        before = {(p.get("protocol", "TCP"), p.get("port")): p.get("nodePort") for p in old_spec.get("ports") or ()}
-        if all(before.get((p.get("protocol", "TCP"), p.get("port"))) == p.get("nodePort") for p in spec.get("ports") or ()):
+        before = {
+            (p.get("protocol", "TCP"), p.get("port")): p.get("nodePort") for p in old_spec.get("ports") or ()
+        }
+        if all(
+            before.get((p.get("protocol", "TCP"), p.get("port"))) == p.get("nodePort")
+            for p in spec.get("ports") or ()
+        ):
             spec["ports"] = [{k: v for k, v in p.items() if k != "nodePort"} for p in spec.get("ports") or ()]
     if needs_health_check_port(old) and not needs_health_check_port(new):
         if spec.get("healthCheckNodePort") == old_spec.get("healthCheckNodePort"):
@@ -159,7 +168,9 @@ def _families(registry: Registry, service: Object) -> None:
     other = IPV6 if default == IPV4 else IPV4
     families = list(spec.get("ipFamilies") or [])
     if is_headless(service) and not spec.get("selector"):
-        policy = spec.setdefault("ipFamilyPolicy", "RequireDualStack" if len(families) != 1 else "SingleStack")
+        policy = spec.setdefault(
+            "ipFamilyPolicy", "RequireDualStack" if len(families) != 1 else "SingleStack"
+        )
         if not families:
             families = [default]
         if len(families) == 1 and policy != "SingleStack":
@@ -179,7 +190,11 @@ def _families(registry: Registry, service: Object) -> None:
     for i, family in enumerate(spec["ipFamilies"]):
         if family == other and len(spec["ipFamilies"]) <= 2:
             causes.append(
-                Cause("FieldValueInvalid", f'Invalid value: "{family}": not configured on this cluster', f"spec.ipFamilies[{i}]")
+                Cause(
+                    "FieldValueInvalid",
+                    f'Invalid value: "{family}": not configured on this cluster',
+                    f"spec.ipFamilies[{i}]",
+                )
             )
     if causes:
         raise invalid("Service", "", service["metadata"].get("name") or "", causes)
@@ -298,7 +313,9 @@ def _check_asked_ip(registry: Registry, service: Object, ip: str, ips: list[str]
         why = f"failed to allocate IP {ip}: the provided IP ({ip}) is not in the valid range. The range of valid IPs is {network}"
         raise _invalid(service, "spec.clusterIPs", ips, why)
     if registry.storage.get(kind_of_resource("ipaddresses.networking.k8s.io"), "", ip) is not None:
-        raise _invalid(service, "spec.clusterIPs", ips, f"failed to allocate IP {ip}: provided IP is already allocated")
+        raise _invalid(
+            service, "spec.clusterIPs", ips, f"failed to allocate IP {ip}: provided IP is already allocated"
+        )
 
 
 def _free_ip(registry: Registry, network: Any) -> str:
@@ -316,7 +333,9 @@ def _free_ip(registry: Registry, network: Any) -> str:
             ip = str(ipaddress.ip_address(first + low + (start + step) % span))
             if registry.storage.get(kind, "", ip) is None:
                 return ip
-    raise ApiError(500, "InternalError", "Internal error occurred: failed to allocate a serviceIP: range is full")
+    raise ApiError(
+        500, "InternalError", "Internal error occurred: failed to allocate a serviceIP: range is full"
+    )
 
 
 def _ip_address(registry: Registry, op: Operation, ip: str) -> bytes:
@@ -328,7 +347,10 @@ def _ip_address(registry: Registry, op: Operation, ip: str) -> bytes:
         "uid": registry.random.uid(),
         "generation": 1,
         "creationTimestamp": registry.now(),
-        "labels": {"ipaddress.kubernetes.io/ip-family": _family(ip), "ipaddress.kubernetes.io/managed-by": "ipallocator.kubernetes.io"},
+        "labels": {
+            "ipaddress.kubernetes.io/ip-family": _family(ip),
+            "ipaddress.kubernetes.io/managed-by": "ipallocator.kubernetes.io",
+        },
     }
     parent = {"group": "", "resource": "services", "namespace": op.namespace, "name": op.name}
     return encode_stored(kind, {"metadata": meta, "spec": {"parentRef": parent}})
@@ -357,11 +379,19 @@ def _claim_node_ports(registry: Registry, op: Operation, service: Object, held: 
                     why = f"provided port is not in the valid range. The range of valid ports is {low}-{high}"
                     raise _invalid(service, f"spec.ports[{i}].nodePort", number, why)
                 if (number, protocol) in used:
-                    raise _invalid(service, f"spec.ports[{i}].nodePort", number, "provided port is already allocated")
+                    raise _invalid(
+                        service, f"spec.ports[{i}].nodePort", number, "provided port is already allocated"
+                    )
         else:
             # one port number under two protocols gets one node port, where it can
             number = next(
-                (p["nodePort"] for p in ports if p.get("nodePort") and p["port"] == port["port"] and p.get("protocol", "TCP") != protocol),
+                (
+                    p["nodePort"]
+                    for p in ports
+                    if p.get("nodePort")
+                    and p["port"] == port["port"]
+                    and p.get("protocol", "TCP") != protocol
+                ),
                 0,
             )
             if not number or (number, protocol) in used | mine:
@@ -411,4 +441,6 @@ def _free_port(registry: Registry, used: set[tuple[int, str]]) -> int:
             number = first + (start + step) % span
             if number not in taken:
                 return number
-    raise ApiError(500, "InternalError", "Internal error occurred: failed to allocate a nodePort: range is full")
+    raise ApiError(
+        500, "InternalError", "Internal error occurred: failed to allocate a nodePort: range is full"
+    )

@@ -31,7 +31,9 @@ class Storage:
         prefix = f"{kind.prefix}{namespace}/" if namespace else kind.prefix
         return [entry.object for entry in self.cache.entries(prefix)]
 
-    async def commit(self, conditions: Sequence[Condition], puts: Sequence[Put], deletes: Sequence[str]) -> int:
+    async def commit(
+        self, conditions: Sequence[Condition], puts: Sequence[Put], deletes: Sequence[str]
+    ) -> int:
         revision = await self.store.transact(conditions, puts, deletes)
         await self.cache.wait_for(revision)
         return revision

@@ -48,8 +48,12 @@ def never(new: Object, old: Object) -> bool:
 
 @dataclass(frozen=True)
 class Strategy:
-    generation: Callable[[Object, Object], bool] | None = None  # bumps when it says so; None: the kind has none
-    initial_status: Object | None = None  # what a new object's status is, whatever the client sent; None: it has none
+    generation: Callable[[Object, Object], bool] | None = (
+        None  # bumps when it says so; None: the kind has none
+    )
+    initial_status: Object | None = (
+        None  # what a new object's status is, whatever the client sent; None: it has none
+    )
     status_keeps_labels: bool = False  # a write to /status cannot change labels
     unconditional_update: bool = True  # a PUT needs no resourceVersion
     create_on_update: bool = False  # a PUT to an absent name creates
@@ -63,7 +67,9 @@ class Strategy:
     commit_create: Hook | None = None  # adds to the transaction
     commit_update: Hook | None = None
     commit_delete: Hook | None = None
-    finalizing: Callable[[Object], bool] | None = None  # what else than metadata.finalizers holds a deleted object back
+    finalizing: Callable[[Object], bool] | None = (
+        None  # what else than metadata.finalizers holds a deleted object back
+    )
 
 
 DEFAULT = Strategy()
@@ -76,52 +82,88 @@ def _table() -> dict[str, Strategy]:
     workload: dict[str, Any] = {**spec}
     table = {
         "pods": Strategy(
-            generation=pods.generation_changed, initial_status={"phase": "Pending"}, graceful=True, returns_deleted=True,
-            prepare_create=pods.prepare_create, prepare_update=pods.prepare_update,
+            generation=pods.generation_changed,
+            initial_status={"phase": "Pending"},
+            graceful=True,
+            returns_deleted=True,
+            prepare_create=pods.prepare_create,
+            prepare_update=pods.prepare_update,
         ),
         "podtemplates": Strategy(generation=body_changed, returns_deleted=True),
         "services": Strategy(
-            initial_status={"loadBalancer": {}}, create_on_update=True, returns_deleted=True,
-            prepare_create=services.prepare_create, prepare_update=services.prepare_update,
-            commit_create=services.commit_create, commit_update=services.commit_update, commit_delete=services.commit_delete,
+            initial_status={"loadBalancer": {}},
+            create_on_update=True,
+            returns_deleted=True,
+            prepare_create=services.prepare_create,
+            prepare_update=services.prepare_update,
+            commit_create=services.commit_create,
+            commit_update=services.commit_update,
+            commit_delete=services.commit_delete,
         ),
         "namespaces": Strategy(
-            initial_status={"phase": "Active"}, prepare_create=namespaces.prepare_create,
-            prepare_update=namespaces.prepare_update, finalizing=namespaces.finalizing,
+            initial_status={"phase": "Active"},
+            prepare_create=namespaces.prepare_create,
+            prepare_update=namespaces.prepare_update,
+            finalizing=namespaces.finalizing,
         ),
-        "nodes": Strategy(prepare_create=kinds_rules.node_prepare_create, prepare_update=kinds_rules.node_prepare_update),
+        "nodes": Strategy(
+            prepare_create=kinds_rules.node_prepare_create, prepare_update=kinds_rules.node_prepare_update
+        ),
         "persistentvolumes": Strategy(
-            initial_status={"phase": "Pending"}, returns_deleted=True,
-            prepare_create=kinds_rules.volume_prepare_create, prepare_update=kinds_rules.volume_prepare_update,
+            initial_status={"phase": "Pending"},
+            returns_deleted=True,
+            prepare_create=kinds_rules.volume_prepare_create,
+            prepare_update=kinds_rules.volume_prepare_update,
         ),
         "persistentvolumeclaims": Strategy(initial_status={"phase": "Pending"}, returns_deleted=True),
         "replicationcontrollers": Strategy(**spec, initial_status={"replicas": 0}, orphans_by_default=True),
         "resourcequotas": Strategy(initial_status={}, returns_deleted=True),
         "limitranges": Strategy(create_on_update=True),
-        "serviceaccounts": Strategy(unconditional_update=False, returns_deleted=True, prepare_create=kinds_rules.account_prepare),
+        "serviceaccounts": Strategy(
+            unconditional_update=False, returns_deleted=True, prepare_create=kinds_rules.account_prepare
+        ),
         "secrets": Strategy(prepare_update=kinds_rules.secret_prepare_update),
         "configmaps": Strategy(),
         "endpoints": Strategy(create_on_update=True),
         "events": Strategy(create_on_update=True),
         "deployments.apps": Strategy(
-            generation=spec_or_annotations_changed, initial_status={}, status_keeps_labels=True,
+            generation=spec_or_annotations_changed,
+            initial_status={},
+            status_keeps_labels=True,
         ),
         "replicasets.apps": Strategy(**workload, initial_status={"replicas": 0}),
         "statefulsets.apps": Strategy(**workload, initial_status={"replicas": 0, "availableReplicas": 0}),
         "daemonsets.apps": Strategy(
             **workload,
-            initial_status={"currentNumberScheduled": 0, "desiredNumberScheduled": 0, "numberMisscheduled": 0, "numberReady": 0},
-            prepare_create=kinds_rules.daemon_set_prepare_create, prepare_update=kinds_rules.daemon_set_prepare_update,
+            initial_status={
+                "currentNumberScheduled": 0,
+                "desiredNumberScheduled": 0,
+                "numberMisscheduled": 0,
+                "numberReady": 0,
+            },
+            prepare_create=kinds_rules.daemon_set_prepare_create,
+            prepare_update=kinds_rules.daemon_set_prepare_update,
         ),
         "jobs.batch": Strategy(
-            **spec, initial_status={}, orphans_by_default=True, prepare_create=kinds_rules.job_prepare_create,
+            **spec,
+            initial_status={},
+            orphans_by_default=True,
+            prepare_create=kinds_rules.job_prepare_create,
         ),
         "cronjobs.batch": Strategy(**spec, initial_status={}),
         "controllerrevisions.apps": Strategy(),
-        "horizontalpodautoscalers.autoscaling": Strategy(initial_status={"currentMetrics": None, "desiredReplicas": 0}),
+        "horizontalpodautoscalers.autoscaling": Strategy(
+            initial_status={"currentMetrics": None, "desiredReplicas": 0}
+        ),
         "poddisruptionbudgets.policy": Strategy(
-            **spec, unconditional_update=False,
-            initial_status={"currentHealthy": 0, "desiredHealthy": 0, "disruptionsAllowed": 0, "expectedPods": 0},
+            **spec,
+            unconditional_update=False,
+            initial_status={
+                "currentHealthy": 0,
+                "desiredHealthy": 0,
+                "disruptionsAllowed": 0,
+                "expectedPods": 0,
+            },
         ),
         "ingresses.networking.k8s.io": Strategy(**spec, initial_status={"loadBalancer": {}}),
         "ingressclasses.networking.k8s.io": Strategy(**spec),
@@ -133,33 +175,50 @@ def _table() -> dict[str, Strategy]:
         "priorityclasses.scheduling.k8s.io": Strategy(generation=never),
         "runtimeclasses.node.k8s.io": Strategy(unconditional_update=False),
         "storageclasses.storage.k8s.io": Strategy(returns_deleted=True),
-        "csidrivers.storage.k8s.io": Strategy(generation=spec_changed, unconditional_update=False, returns_deleted=True),
+        "csidrivers.storage.k8s.io": Strategy(
+            generation=spec_changed, unconditional_update=False, returns_deleted=True
+        ),
         "csinodes.storage.k8s.io": Strategy(unconditional_update=False, returns_deleted=True),
         "csistoragecapacities.storage.k8s.io": Strategy(unconditional_update=False, returns_deleted=True),
         "volumeattachments.storage.k8s.io": Strategy(
-            initial_status={"attached": False}, unconditional_update=False, returns_deleted=True,
+            initial_status={"attached": False},
+            unconditional_update=False,
+            returns_deleted=True,
         ),
         "certificatesigningrequests.certificates.k8s.io": Strategy(
-            initial_status={}, prepare_create=kinds_rules.csr_prepare_create, prepare_update=kinds_rules.csr_prepare_update,
+            initial_status={},
+            prepare_create=kinds_rules.csr_prepare_create,
+            prepare_update=kinds_rules.csr_prepare_update,
         ),
         "roles.rbac.authorization.k8s.io": Strategy(create_on_update=True),
         "rolebindings.rbac.authorization.k8s.io": Strategy(create_on_update=True),
         "clusterroles.rbac.authorization.k8s.io": Strategy(create_on_update=True),
         "clusterrolebindings.rbac.authorization.k8s.io": Strategy(create_on_update=True),
         "mutatingwebhookconfigurations.admissionregistration.k8s.io": Strategy(
-            generation=body_changed, unconditional_update=False),
+            generation=body_changed, unconditional_update=False
+        ),
         "validatingwebhookconfigurations.admissionregistration.k8s.io": Strategy(
-            generation=body_changed, unconditional_update=False),
+            generation=body_changed, unconditional_update=False
+        ),
         "validatingadmissionpolicies.admissionregistration.k8s.io": Strategy(
-            generation=spec_changed, initial_status={}, unconditional_update=False),
+            generation=spec_changed, initial_status={}, unconditional_update=False
+        ),
         "validatingadmissionpolicybindings.admissionregistration.k8s.io": Strategy(
-            generation=spec_changed, unconditional_update=False),
-        "mutatingadmissionpolicies.admissionregistration.k8s.io": Strategy(generation=spec_changed, unconditional_update=False),
+            generation=spec_changed, unconditional_update=False
+        ),
+        "mutatingadmissionpolicies.admissionregistration.k8s.io": Strategy(
+            generation=spec_changed, unconditional_update=False
+        ),
         "mutatingadmissionpolicybindings.admissionregistration.k8s.io": Strategy(
-            generation=spec_changed, unconditional_update=False),
+            generation=spec_changed, unconditional_update=False
+        ),
         "flowschemas.flowcontrol.apiserver.k8s.io": Strategy(generation=spec_changed, initial_status={}),
-        "prioritylevelconfigurations.flowcontrol.apiserver.k8s.io": Strategy(generation=spec_changed, initial_status={}),
-        "customresourcedefinitions.apiextensions.k8s.io": Strategy(generation=spec_changed, unconditional_update=False),
+        "prioritylevelconfigurations.flowcontrol.apiserver.k8s.io": Strategy(
+            generation=spec_changed, initial_status={}
+        ),
+        "customresourcedefinitions.apiextensions.k8s.io": Strategy(
+            generation=spec_changed, unconditional_update=False
+        ),
         "apiservices.apiregistration.k8s.io": Strategy(unconditional_update=False),
         "resourceclaims.resource.k8s.io": Strategy(initial_status={}),
         "resourceslices.resource.k8s.io": Strategy(generation=spec_changed),

@@ -1,0 +1,66 @@
+"""A whole API server on loopback, with TLS and a token, in a loop and a thread of its own: clients here are ordinary and blocking."""
+
+import asyncio
+import threading
+from pathlib import Path
+
+import pytest
+
+from pilothouse.apiserver.__main__ import self_signed
+from pilothouse.apiserver.config import ADMIN, ApiConfig
+from pilothouse.apiserver.http import server_tls
+from pilothouse.apiserver.server import ApiServer
+from pilothouse.base.clock import RealClock
+from pilothouse.base.random import Random
+from pilothouse.store.memory import MemoryStore
+
+TOKEN = "wire-token"
+
+
+class Running:
+    """The server's address and token, and its thread."""
+
+    def __init__(self, folder: Path):
+        self.token, self.url = TOKEN, ""
+        self._folder = folder
+        self._started = threading.Event()
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run)
+
+    def start(self):
+        self._thread.start()
+        self._started.wait(20)
+        if self._error is not None:
+            raise self._error
+
+    def stop(self):
+        self._loop.call_soon_threadsafe(self._ended.set)
+        self._thread.join(20)
+        assert not self._thread.is_alive(), "the server did not stop"
+
+    def _run(self):
+        try:
+            asyncio.run(self._serve())
+        except BaseException as error:
+            self._error = error
+            self._started.set()
+
+    async def _serve(self):
+        self._loop, self._ended = asyncio.get_running_loop(), asyncio.Event()
+        store = MemoryStore()
+        server = ApiServer(store, RealClock(), Random(7), ApiConfig(tokens={TOKEN: ADMIN}))
+        await server.start()
+        host, port = await server.serve("127.0.0.1", 0, server_tls(*self_signed(self._folder)))
+        self.url = f"https://{host}:{port}"
+        self._started.set()
+        await self._ended.wait()
+        await server.stop()
+        await store.close()
+
+
+@pytest.fixture(scope="session")
+def running(tmp_path_factory):
+    server = Running(tmp_path_factory.mktemp("tls"))
+    server.start()
+    yield server
+    server.stop()
