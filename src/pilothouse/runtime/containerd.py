@@ -108,7 +108,7 @@ class ContainerdEngine:
             runtime_handler=config.runtime_handler,
         )
         self._know(answer.pod_sandbox_id, answer.pod_sandbox_id)
-        return answer.pod_sandbox_id
+        return str(answer.pod_sandbox_id)
 
     async def stop_pod_sandbox(self, sandbox_id: str) -> None:
         await self.call("StopPodSandbox", pod_sandbox_id=sandbox_id)
@@ -156,7 +156,7 @@ class ContainerdEngine:
             sandbox_config=cri_messages.sandbox_config(sandbox),
         )
         self._know(answer.container_id, sandbox_id)
-        return answer.container_id
+        return str(answer.container_id)
 
     async def start_container(self, container_id: str) -> None:
         await self.call("StartContainer", container_id=container_id)
@@ -190,7 +190,10 @@ class ContainerdEngine:
 
     async def container_stats(self) -> list[ContainerStats]:
         answer = await self.call("ListContainerStats")
-        return [cri_messages.container_stats(stats) for stats in answer.stats]
+        running = (
+            stats for stats in answer.stats if stats.cpu.timestamp
+        )  # one that has ended has no figures
+        return [cri_messages.container_stats(stats) for stats in running]
 
     async def reopen_container_log(self, container_id: str) -> None:
         await self.call("ReopenContainerLog", container_id=container_id)
@@ -213,14 +216,14 @@ class ContainerdEngine:
         self, container_id: str, command: list[str], *, stdin: bool, stdout: bool, stderr: bool, tty: bool
     ) -> str:
         wanted = {"stdin": stdin, "stdout": stdout, "stderr": stderr and not tty, "tty": tty}
-        return (await self.call("Exec", container_id=container_id, cmd=command, **wanted)).url
+        return str((await self.call("Exec", container_id=container_id, cmd=command, **wanted)).url)
 
     async def attach(self, container_id: str, *, stdin: bool, stdout: bool, stderr: bool, tty: bool) -> str:
         wanted = {"stdin": stdin, "stdout": stdout, "stderr": stderr and not tty, "tty": tty}
-        return (await self.call("Attach", container_id=container_id, **wanted)).url
+        return str((await self.call("Attach", container_id=container_id, **wanted)).url)
 
     async def port_forward(self, sandbox_id: str) -> str:
-        return (await self.call("PortForward", pod_sandbox_id=sandbox_id)).url
+        return str((await self.call("PortForward", pod_sandbox_id=sandbox_id)).url)
 
     # -- images
 
@@ -231,7 +234,7 @@ class ContainerdEngine:
             image=message("ImageSpec", image=image),
             auth=message("AuthConfig", **auth) if auth else None,
         )
-        return answer.image_ref
+        return str(answer.image_ref)
 
     async def image_status(self, image: str) -> Image | None:
         answer = await self.call("ImageStatus", image=message("ImageSpec", image=image))

@@ -8,6 +8,7 @@ never gets there, it is passed on after a second all the same, for the listener'
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
@@ -63,9 +64,7 @@ async def _read(engine: ContainerdEngine, queue: asyncio.Queue[EngineEvent | Bas
             container_id, kind = parsed
             task = asyncio.create_task(_pass_on(engine, container_id, kind, last.get(container_id), queue))
             last[container_id] = task
-            task.add_done_callback(
-                lambda done, key=container_id: last.pop(key) if last.get(key) is done else None
-            )
+            task.add_done_callback(functools.partial(_forget, last, container_id))
         failure: BaseException = EngineError("UNAVAILABLE", "the event stream of containerd ended")
     except grpc.aio.AioRpcError as error:
         failure = EngineError(error.code().name, error.details() or "")
@@ -76,6 +75,11 @@ async def _read(engine: ContainerdEngine, queue: asyncio.Queue[EngineEvent | Bas
         raise
     await asyncio.gather(*last.values(), return_exceptions=True)
     await queue.put(failure)
+
+
+def _forget(last: dict[str, asyncio.Task[None]], container_id: str, done: asyncio.Task[None]) -> None:
+    if last.get(container_id) is done:
+        del last[container_id]
 
 
 def parse(envelope: Any) -> tuple[str, str] | None:

@@ -148,14 +148,14 @@ SECCOMP_RUNTIME_DEFAULT, SECCOMP_UNCONFINED, SECCOMP_LOCALHOST = 0, 1, 2
 SUPPLEMENTAL_GROUPS_POLICIES = {"Merge": 0, "Strict": 1}
 CONTAINER_STATES = ("CREATED", "RUNNING", "EXITED", "UNKNOWN")
 SANDBOX_READY = 0
-_SIGNALS = [
-    *"ABRT ALRM BUS CHLD CLD CONT FPE HUP INT IO IOT KILL PIPE POLL PROF PWR QUIT SEGV STKFLT STOP SYS".split(),
-    *"TERM TRAP TSTP TTIN TTOU URG USR1 USR2 VTALRM WINCH XCPU XFSZ RTMIN".split(),
-    *(f"RTMINPLUS{n}" for n in range(1, 16)),
-    *(f"RTMAXMINUS{n}" for n in range(14, 0, -1)),
-    "RTMAX",
-]
-SIGNALS = {"": 0} | {f"SIG{name}": number for number, name in enumerate(_SIGNALS, start=1)}
+_SIGNALS = (
+    "ABRT ALRM BUS CHLD CLD CONT FPE HUP INT IO IOT KILL PIPE POLL PROF PWR QUIT SEGV STKFLT STOP SYS TERM TRAP TSTP "
+    "TTIN TTOU URG USR1 USR2 VTALRM WINCH XCPU XFSZ RTMIN "
+    + " ".join(f"RTMINPLUS{n}" for n in range(1, 16))
+    + "".join(f" RTMAXMINUS{n}" for n in range(14, 0, -1))
+    + " RTMAX"
+)
+SIGNALS = {"": 0} | {f"SIG{name}": number for number, name in enumerate(_SIGNALS.split(), start=1)}
 
 _SCALARS = {"i64": 3, "u64": 4, "i32": 5, "b": 8, "s": 9, "y": 12, "u32": 13}  # FieldDescriptorProto.Type
 _TYPE_MESSAGE, _LABEL_OPTIONAL, _LABEL_REPEATED = 11, 1, 3

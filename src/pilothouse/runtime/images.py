@@ -157,7 +157,7 @@ def _member(tar: tarfile.TarFile, name: str) -> Any:
 def full_name(image: str) -> str:
     """An image's name as containerd keeps it: nginx → docker.io/library/nginx:latest (distribution/reference)."""
     name, at, digest = image.partition("@")
-    first, slash, rest = name.partition("/")
+    first, slash, _ = name.partition("/")
     if not slash or not ("." in first or ":" in first or first == "localhost"):
         name = f"docker.io/{name}" if slash else f"docker.io/library/{name}"
     if not at and ":" not in name.rpartition("/")[2]:
