@@ -74,7 +74,7 @@ def pod_status(
         status["initContainerStatuses"] = inits
     status["containerStatuses"] = sorted(mains, key=lambda s: s["name"])
     if ephemerals:
-        status["ephemeralContainerStatuses"] = sorted([e for e in ephemerals], key=lambda s: s["name"])
+        status["ephemeralContainerStatuses"] = sorted(ephemerals, key=lambda s: s["name"])
     status["qosClass"] = old.get("qosClass") or qos_class(pod)
     return status
 

@@ -1,0 +1,378 @@
+"""Volumes of pods on the node's disk: what to write is worked out purely (`payload`), `VolumeManager` writes it.
+
+Files from ConfigMaps, Secrets, the downward API and tokens appear all at once: they are written into a new directory, and
+`..data`, a link, is turned to it (kubelet's AtomicWriter), so that a reader never sees half an update.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+import shutil
+import stat
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from ..api.object import Object, annotations_of, name_of, namespace_of, uid_of
+from ..api.quantity import Quantity
+from ..base.clock import Clock, timestamp_micro
+from ..base.random import Random
+from .config import NodeConfig
+from .environment import ConfigError, Sources, container_named, field_value, resource_value
+
+DEFAULT_MODE = 0o644
+TOKEN_REFRESH = 0.8  # of its life
+
+
+class MountError(Exception):
+    """A volume cannot be set up (yet); the message is kubelet's, for the FailedMount event."""
+
+    def __init__(self, volume: str, why: str):
+        super().__init__(f'MountVolume.SetUp failed for volume "{volume}" : {why}')
+
+
+class VolumeSources(Sources, Protocol):
+    async def claim(self, namespace: str, name: str) -> Object | None: ...
+    async def volume(self, name: str) -> Object | None: ...
+    async def token(self, pod: Object, audience: str, expiration_s: int) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    data: bytes
+    mode: int
+
+
+Payload = dict[str, File]
+
+
+@dataclass(slots=True)
+class VolumeManager:
+    """The volumes of the pods of one node."""
+
+    config: NodeConfig
+    sources: VolumeSources
+    clock: Clock
+    random: Random
+
+    def path(self, pod: Object, volume: str, plugin: str) -> Path:
+        return self.config.pod_dir(uid_of(pod)) / "volumes" / f"kubernetes.io~{plugin}" / volume
+
+    async def set_up(self, pod: Object, allocatable: Mapping[str, str]) -> dict[str, str]:
+        """Volume name -> directory or file on the host. Idempotent; updates what has changed. Raises MountError."""
+        if not self.config.files:
+            return {volume["name"]: "/simulated" for volume in pod["spec"].get("volumes") or ()}
+        paths: dict[str, str] = {}
+        for volume in pod["spec"].get("volumes") or ():
+            try:
+                paths[volume["name"]] = await self._set_up_one(pod, volume, allocatable)
+            except ConfigError as error:
+                raise MountError(volume["name"], str(error)) from error
+            except OSError as error:
+                raise MountError(volume["name"], f"{error.strerror or error}: {error.filename}") from error
+        return paths
+
+    async def _set_up_one(self, pod: Object, volume: Object, allocatable: Mapping[str, str]) -> str:
+        name = volume["name"]
+        if "hostPath" in volume:
+            return await asyncio.to_thread(_host_path, volume["hostPath"], name)
+        if "emptyDir" in volume:
+            path = self.path(pod, name, "empty-dir")
+            await asyncio.to_thread(_empty_dir, path, volume["emptyDir"] or {}, _fs_group(pod))
+            return str(path)
+        if "persistentVolumeClaim" in volume or "ephemeral" in volume:
+            claim_name = (
+                volume["persistentVolumeClaim"]["claimName"]
+                if "persistentVolumeClaim" in volume
+                else f"{name_of(pod)}-{name}"
+            )
+            return await self._claim(pod, claim_name)
+        for plugin, key in (
+            ("configmap", "configMap"),
+            ("secret", "secret"),
+            ("downward-api", "downwardAPI"),
+            ("projected", "projected"),
+        ):
+            if key in volume:
+                path = self.path(pod, name, plugin)
+                payload = await self.payload(pod, volume, allocatable)
+                stamp = f"{timestamp_micro(self.clock.now())}.{self.random.suffix(5)}"
+                await asyncio.to_thread(write_atomically, path, payload, stamp, _fs_group(pod))
+                return str(path)
+        kinds = [key for key in volume if key != "name"]
+        raise MountError(name, f"no volume plugin matched name: {', '.join(kinds)}")
+
+    async def _claim(self, pod: Object, claim_name: str) -> str:
+        claim = await self.sources.claim(namespace_of(pod), claim_name)
+        if claim is None:
+            raise ConfigError(f'persistentvolumeclaim "{claim_name}" not found')
+        if (claim.get("status") or {}).get("phase") != "Bound":
+            raise ConfigError(f"PVC {namespace_of(pod)}/{claim_name} is not bound")
+        volume = await self.sources.volume(claim["spec"]["volumeName"])
+        if volume is None:
+            raise ConfigError(f'persistentvolume "{claim["spec"]["volumeName"]}" not found')
+        spec = volume["spec"]
+        source = spec.get("hostPath") or spec.get("local")
+        if source is None:
+            kinds = [
+                key
+                for key in spec
+                if isinstance(spec[key], dict) and key not in ("capacity", "claimRef", "nodeAffinity")
+            ]
+            raise ConfigError(f"no volume plugin matched: {', '.join(kinds)}")
+        path = Path(source["path"])
+        ours = path.is_relative_to(self.config.volumes_root)
+        if ours or source.get("type") == "DirectoryOrCreate":
+            await asyncio.to_thread(_make_shared, path, _fs_group(pod), ours)
+        elif not path.exists():
+            raise ConfigError(f'path "{path}" does not exist')
+        return str(path)
+
+    # -- what files hold -------------------------------------------------------------------------------
+
+    async def payload(self, pod: Object, volume: Object, allocatable: Mapping[str, str]) -> Payload:
+        """The files of a configMap, secret, downwardAPI or projected volume."""
+        if source := volume.get("projected"):
+            files: Payload = {}
+            mode = source.get("defaultMode", DEFAULT_MODE)
+            for part in source.get("sources") or ():
+                files.update(await self._part(pod, part, mode, allocatable, projected=True))
+            return files
+        key = next(key for key in ("configMap", "secret", "downwardAPI") if key in volume)
+        source = dict(volume[key])
+        if key == "secret":
+            source["name"] = source.get("secretName")
+        return await self._part(pod, {key: source}, source.get("defaultMode", DEFAULT_MODE), allocatable)
+
+    async def _part(
+        self, pod: Object, part: Object, mode: int, allocatable: Mapping[str, str], *, projected: bool = False
+    ) -> Payload:
+        namespace = namespace_of(pod)
+        if source := part.get("configMap"):
+            obj = await self.sources.config_map(namespace, source["name"])
+            if obj is None:
+                if source.get("optional"):
+                    return {}
+                raise ConfigError(f'configmap "{source["name"]}" not found')
+            data = {key: value.encode() for key, value in (obj.get("data") or {}).items()}
+            data |= {key: base64.b64decode(value) for key, value in (obj.get("binaryData") or {}).items()}
+            return _chosen(data, source, mode, "ConfigMap" if projected else "configmap")
+        if source := part.get("secret"):
+            obj = await self.sources.secret(namespace, source["name"])
+            if obj is None:
+                if source.get("optional"):
+                    return {}
+                raise ConfigError(f'secret "{source["name"]}" not found')
+            data = {key: base64.b64decode(value) for key, value in (obj.get("data") or {}).items()}
+            return _chosen(data, source, mode, "secret")
+        if source := part.get("downwardAPI"):
+            files = {}
+            for item in source.get("items") or ():
+                if reference := item.get("fieldRef"):
+                    text = field_value(_with_kubelet_annotations(pod), reference["fieldPath"])
+                else:
+                    reference = item["resourceFieldRef"]
+                    container = container_named(pod, reference["containerName"])
+                    text = resource_value(
+                        container, reference["resource"], reference.get("divisor") or "0", allocatable
+                    )
+                files[item["path"]] = File(text.encode(), item.get("mode") or mode)
+            return files
+        if source := part.get("serviceAccountToken"):
+            token = await self.sources.token(
+                pod, source.get("audience") or "", source.get("expirationSeconds") or 3600
+            )
+            # readable by the user that the containers run as (projected volume: FsUser)
+            return {source["path"]: File(token.encode(), _token_mode(pod, mode))}
+        return {}
+
+    # -- paths within volumes, and their end -----------------------------------------------------------
+
+    def sub_path(self, base: str, sub_path: str) -> str:
+        """A `subPath` of a volume. Raises ConfigError for one that leaves the volume."""
+        if ".." in Path(sub_path).parts:
+            raise ConfigError(f"unable to provision SubPath `{sub_path}`: must not contain '..'")
+        if sub_path.startswith("/"):
+            raise ConfigError(f"unable to provision SubPath `{sub_path}`: must not be an absolute path")
+        full = Path(base) / sub_path
+        if self.config.files:
+            real = os.path.realpath(full)
+            if not (real == os.path.realpath(base) or real.startswith(os.path.realpath(base) + "/")):
+                raise ConfigError(f"failed to prepare subPath for volumeMount: {sub_path} leaves the volume")
+            if not full.exists():
+                full.mkdir(parents=True, mode=0o750)
+                os.chmod(full, stat.S_IMODE(os.stat(base).st_mode))
+            return real
+        return str(full)
+
+    async def tear_down(self, uid: str) -> None:
+        """Removes everything that a pod had on the disk; what was mounted is unmounted first."""
+        if self.config.files:
+            await asyncio.to_thread(_remove, self.config.pod_dir(uid))
+
+
+def _chosen(data: dict[str, bytes], source: Object, mode: int, what: str) -> Payload:
+    if not source.get("items"):
+        return {key: File(value, mode) for key, value in data.items()}
+    files = {}
+    for item in source["items"]:
+        if item["key"] not in data:
+            if source.get("optional"):
+                continue
+            if what == "secret":
+                raise ConfigError("references non-existent secret key: " + item["key"])
+            raise ConfigError("references non-existent config key: " + item["key"])
+        files[item["path"]] = File(data[item["key"]], item.get("mode") or mode)
+    return files
+
+
+def _with_kubelet_annotations(pod: Object) -> Object:
+    """kubelet marks pods with where it heard of them, and the downward API shows it."""
+    metadata = pod["metadata"]
+    marks = {
+        "kubernetes.io/config.seen": metadata.get("creationTimestamp") or "",
+        "kubernetes.io/config.source": "api",
+    }
+    return {**pod, "metadata": {**metadata, "annotations": {**annotations_of(pod), **marks}}}
+
+
+def _token_mode(pod: Object, mode: int) -> int:
+    """0600 where all containers run as one user that is not root, group-readable with fsGroup (KEP-2451)."""
+    if _fs_group(pod) is not None:
+        return 0o600
+    users = {
+        (c.get("securityContext") or {}).get(
+            "runAsUser", (pod["spec"].get("securityContext") or {}).get("runAsUser")
+        )
+        for c in pod["spec"]["containers"]
+    }
+    return 0o600 if len(users) == 1 and None not in users else mode
+
+
+def token_owner(pod: Object) -> int | None:
+    users = {
+        (c.get("securityContext") or {}).get(
+            "runAsUser", (pod["spec"].get("securityContext") or {}).get("runAsUser")
+        )
+        for c in pod["spec"]["containers"]
+    }
+    return users.pop() if len(users) == 1 else None
+
+
+def _fs_group(pod: Object) -> int | None:
+    group = (pod["spec"].get("securityContext") or {}).get("fsGroup")
+    return int(group) if group is not None else None
+
+
+# -- the disk ------------------------------------------------------------------------------------------
+
+
+def write_atomically(directory: Path, files: Payload, stamp: str, group: int | None) -> None:
+    """Makes `directory` hold exactly these files; nothing is done when it does already."""
+    directory.mkdir(parents=True, exist_ok=True, mode=0o777)
+    os.chmod(directory, 0o777 | (stat.S_ISGID if group is not None else 0))
+    if group is not None:
+        os.chown(directory, -1, group)
+    data = directory / "..data"
+    if data.is_symlink() and _holds(directory / os.readlink(data), files):
+        return
+    fresh = directory / f"..{stamp.replace(':', '_')}"
+    fresh.mkdir(mode=0o755)
+    if group is not None:
+        os.chown(fresh, -1, group)
+        os.chmod(fresh, 0o755 | stat.S_ISGID)
+    for name, file in files.items():
+        path = fresh / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(file.data)
+        mode = file.mode
+        if group is not None:
+            os.chown(path, -1, group)
+            mode |= 0o440 if mode & 0o400 else 0
+        os.chmod(path, mode)
+    old = os.readlink(data) if data.is_symlink() else ""
+    link = directory / "..data_tmp"
+    if link.is_symlink():
+        link.unlink()
+    link.symlink_to(fresh.name)
+    os.replace(link, data)
+    tops = {name.split("/")[0] for name in files}
+    for top in tops:
+        visible = directory / top
+        if not visible.is_symlink():
+            visible.symlink_to(f"..data/{top}")
+    for entry in directory.iterdir():
+        if not entry.name.startswith("..") and entry.name not in tops:
+            entry.unlink()
+    if old and old != fresh.name:
+        shutil.rmtree(directory / old, ignore_errors=True)
+
+
+def _holds(directory: Path, files: Payload) -> bool:
+    there = {str(path.relative_to(directory)): path for path in directory.rglob("*") if path.is_file()}
+    return set(there) == set(files) and all(
+        there[name].read_bytes() == file.data for name, file in files.items()
+    )
+
+
+def _empty_dir(path: Path, source: Object, group: int | None) -> None:
+    if not path.exists():
+        path.mkdir(parents=True)
+        os.chmod(path, 0o777)
+    if source.get("medium") == "Memory" and not os.path.ismount(path):
+        options = (
+            ["-o", f"size={Quantity.of(source['sizeLimit']).value()}"] if source.get("sizeLimit") else []
+        )
+        subprocess.run(
+            ["mount", "-t", "tmpfs", *options, "tmpfs", str(path)], check=True, capture_output=True
+        )
+        os.chmod(path, 0o777)
+    if group is not None:
+        os.chown(path, -1, group)
+        os.chmod(path, 0o777 | stat.S_ISGID)
+
+
+_HOST_PATH_TYPES = {
+    "Directory": (stat.S_ISDIR, "is not a directory"),
+    "File": (stat.S_ISREG, "is not a file"),
+    "Socket": (stat.S_ISSOCK, "is not a socket"),
+    "CharDevice": (stat.S_ISCHR, "is not a character device"),
+    "BlockDevice": (stat.S_ISBLK, "is not a block device"),
+}
+
+
+def _host_path(source: Object, name: str) -> str:
+    path, type_ = Path(source["path"]), source.get("type") or ""
+    if type_ == "DirectoryOrCreate" and not path.exists():
+        path.mkdir(parents=True, mode=0o755)
+    elif type_ == "FileOrCreate" and not path.exists():
+        path.touch(mode=0o644)
+    elif type_ in _HOST_PATH_TYPES:
+        is_it, is_not = _HOST_PATH_TYPES[type_]
+        if not path.exists() or not is_it(path.stat().st_mode):
+            raise MountError(name, f"hostPath type check failed: {path} {is_not}")
+    elif type_ == "" and not path.exists():
+        path.mkdir(parents=True, mode=0o755)  # what container runtimes do with a bind source that is missing
+    return str(path)
+
+
+def _make_shared(path: Path, group: int | None, ours: bool) -> None:
+    if not path.exists():
+        path.mkdir(parents=True)
+        os.chmod(path, 0o777)
+    if group is not None and ours:
+        os.chown(path, -1, group)
+        os.chmod(path, stat.S_IMODE(path.stat().st_mode) | 0o770 | stat.S_ISGID)
+
+
+def _remove(directory: Path) -> None:
+    if not directory.exists():
+        return
+    for path in directory.glob("volumes/kubernetes.io~empty-dir/*"):
+        if os.path.ismount(path):
+            subprocess.run(["umount", str(path)], check=False, capture_output=True)
+    shutil.rmtree(directory, ignore_errors=True)
