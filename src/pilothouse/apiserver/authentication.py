@@ -16,6 +16,7 @@ from .config import ApiConfig
 from .request import ANONYMOUS, Request, User
 from .tokens import TokenError, Tokens
 
+INVALIDATED = "[invalid bearer token, service account token has been invalidated]"
 AUTHENTICATED = "system:authenticated"
 
 K = TypeVar("K")
@@ -100,9 +101,9 @@ class Authenticator:
             token = token.strip()
             if scheme.lower() == "bearer" and token:
                 user = self.user_of_token(token)
-                if user is not None:
-                    return user
-            raise unauthorized()
+                if user is None:
+                    raise unauthorized()
+                return user
         if not self._config.anonymous:
             raise unauthorized()
         return ANONYMOUS
@@ -125,28 +126,45 @@ class Authenticator:
 
     def user_of_token(self, token: str, audiences: tuple[str, ...] = ()) -> User | None:
         """None: nobody's."""
+        try:
+            return self.check_token(token, audiences)
+        except TokenError:
+            return None
+
+    def check_token(self, token: str, audiences: tuple[str, ...] = ()) -> User:
+        """Raises TokenError, which says what is wrong with it."""
         user = self._static.get(token)
         if user is not None:
             return user
         if token.count(".") != 2:
-            return None
+            raise TokenError("invalid bearer token")
         claims = self._claims.get(token)
-        try:
-            if claims is None:
-                claims = self._claims.remember(token, self._tokens.verify(token))
-            return self._user_of_claims(claims, audiences or self._config.audiences)
-        except TokenError:
-            return None
+        if claims is None:
+            claims = self._claims.remember(token, self._tokens.verify(token))
+        return self._user_of_claims(claims, audiences or self._config.audiences)
+
+    def agreed_audiences(self, token: str, asked: tuple[str, ...]) -> list[str]:
+        """Those asked for (or ours) that a good token is for."""
+        wanted = asked or self._config.audiences
+        claims = self._claims.get(token)
+        if claims is None:  # a static token is for every audience of ours
+            return [audience for audience in wanted if audience in self._config.audiences]
+        return [audience for audience in wanted if audience in claims["aud"]]
 
     def _user_of_claims(self, claims: dict[str, Any], audiences: tuple[str, ...]) -> User:
         self._tokens.check_time(claims)
         if not set(claims.get("aud") or ()) & set(audiences):
-            raise TokenError("audience")
+            has, wanted = (" ".join(f'"{a}"' for a in some) for some in (claims.get("aud") or (), audiences))
+            raise TokenError(
+                f"[invalid bearer token, token audiences [{has}] is invalid for the target audiences [{wanted}]]"
+            )
         bound = claims["kubernetes.io"]
         namespace, account = bound["namespace"], bound["serviceaccount"]
         found = self._lister.get("serviceaccounts", namespace, account["name"])
-        if found is None or found["metadata"]["uid"] != account["uid"]:
-            raise TokenError("service account is gone")
+        if found is None:
+            raise TokenError(f'[invalid bearer token, serviceaccounts "{account["name"]}" not found]')
+        if found["metadata"]["uid"] != account["uid"]:
+            raise TokenError(INVALIDATED)
         extra: dict[str, list[str]] = {}
         if claims.get("jti"):
             extra["authentication.kubernetes.io/credential-id"] = [f"JTI={claims['jti']}"]
@@ -161,10 +179,10 @@ class Authenticator:
                 if "pod" in bound:
                     continue
             if held is None or held["metadata"]["uid"] != reference["uid"]:
-                raise TokenError(f"the {kind} that the token is bound to is gone")
+                raise TokenError(INVALIDATED)
             deleted = held["metadata"].get("deletionTimestamp")
             if deleted and self._tokens.long_since(deleted):
-                raise TokenError(f"the {kind} that the token is bound to is being deleted")
+                raise TokenError(INVALIDATED)
             if kind == "pod":
                 extra["authentication.kubernetes.io/pod-name"] = [reference["name"]]
                 extra["authentication.kubernetes.io/pod-uid"] = [reference["uid"]]

@@ -61,6 +61,7 @@ class Rule:
     names: frozenset[str]
     urls: tuple[str, ...]
     source: str  # for the reason of an allowance
+    source_rule: Object
 
     def covers(self, a: Attributes) -> bool:
         if a.verb not in self.verbs and "*" not in self.verbs:
@@ -90,6 +91,7 @@ def rule_of(rule: Object, source: str) -> Rule:
         frozenset(rule.get("resourceNames") or ()),
         tuple(rule.get("nonResourceURLs") or ()),
         source,
+        rule,
     )
 
 

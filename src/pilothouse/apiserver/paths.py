@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .server import ApiServer
 
 PathFunction = Callable[[Request], Response | Awaitable[Response]]
+JWKS = "application/jwk-set+json"
 PLAIN = "text/plain; charset=utf-8"
 CHECKS = (
     "ping",
@@ -67,10 +68,11 @@ def standard_paths(server: ApiServer) -> dict[str, PathFunction]:
         )
 
     def jwks(request: Request) -> Response:
+        accept = request.headers.get("accept", "") or "*/*"
+        if not any(c.media in ("*/*", "application/*", JWKS) for c in clauses(accept)):
+            raise not_acceptable(JWKS)
         headers = [("Cache-Control", "public, max-age=3600")]
-        return Response(
-            200, headers, orjson.dumps(server.tokens.jwks()), content_type="application/jwk-set+json"
-        )
+        return Response(200, headers, orjson.dumps(server.tokens.jwks()), content_type=JWKS)
 
     def root(request: Request) -> Response:
         paths = sorted(

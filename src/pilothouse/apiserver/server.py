@@ -29,12 +29,14 @@ from .authorization import Attributes, Authorizer
 from .cache import Cache
 from .config import ApiConfig
 from .http import HttpServer, Limits
+from .impersonation import impersonated
 from .negotiation import negotiate
 from .nodes import NodeConnectors
 from .registry.generic import Registry
 from .registry.storage import CacheLister, Storage
 from .request import Request, Response
 from .resources import VERBS, Resources
+from .reviews import REVIEWS
 from .routes import RequestInfo, authorized_name, parse_query, request_info
 from .tokens import Tokens
 
@@ -73,7 +75,9 @@ class ApiServer:
         self.tokens = Tokens(self.config.issuer, self.config.signing_key_pem, clock, random.fork("tokens"))
         self.authenticator = Authenticator(self.config, self.tokens, self.lister)
         self.authorizer = Authorizer(self.lister, self.config.authorize)
-        environment = Environment(self.lister, clock, random.fork("admission"), self.config, self.authorizer)
+        environment = Environment(
+            self.lister, clock, random.fork("admission"), self.config, self.authorizer, self.storage
+        )
         self.admission = Admission(environment)
         self.registry = Registry(self.storage, self.admission, clock, random.fork("registry"), self.config)
         self.resources = Resources(self.registry)
@@ -121,7 +125,8 @@ class ApiServer:
         try:
             request.parameters = parse_query(request.query)
             request.info = info = request_info(request.method, request.path, request.parameters)
-            request.user = self.authenticator.authenticate(request)
+            user = self.authenticator.authenticate(request)
+            request.user = impersonated(request, user, info, self.authorizer)
             self.authorize(request, info)
             answer = self.dispatch(request, info)
         except Exception as error:
@@ -163,7 +168,7 @@ class ApiServer:
             raise no_such_resource()
         if info.subresource:
             return self._subresource(request, info, kind)
-        review = subresources.REVIEWS.get(kind.resource)
+        review = REVIEWS.get(kind.resource)
         if review is not None:
             if info.name:
                 raise no_such_resource()

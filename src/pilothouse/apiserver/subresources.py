@@ -1,7 +1,7 @@
-"""Subresources that are no plain reads and writes of their parent: binding, eviction, scale, tokens, and the reviews.
+"""Subresources that are no plain reads and writes of their parent: binding, eviction, scale, tokens.
 
 `SUBRESOURCES` maps (resource, subresource, verb) to its function; `status`, `ephemeralcontainers`, `resize`, `approval` and `finalize` are not here,
-because they are ordinary updates that the kind's strategy treats differently. `REVIEWS` are resources that are only asked, never stored.
+because they are ordinary updates that the kind's strategy treats differently.
 """
 
 from __future__ import annotations
@@ -27,12 +27,11 @@ from ..api.kinds import Kind, kind_of_resource
 from ..api.object import Object
 from ..base.clock import timestamp
 from .answers import with_warnings
-from .authorization import Attributes
 from .negotiation import negotiate
 from .options import DeleteOptions, delete_options, write_options
 from .patches import _parse as parse_patch
 from .patches import apply_patch, patch_type
-from .registry.operation import CREATE, DELETE, UPDATE
+from .registry.operation import DELETE, UPDATE
 from .request import Request, Response, User
 from .resources import Resources, check_name
 
@@ -489,7 +488,7 @@ def _bound(server: ApiServer, namespace: str, account: str, reference: Object) -
     uid = obj["metadata"]["uid"]
     if reference.get("uid") and reference["uid"] != uid:
         why = f"the UID in the bound object reference ({reference['uid']}) does not match the UID in record. The object might have been deleted and then recreated"
-        raise conflict(resource, "", obj["metadata"]["name"], why)
+        raise conflict(kind_name, "", obj["metadata"]["name"], why)
     bound: dict[str, Object] = {kind_name.lower(): {"name": obj["metadata"]["name"], "uid": uid}}
     if resource == "pods":
         spec = obj.get("spec") or {}
@@ -505,177 +504,6 @@ def _bound(server: ApiServer, namespace: str, account: str, reference: Object) -
     return bound
 
 
-# -- reviews ---------------------------------------------------------------------------------------------------
-
-
-def _review(request: Request, kind: Kind) -> Object:
-    write_options(request, "CreateOptions")
-    return body_of(request, kind)
-
-
-def _answer_review(request: Request, kind: Kind, review: Object, status: Object) -> Response:
-    meta = {k: v for k, v in (review.get("metadata") or {}).items() if k != "managedFields"}
-    answer = {"kind": kind.kind, "apiVersion": kind.api_version, "metadata": meta}
-    if "spec" in review:
-        answer["spec"] = review["spec"]
-    answer["status"] = status
-    return with_warnings(Response(201, [], orjson.dumps(answer)), request.warnings)
-
-
-def user_info(user: User) -> Object:
-    info: Object = {"username": user.name}
-    if user.uid:
-        info["uid"] = user.uid
-    if user.groups:
-        info["groups"] = list(user.groups)
-    if user.extra:
-        info["extra"] = {key: list(values) for key, values in sorted(user.extra.items())}
-    return info
-
-
-def token_review(server: ApiServer, request: Request, kind: Kind) -> Response:
-    review = _review(request, kind)
-    spec = review.get("spec") or {}
-    token = spec.get("token") or ""
-    if not token:
-        raise bad_request("token is required for TokenReview in authentication")
-    audiences = tuple(spec.get("audiences") or ())
-    user = server.authenticator.user_of_token(token, audiences)
-    status: Object = {"user": {}}
-    if user is None:
-        status["error"] = "[invalid bearer token, token lookup failed]"
-    else:
-        agreed = (
-            [a for a in audiences if a in server.config.audiences]
-            or list(audiences)
-            or list(server.config.audiences)
-        )
-        status = {"authenticated": True, "user": user_info(user), "audiences": agreed}
-    return _answer_review(request, kind, review, status)
-
-
-def self_subject_review(server: ApiServer, request: Request, kind: Kind) -> Response:
-    review = _review(request, kind)
-    review.pop("spec", None)
-    meta = dict(review.get("metadata") or {})
-    meta.setdefault("creationTimestamp", server.registry.now())
-    if not meta.get("uid"):
-        meta["uid"] = server.registry.random.uid()
-    return _answer_review(request, kind, {**review, "metadata": meta}, {"userInfo": user_info(request.user)})
-
-
-def _attributes(user: User, spec: Object) -> Attributes:
-    resource = spec.get("resourceAttributes")
-    if resource is not None:
-        return Attributes(
-            user,
-            resource.get("verb", ""),
-            resource.get("group", ""),
-            resource.get("version", ""),
-            resource.get("resource", ""),
-            resource.get("subresource", ""),
-            resource.get("namespace", ""),
-            resource.get("name", ""),
-        )
-    path = spec.get("nonResourceAttributes") or {}
-    return Attributes(user, path.get("verb", ""), path=path.get("path", ""))
-
-
-def _check_review(kind: Kind, review: Object, needs_user: bool) -> None:
-    spec = review.get("spec") or {}
-    causes = []
-    both = "cannot be specified in combination with resourceAttributes"
-    if spec.get("resourceAttributes") is not None and spec.get("nonResourceAttributes") is not None:
-        causes.append(
-            Cause("FieldValueInvalid", f'Invalid value: "null": {both}', "spec.nonResourceAttributes")
-        )
-    if spec.get("resourceAttributes") is None and spec.get("nonResourceAttributes") is None:
-        causes.append(
-            Cause(
-                "FieldValueInvalid",
-                "Invalid value: null: exactly one of nonResourceAttributes or resourceAttributes must be specified",
-                "spec.resourceAttributes",
-            )
-        )
-    if needs_user and not spec.get("user") and not spec.get("groups"):
-        causes.append(
-            Cause(
-                "FieldValueInvalid",
-                'Invalid value: "": at least one of user or group must be specified',
-                "spec.user",
-            )
-        )
-    if causes:
-        raise invalid(kind.kind, kind.group, "", causes)
-
-
-def _access(server: ApiServer, request: Request, kind: Kind, review: Object, user: User) -> Response:
-    allowed, why = server.authorizer.allows(_attributes(user, review.get("spec") or {}))
-    status: Object = {"allowed": allowed}
-    if why:
-        status["reason"] = why
-    return _answer_review(request, kind, review, status)
-
-
-def self_subject_access_review(server: ApiServer, request: Request, kind: Kind) -> Response:
-    review = _review(request, kind)
-    _check_review(kind, review, needs_user=False)
-    return _access(server, request, kind, review, request.user)
-
-
-def subject_access_review(server: ApiServer, request: Request, kind: Kind) -> Response:
-    review = _review(request, kind)
-    _check_review(kind, review, needs_user=True)
-    spec = review.get("spec") or {}
-    user = User(
-        spec.get("user") or "",
-        tuple(spec.get("groups") or ()),
-        spec.get("uid") or "",
-        spec.get("extra") or {},
-    )
-    return _access(server, request, kind, review, user)
-
-
-def local_subject_access_review(server: ApiServer, request: Request, kind: Kind) -> Response:
-    assert request.info is not None
-    review = _review(request, kind)
-    _check_review(kind, review, needs_user=True)
-    spec = review.get("spec") or {}
-    namespace = (spec.get("resourceAttributes") or {}).get("namespace") or ""
-    if namespace != request.info.namespace:
-        why = f"spec.resourceAttributes.namespace must match namespace: {request.info.namespace}"
-        raise bad_request(why)
-    user = User(
-        spec.get("user") or "",
-        tuple(spec.get("groups") or ()),
-        spec.get("uid") or "",
-        spec.get("extra") or {},
-    )
-    return _access(server, request, kind, review, user)
-
-
-def self_subject_rules_review(server: ApiServer, request: Request, kind: Kind) -> Response:
-    review = _review(request, kind)
-    namespace = (review.get("spec") or {}).get("namespace") or ""
-    if not namespace:
-        raise bad_request("no namespace on request")
-    resource_rules, url_rules = [], []
-    for rule in server.authorizer.rules(request.user, namespace):
-        if rule.urls:
-            url_rules.append({"verbs": sorted(rule.verbs), "nonResourceURLs": list(rule.urls)})
-        else:
-            shown: Object = {
-                "verbs": sorted(rule.verbs),
-                "apiGroups": sorted(rule.groups),
-                "resources": sorted(rule.resources),
-            }
-            if rule.names:
-                shown["resourceNames"] = sorted(rule.names)
-            resource_rules.append(shown)
-    status = {"resourceRules": resource_rules, "nonResourceRules": url_rules, "incomplete": False}
-    return _answer_review(request, kind, review, status)
-
-
 SUBRESOURCES: dict[tuple[str, str, str], Function] = {
     ("pods", "binding", "create"): bind,
     ("pods", "eviction", "create"): evict,
@@ -685,15 +513,3 @@ for _resource in ("deployments.apps", "replicasets.apps", "statefulsets.apps", "
     SUBRESOURCES[_resource, "scale", "get"] = get_scale
     SUBRESOURCES[_resource, "scale", "update"] = put_scale
     SUBRESOURCES[_resource, "scale", "patch"] = patch_scale
-
-REVIEWS: dict[str, Function] = {
-    "bindings": bind,
-    "tokenreviews.authentication.k8s.io": token_review,
-    "selfsubjectreviews.authentication.k8s.io": self_subject_review,
-    "selfsubjectaccessreviews.authorization.k8s.io": self_subject_access_review,
-    "subjectaccessreviews.authorization.k8s.io": subject_access_review,
-    "localsubjectaccessreviews.authorization.k8s.io": local_subject_access_review,
-    "selfsubjectrulesreviews.authorization.k8s.io": self_subject_rules_review,
-}
-
-__all__ = ["CREATE", "REVIEWS", "SUBRESOURCES"]

@@ -89,16 +89,16 @@ class Tokens:
                 issuer=self._issuer,
                 options={"verify_aud": False, "verify_exp": False, "verify_nbf": False, "verify_iat": False},
             )
-        except jwt.PyJWTError as error:
-            raise TokenError(str(error))
+        except jwt.PyJWTError:
+            raise TokenError("invalid bearer token")
         if not isinstance(claims.get("kubernetes.io"), dict):
-            raise TokenError("no claims of Kubernetes'")
+            raise TokenError("invalid bearer token")
         return claims
 
     def check_time(self, claims: dict[str, Any]) -> None:
         now = self._clock.now()
         if now > float(claims.get("exp") or 0) or now < float(claims.get("nbf") or 0) - 60:
-            raise TokenError("expired, or not valid yet")
+            raise TokenError("[invalid bearer token, service account token has expired]")
 
     def long_since(self, deletion_timestamp: str) -> bool:
         return self._clock.now() > parse_timestamp(deletion_timestamp) + LEEWAY_AFTER_DELETION_S

@@ -18,6 +18,7 @@ from ..config import ApiConfig
 if TYPE_CHECKING:
     from ..authorization import Authorizer
     from ..registry.operation import Operation
+    from ..registry.storage import Storage
 
 
 @dataclass(slots=True)
@@ -29,6 +30,7 @@ class Environment:
     random: Random
     config: ApiConfig
     authorizer: Authorizer
+    storage: Storage
 
 
 class Plugin:
@@ -43,6 +45,9 @@ class Plugin:
     def validate(self, op: Operation, env: Environment) -> Awaitable[None] | None:
         return None
 
+    def charge(self, op: Operation, env: Environment) -> None:
+        """The very last: may refuse, and may add to the transaction. Called again when that is tried again."""
+
 
 class Admission:
     def __init__(self, environment: Environment, plugins: list[Plugin] | None = None):
@@ -50,6 +55,12 @@ class Admission:
         self.plugins = default_plugins() if plugins is None else plugins
         self._admitting = [p for p in self.plugins if type(p).admit is not Plugin.admit]
         self._validating = [p for p in self.plugins if type(p).validate is not Plugin.validate]
+
+        self._charging = [p for p in self.plugins if type(p).charge is not Plugin.charge]
+
+    def charge(self, op: Operation) -> None:
+        for plugin in self._charging:
+            plugin.charge(op, self.environment)
 
     async def mutate(self, op: Operation) -> None:
         resource, env = op.kind.resource, self.environment

@@ -14,8 +14,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
-import orjson
-
 from ...api.errors import (
     MODIFIED,
     ApiError,
@@ -43,6 +41,7 @@ from .storage import Entry, Storage
 from .strategy import Strategy
 
 MAX_RETRIES = 10
+MAX_CREATES = 50
 GENERATED_NAME_MAX = 63 - 5
 ORPHAN, FOREGROUND = "orphan", "foregroundDeletion"
 
@@ -139,16 +138,19 @@ class Registry:
             raise ApiError(
                 500, "", "resourceVersion should not be set on objects to be created", details=False
             )
-        for _ in range(8):
+        for attempt in range(MAX_CREATES):
             op.conditions.clear()
             op.puts.clear()
             op.deletes.clear()
+            self.admission.charge(op)
             existing = self.storage.get(op.kind, op.namespace, op.name)
             if existing is None:
                 try:
                     entry = await self._commit_create(op)
-                except Conflict:
-                    continue  # an address or a port was taken meanwhile: allocate another
+                except Conflict:  # an address or a port was taken meanwhile, or a quota changed: look again
+                    if attempt == MAX_CREATES - 1:
+                        raise conflict(op.kind.plural, op.kind.group, op.name, MODIFIED)
+                    continue
                 if entry is not None or op.dry_run:
                     return Outcome(201, entry, obj)
                 existing = self.storage.get(op.kind, op.namespace, op.name)
@@ -217,7 +219,7 @@ class Registry:
         assert op.object is not None
         complete_object(op.kind, op.object)
         ephemeral = op.resource == "leases.coordination.k8s.io" and op.namespace == "kube-node-lease"
-        return Put(key, encode_stored(op.kind, op.object), ephemeral)
+        return Put(key, self.storage.encode(op.kind, op.object), ephemeral)
 
     # -- update ------------------------------------------------------------------------------------------------
 
@@ -331,6 +333,7 @@ class Registry:
             if op.dry_run:
                 return Outcome(200, obj=new)
             return await self._remove(op, existing, new)
+        self.admission.charge(op)
         if op.strategy.commit_update is not None:
             op.strategy.commit_update(self, op)
         complete_object(op.kind, new)
@@ -561,13 +564,3 @@ def _propagation(existing: list[str], options: DeleteOptions, strategy: Strategy
 def complete_object(kind: Kind, obj: Object) -> None:
     if not kind.custom and has_schema(kind.group, kind.version, kind.kind):
         complete(schema_of(kind.group, kind.version, kind.kind), obj)
-
-
-def encode_stored(kind: Kind, obj: Object) -> bytes:
-    """The bytes that the store keeps: kind, apiVersion and metadata first, without the resourceVersion (it is the record's revision)."""
-    meta = {k: v for k, v in obj["metadata"].items() if k != "resourceVersion"}
-    stored = {"kind": kind.kind, "apiVersion": kind.api_version, "metadata": meta}
-    for field, value in obj.items():
-        if field not in stored:
-            stored[field] = value
-    return orjson.dumps(stored)

@@ -339,8 +339,6 @@ def _free_ip(registry: Registry, network: Any) -> str:
 
 
 def _ip_address(registry: Registry, op: Operation, ip: str) -> bytes:
-    from .generic import encode_stored
-
     kind = kind_of_resource("ipaddresses.networking.k8s.io")
     meta = {
         "name": ip,
@@ -353,7 +351,7 @@ def _ip_address(registry: Registry, op: Operation, ip: str) -> bytes:
         },
     }
     parent = {"group": "", "resource": "services", "namespace": op.namespace, "name": op.name}
-    return encode_stored(kind, {"metadata": meta, "spec": {"parentRef": parent}})
+    return registry.storage.encode(kind, {"metadata": meta, "spec": {"parentRef": parent}})
 
 
 def _used_ports(registry: Registry) -> set[tuple[int, str]]:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import orjson
+
 from ...api.kinds import Kind, kind_of_resource, storage_kind
 from ...api.object import Object
 from ...store.interface import Condition, Put, Store
@@ -30,6 +32,16 @@ class Storage:
         """Parsed objects, read-only, in key order."""
         prefix = f"{kind.prefix}{namespace}/" if namespace else kind.prefix
         return [entry.object for entry in self.cache.entries(prefix)]
+
+    @staticmethod
+    def encode(kind: Kind, obj: Object) -> bytes:
+        """The bytes that the store keeps: kind, apiVersion and metadata first, without the resourceVersion (the record's revision)."""
+        meta = {k: v for k, v in obj["metadata"].items() if k != "resourceVersion"}
+        stored = {"kind": kind.kind, "apiVersion": kind.api_version, "metadata": meta}
+        for field, value in obj.items():
+            if field not in stored:
+                stored[field] = value
+        return orjson.dumps(stored)
 
     async def commit(
         self, conditions: Sequence[Condition], puts: Sequence[Put], deletes: Sequence[str]

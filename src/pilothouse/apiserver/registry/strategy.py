@@ -76,7 +76,7 @@ DEFAULT = Strategy()
 
 
 def _table() -> dict[str, Strategy]:
-    from . import kinds_rules, namespaces, pods, services
+    from . import kinds_rules, namespaces, pods, rbac, services
 
     spec: dict[str, Any] = {"generation": spec_changed}
     workload: dict[str, Any] = {**spec}
@@ -190,10 +190,18 @@ def _table() -> dict[str, Strategy]:
             prepare_create=kinds_rules.csr_prepare_create,
             prepare_update=kinds_rules.csr_prepare_update,
         ),
-        "roles.rbac.authorization.k8s.io": Strategy(create_on_update=True),
-        "rolebindings.rbac.authorization.k8s.io": Strategy(create_on_update=True),
-        "clusterroles.rbac.authorization.k8s.io": Strategy(create_on_update=True),
-        "clusterrolebindings.rbac.authorization.k8s.io": Strategy(create_on_update=True),
+        "roles.rbac.authorization.k8s.io": Strategy(
+            create_on_update=True, validate_create=rbac.check_role, validate_update=rbac.check_role
+        ),
+        "rolebindings.rbac.authorization.k8s.io": Strategy(
+            create_on_update=True, validate_create=rbac.check_binding, validate_update=rbac.check_binding
+        ),
+        "clusterroles.rbac.authorization.k8s.io": Strategy(
+            create_on_update=True, validate_create=rbac.check_role, validate_update=rbac.check_role
+        ),
+        "clusterrolebindings.rbac.authorization.k8s.io": Strategy(
+            create_on_update=True, validate_create=rbac.check_binding, validate_update=rbac.check_binding
+        ),
         "mutatingwebhookconfigurations.admissionregistration.k8s.io": Strategy(
             generation=body_changed, unconditional_update=False
         ),

@@ -1,0 +1,112 @@
+"""Roles and bindings: nobody can grant what they do not hold, unless they may `escalate` or `bind` (RBAC docs, "Privilege escalation
+prevention")."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ...api.errors import forbidden, not_found
+from ...api.object import Object
+from ..authorization import SUPERUSERS, Attributes, Rule
+
+if TYPE_CHECKING:
+    from .generic import Registry
+    from .operation import Operation
+
+GROUP = "rbac.authorization.k8s.io"
+# one thing a rule grants: (group, resource, name, url, verb)
+Grant = tuple[str, str, str, str, str]
+
+
+def check_role(registry: Registry, op: Operation) -> None:
+    new = op.object
+    assert new is not None
+    if SUPERUSERS in op.user.groups or (op.old is not None and new.get("rules") == op.old.get("rules")):
+        return
+    authorizer = registry.admission.environment.authorizer
+    attributes = Attributes(
+        op.user, "escalate", GROUP, "v1", op.kind.plural, namespace=op.namespace, name=op.name
+    )
+    if authorizer.allows(attributes)[0]:
+        return
+    _confirm(registry, op, new.get("rules") or [], op.namespace)
+
+
+def check_binding(registry: Registry, op: Operation) -> None:
+    new = op.object
+    assert new is not None
+    if SUPERUSERS in op.user.groups:
+        return
+    old = op.old
+    if old is not None and (old.get("roleRef"), old.get("subjects")) == (
+        new.get("roleRef"),
+        new.get("subjects"),
+    ):
+        return
+    reference = new.get("roleRef") or {}
+    authorizer = registry.admission.environment.authorizer
+    plural = "clusterroles" if reference.get("kind") == "ClusterRole" else "roles"
+    attributes = Attributes(
+        op.user, "bind", GROUP, "v1", plural, namespace=op.namespace, name=reference.get("name") or ""
+    )
+    if authorizer.allows(attributes)[0]:
+        return
+    lister = registry.admission.environment.lister
+    where = "" if plural == "clusterroles" else op.namespace
+    if lister.get(f"{plural}.{GROUP}", where, reference.get("name") or "") is None:
+        raise not_found(op.kind.plural, op.kind.group, reference.get("name") or "")
+    _confirm(registry, op, authorizer.role_rules(reference, op.namespace), op.namespace)
+
+
+def _confirm(registry: Registry, op: Operation, rules: list[Object], namespace: str) -> None:
+    held = registry.admission.environment.authorizer.rules(op.user, namespace)
+    missing: dict[tuple[str, str, str, str], list[str]] = {}
+    for rule in rules:
+        for grant in _grants(rule):
+            if not any(_covers(rule_held, grant) for rule_held in held):
+                verbs = missing.setdefault(grant[:4], [])
+                if grant[4] not in verbs:
+                    verbs.append(grant[4])
+    if not missing:
+        return
+    lines = sorted(_shown(*what, verbs) for what, verbs in missing.items())
+    groups = " ".join(f'"{group}"' for group in op.user.groups)
+    why = f'user "{op.user.name}" (groups=[{groups}]) is attempting to grant RBAC permissions not currently held:\n'
+    raise forbidden(op.kind.plural, op.kind.group, op.name, why + "\n".join(lines))
+
+
+def _grants(rule: Object) -> Iterator[Grant]:
+    for verb in rule.get("verbs") or ():
+        for url in rule.get("nonResourceURLs") or ():
+            yield "", "", "", url, verb
+        for group in rule.get("apiGroups") or ():
+            for resource in rule.get("resources") or ():
+                for name in rule.get("resourceNames") or ("",):
+                    yield group, resource, name, "", verb
+
+
+def _covers(held: Rule, grant: Grant) -> bool:
+    group, resource, name, url, verb = grant
+    if verb not in held.verbs and "*" not in held.verbs:
+        return False
+    if url:
+        return any(u == "*" or u == url or (u.endswith("*") and url.startswith(u[:-1])) for u in held.urls)
+    if group not in held.groups and "*" not in held.groups:
+        return False
+    subresource = resource.partition("/")[2]
+    if not (
+        resource in held.resources
+        or "*" in held.resources
+        or (subresource and f"*/{subresource}" in held.resources)
+    ):
+        return False
+    return not held.names or name in held.names
+
+
+def _shown(group: str, resource: str, name: str, url: str, verbs: list[str]) -> str:
+    listed = " ".join(f'"{verb}"' for verb in verbs)
+    if url:
+        return f'{{NonResourceURLs:["{url}"], Verbs:[{listed}]}}'
+    names = f', ResourceNames:["{name}"]' if name else ""
+    return f'{{APIGroups:["{group}"], Resources:["{resource}"]{names}, Verbs:[{listed}]}}'

@@ -1,0 +1,207 @@
+"""The reviews: resources that are only asked (create), never stored: who am I, whose token is this, who may do what."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+import orjson
+
+from ..api.errors import Cause, bad_request, invalid
+from ..api.kinds import Kind
+from ..api.object import Object
+from .answers import with_warnings
+from .authorization import Attributes
+from .options import write_options
+from .request import Request, Response, User
+from .subresources import bind, body_of
+from .tokens import TokenError
+
+if TYPE_CHECKING:
+    from .server import ApiServer
+
+Function = Callable[["ApiServer", Request, Kind], Response | Awaitable[Response]]
+
+
+def _review(request: Request, kind: Kind) -> Object:
+    write_options(request, "CreateOptions")
+    return body_of(request, kind)
+
+
+def _answer(request: Request, kind: Kind, review: Object, status: Object) -> Response:
+    meta = {k: v for k, v in (review.get("metadata") or {}).items() if k != "managedFields"}
+    answer = {"kind": kind.kind, "apiVersion": kind.api_version, "metadata": meta}
+    if "spec" in review:
+        answer["spec"] = review["spec"]
+    answer["status"] = status
+    return with_warnings(Response(201, [], orjson.dumps(answer), value=answer), request.warnings)
+
+
+def user_info(user: User) -> Object:
+    info: Object = {"username": user.name}
+    if user.uid:
+        info["uid"] = user.uid
+    if user.groups:
+        info["groups"] = list(user.groups)
+    if user.extra:
+        info["extra"] = {key: list(values) for key, values in sorted(user.extra.items())}
+    return info
+
+
+def token_review(server: ApiServer, request: Request, kind: Kind) -> Response:
+    review = _review(request, kind)
+    spec = review.get("spec") or {}
+    token = spec.get("token") or ""
+    if not token:
+        raise bad_request("token is required for TokenReview in authentication")
+    audiences = tuple(spec.get("audiences") or ())
+    status: Object
+    try:
+        user = server.authenticator.check_token(token, audiences)
+    except TokenError as error:
+        status = {"user": {}, "error": str(error)}
+    else:
+        agreed = server.authenticator.agreed_audiences(token, audiences)
+        status = {"authenticated": True, "user": user_info(user), "audiences": agreed}
+    return _answer(request, kind, review, status)
+
+
+def self_subject_review(server: ApiServer, request: Request, kind: Kind) -> Response:
+    review = _review(request, kind)
+    meta = {**(review.get("metadata") or {}), "creationTimestamp": server.registry.now()}
+    return _answer(request, kind, {"metadata": meta}, {"userInfo": user_info(request.user)})
+
+
+# -- access reviews --------------------------------------------------------------------------------------------
+
+
+def _attributes(user: User, spec: Object) -> Attributes:
+    resource = spec.get("resourceAttributes")
+    if resource is not None:
+        fields = ("verb", "group", "version", "resource", "subresource", "namespace", "name")
+        return Attributes(user, *(resource.get(field, "") for field in fields))
+    path = spec.get("nonResourceAttributes") or {}
+    return Attributes(user, path.get("verb", ""), path=path.get("path", ""))
+
+
+def _check(kind: Kind, review: Object, needs_user: bool, namespace: str | None = None) -> None:
+    """Validation of the access reviews (pkg/apis/authorization/validation). `namespace`: of a local one."""
+    spec = review.get("spec") or {}
+    resource, url = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
+    causes: list[Cause] = []
+
+    def wrong(field: str, value: str, why: str) -> None:
+        causes.append(Cause("FieldValueInvalid", f"Invalid value: {value}: {why}", field))
+
+    shown_url = (
+        ""
+        if url is None
+        else orjson.dumps({"Path": url.get("path", ""), "Verb": url.get("verb", "")}).decode()
+    )
+    if resource is not None and url is not None:
+        wrong(
+            "spec.nonResourceAttributes",
+            shown_url,
+            "cannot be specified in combination with resourceAttributes",
+        )
+    if resource is None and url is None:
+        why = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
+        wrong("spec.resourceAttributes", "null", why)
+    if needs_user and not spec.get("user") and not spec.get("groups"):
+        wrong("spec.user", '""', "at least one of user or group must be specified")
+    for selector in ("fieldSelector", "labelSelector"):
+        causes += _selector_causes((resource or {}).get(selector), f"spec.resourceAttributes.{selector}")
+    meta = {k: v for k, v in (review.get("metadata") or {}).items() if k != "managedFields" and v}
+    if namespace is not None:
+        meta.pop("namespace", None)
+        if resource is not None and (resource.get("namespace") or "") != namespace:
+            asked = f'"{resource.get("namespace") or ""}"'
+            wrong("spec.resourceAttributes.namespace", asked, "must match metadata.namespace")
+        if url is not None:
+            wrong("spec.nonResourceAttributes", shown_url, "disallowed on this kind of request")
+    if meta:
+        wrong("metadata", orjson.dumps(meta).decode(), "must be empty")
+    if causes:
+        raise invalid("", kind.group, "", causes)
+
+
+def _selector_causes(selector: Object | None, path: str) -> list[Cause]:
+    if selector is None:
+        return []
+    raw, requirements = selector.get("rawSelector"), selector.get("requirements")
+    if raw and requirements:
+        why = f'Invalid value: "{raw}": may not specified at the same time as requirements'
+        return [Cause("FieldValueInvalid", why, f"{path}.rawSelector")]
+    causes = []
+    for i, requirement in enumerate(requirements or ()):
+        here, operator = f"{path}.requirements[{i}]", requirement.get("operator")
+        if operator in ("In", "NotIn") and not requirement.get("values"):
+            why = "Required value: must be specified when `operator` is 'In' or 'NotIn'"
+            causes.append(Cause("FieldValueRequired", why, f"{here}.values"))
+        elif operator in ("Exists", "DoesNotExist") and requirement.get("values"):
+            why = "Forbidden: may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
+            causes.append(Cause("FieldValueForbidden", why, f"{here}.values"))
+    return causes
+
+
+def _access(server: ApiServer, request: Request, kind: Kind, review: Object, user: User) -> Response:
+    allowed, why = server.authorizer.allows(_attributes(user, review.get("spec") or {}))
+    status: Object = {"allowed": allowed}
+    if why:
+        status["reason"] = why
+    return _answer(request, kind, review, status)
+
+
+def _asked_user(spec: Object) -> User:
+    return User(
+        spec.get("user") or "",
+        tuple(spec.get("groups") or ()),
+        spec.get("uid") or "",
+        spec.get("extra") or {},
+    )
+
+
+def self_subject_access_review(server: ApiServer, request: Request, kind: Kind) -> Response:
+    review = _review(request, kind)
+    _check(kind, review, needs_user=False)
+    return _access(server, request, kind, review, request.user)
+
+
+def subject_access_review(server: ApiServer, request: Request, kind: Kind) -> Response:
+    review = _review(request, kind)
+    _check(kind, review, needs_user=True)
+    return _access(server, request, kind, review, _asked_user(review.get("spec") or {}))
+
+
+def local_subject_access_review(server: ApiServer, request: Request, kind: Kind) -> Response:
+    assert request.info is not None
+    review = _review(request, kind)
+    _check(kind, review, needs_user=True, namespace=request.info.namespace)
+    return _access(server, request, kind, review, _asked_user(review.get("spec") or {}))
+
+
+def self_subject_rules_review(server: ApiServer, request: Request, kind: Kind) -> Response:
+    review = _review(request, kind)
+    namespace = (review.get("spec") or {}).get("namespace") or ""
+    if not namespace:
+        raise bad_request("no namespace on request")
+    resource_rules, url_rules = [], []
+    for rule in server.authorizer.rules(request.user, namespace):
+        if rule.urls:
+            url_rules.append({"verbs": list(rule.source_rule["verbs"]), "nonResourceURLs": list(rule.urls)})
+        else:
+            fields = ("verbs", "apiGroups", "resources", "resourceNames")
+            resource_rules.append({f: list(rule.source_rule[f]) for f in fields if rule.source_rule.get(f)})
+    status = {"resourceRules": resource_rules, "nonResourceRules": url_rules, "incomplete": False}
+    return _answer(request, kind, review, status)
+
+
+REVIEWS: dict[str, Function] = {
+    "bindings": bind,
+    "tokenreviews.authentication.k8s.io": token_review,
+    "selfsubjectreviews.authentication.k8s.io": self_subject_review,
+    "selfsubjectaccessreviews.authorization.k8s.io": self_subject_access_review,
+    "subjectaccessreviews.authorization.k8s.io": subject_access_review,
+    "localsubjectaccessreviews.authorization.k8s.io": local_subject_access_review,
+    "selfsubjectrulesreviews.authorization.k8s.io": self_subject_rules_review,
+}
