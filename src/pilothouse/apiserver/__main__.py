@@ -16,8 +16,9 @@ from ..base.clock import RealClock
 from ..base.random import Random
 from ..store.interface import Store
 from ..store.memory import MemoryStore
-from .config import ADMIN, ApiConfig
+from .config import ApiConfig
 from .http import server_tls
+from .request import User
 from .server import ApiServer
 
 
@@ -68,7 +69,7 @@ async def store_of(name: str) -> Store:
 
 
 async def run(options: argparse.Namespace) -> None:
-    tokens = {options.token: ADMIN} if options.token else {}
+    tokens = {options.token: User("admin", ("system:masters",))} if options.token else {}
     config = ApiConfig(tokens=tokens, advertise_port=options.port, authorize=not options.no_authorization)
     store = await store_of(options.store)
     server = ApiServer(store, RealClock(), Random.from_os(), config)

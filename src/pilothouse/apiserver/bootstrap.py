@@ -7,6 +7,7 @@ server: its endpoint, and the service CIDR's first address.
 from __future__ import annotations
 
 import ipaddress
+import logging
 from typing import TYPE_CHECKING
 
 from ..api.errors import ApiError
@@ -29,52 +30,69 @@ CLASS_DESCRIPTIONS = {
     "system-cluster-critical": "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary.",
 }
 EXPIRY_EVERY_S = 30.0
+REPAIR_EVERY_S = 10.0
+
+log = logging.getLogger(__name__)
 
 
 async def run(server: ApiServer) -> None:
-    for name in NAMESPACES:
-        await ensure(server, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
-    for name, value in SYSTEM_CLASSES.items():
-        await ensure(
-            server,
-            {
-                "apiVersion": "scheduling.k8s.io/v1",
-                "kind": "PriorityClass",
-                "metadata": {"name": name},
-                "value": value,
-                "description": CLASS_DESCRIPTIONS[name],
-            },
-        )
-    if server.config.bootstrap_rbac:
-        for objects in (
-            bootstrap_policy.cluster_roles(),
-            bootstrap_policy.cluster_role_bindings(),
-            bootstrap_policy.roles(),
-            bootstrap_policy.role_bindings(),
-        ):
-            for obj in objects:
+    """Makes all of it, in the order in which one needs the other."""
+    for obj in [*_essentials(server), *_once(server)]:
+        await ensure(server, obj)
+
+
+async def keep(server: ApiServer) -> None:
+    """Puts back what nobody can do without, should somebody delete it. For ever; cancelled at the server's end."""
+    while True:
+        await server.clock.sleep(REPAIR_EVERY_S)
+        for obj in _essentials(server):
+            try:
                 await ensure(server, obj)
+            except ApiError as error:
+                log.warning("restoring %s %s: %s", obj["kind"], obj["metadata"]["name"], error.message)
+
+
+def _essentials(server: ApiServer) -> list[Object]:
+    namespaces = [
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}} for name in NAMESPACES
+    ]
+    classes = [
+        {
+            "apiVersion": "scheduling.k8s.io/v1",
+            "kind": "PriorityClass",
+            "metadata": {"name": name},
+            "value": value,
+            "description": CLASS_DESCRIPTIONS[name],
+        }
+        for name, value in SYSTEM_CLASSES.items()
+    ]
     cidr = {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "ServiceCIDR",
         "metadata": {"name": "kubernetes"},
         "spec": {"cidrs": [server.config.service_cidr]},
     }
-    await ensure(server, cidr)
-    for obj in _kubernetes_service(server):
-        await ensure(server, obj)
-    data = {}
-    if server.config.cluster_ca_pem:
-        data["client-ca-file"] = server.config.cluster_ca_pem
-    await ensure(
-        server,
+    return [*namespaces, *classes, cidr, *_kubernetes_service(server)]
+
+
+def _once(server: ApiServer) -> list[Object]:
+    """Made at the start only."""
+    objects: list[Object] = []
+    if server.config.bootstrap_rbac:
+        objects += bootstrap_policy.cluster_roles()
+        objects += bootstrap_policy.cluster_role_bindings()
+        objects += bootstrap_policy.roles()
+        objects += bootstrap_policy.role_bindings()
+    data = {"client-ca-file": server.config.cluster_ca_pem} if server.config.cluster_ca_pem else {}
+    objects.append(
         {
             "apiVersion": "v1",
             "kind": "ConfigMap",
             "metadata": {"name": "extension-apiserver-authentication", "namespace": "kube-system"},
             "data": data,
-        },
+        }
     )
+    return objects
 
 
 def _kubernetes_service(server: ApiServer) -> list[Object]:

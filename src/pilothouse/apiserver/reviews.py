@@ -193,7 +193,7 @@ def self_subject_rules_review(server: ApiServer, request: Request, kind: Kind) -
             fields = ("verbs", "apiGroups", "resources", "resourceNames")
             resource_rules.append({f: list(rule.source_rule[f]) for f in fields if rule.source_rule.get(f)})
     status = {"resourceRules": resource_rules, "nonResourceRules": url_rules, "incomplete": False}
-    return _answer(request, kind, review, status)
+    return _answer(request, kind, {**review, "spec": {}}, status)
 
 
 REVIEWS: dict[str, Function] = {

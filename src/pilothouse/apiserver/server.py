@@ -100,6 +100,7 @@ class ApiServer:
         self._started_at = self.clock.now()
         await bootstrap.run(self)
         self._tasks.append(asyncio.create_task(bootstrap.expire_events(self), name="event-ttl"))
+        self._tasks.append(asyncio.create_task(bootstrap.keep(self), name="bootstrap"))
         self.ready = True
 
     async def serve(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> tuple[str, int]:

@@ -11,6 +11,7 @@ from . import Environment, Plugin
 if TYPE_CHECKING:
     from ..registry.operation import Operation
 
+ENFORCE = "kubernetes.io/enforce-mountable-secrets"
 MIRROR = "kubernetes.io/config.mirror"
 MOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
 TOKEN_VOLUME_PREFIX = "kube-api-access-"
@@ -59,18 +60,28 @@ class ServiceAccount(Plugin):
 
     @staticmethod
     def _check_secrets(op: Operation, spec: Object, account: Object) -> None:
-        """Only for accounts that ask for it by annotation."""
-        if (account["metadata"].get("annotations") or {}).get(
-            "kubernetes.io/enforce-mountable-secrets"
-        ) != "true":
+        """Only for accounts that ask for it by annotation: pods may use just the secrets that the account lists."""
+        if (account["metadata"].get("annotations") or {}).get(ENFORCE) != "true":
             return
+        name = account["metadata"]["name"]
         allowed = {s.get("name") for s in account.get("secrets") or ()}
+        why = f"is not allowed because service account {name} does not reference that secret"
         for volume in spec.get("volumes") or ():
-            name = (volume.get("secret") or {}).get("secretName")
-            if name and name not in allowed:
-                account_name = account["metadata"]["name"]
-                why = f'volume with secret.secretName="{name}" is not allowed because service account {account_name} does not reference that secret'
-                raise forbidden("pods", "", op.name, why)
+            secret = (volume.get("secret") or {}).get("secretName")
+            if secret and secret not in allowed:
+                raise forbidden("pods", "", op.name, f'volume with secret.secretName="{secret}" {why}')
+        for field, word in (("initContainers", "init container"), ("containers", "container")):
+            for container in spec.get(field) or ():
+                for variable in container.get("env") or ():
+                    reference = (variable.get("valueFrom") or {}).get("secretKeyRef")
+                    if reference and reference.get("name") not in allowed:
+                        what = f'{word} {container.get("name")} with envVar {variable.get("name")} referencing secret.secretName="{reference.get("name")}"'
+                        raise forbidden("pods", "", op.name, f"{what} {why}")
+        pullable = {s.get("name") for s in account.get("imagePullSecrets") or ()}
+        for i, reference in enumerate(spec.get("imagePullSecrets") or ()):
+            if reference.get("name") not in pullable:
+                what = f'imagePullSecrets[{i}].name="{reference.get("name")}" is not allowed because service account {name} does not reference that imagePullSecret'
+                raise forbidden("pods", "", op.name, what)
 
     @staticmethod
     def _wants_token(spec: Object, account: Object) -> bool:

@@ -419,6 +419,11 @@ class Registry:
 
     def _check_preconditions(self, op: Operation, obj: Object, options: DeleteOptions) -> None:
         meta = obj["metadata"]
+        if op.resource == "namespaces" and options.uid is not None and options.uid != meta["uid"]:
+            why = (
+                f"Precondition failed: UID in precondition: {options.uid}, UID in object meta: {meta['uid']}"
+            )
+            raise conflict("namespaces", "", op.name, why)
         if options.uid is not None and options.uid != meta["uid"]:
             why = (
                 f"the UID in the precondition ({options.uid}) does not match the UID in record ({meta['uid']}). "
