@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 from bisect import bisect_left, bisect_right, insort
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 import orjson
@@ -109,6 +109,8 @@ class Collection:
         self.start = start  # every change after this revision is in the ring
         self.version = start  # of the newest change
         self._changed: asyncio.Future[None] | None = None
+        self._listeners: dict[Callable[[], None], None] = {}
+        self._notifying = False
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -139,6 +141,18 @@ class Collection:
                 self._changed = asyncio.get_running_loop().create_future()
             await asyncio.shield(self._changed)
 
+    def subscribe(self, listener: Callable[[], None]) -> None:
+        """Calls it soon after each batch of changes: how thousands of watches wait without a task each."""
+        self._listeners[listener] = None
+
+    def unsubscribe(self, listener: Callable[[], None]) -> None:
+        self._listeners.pop(listener, None)
+
+    def _notify(self) -> None:
+        self._notifying = False
+        for listener in list(self._listeners):
+            listener()
+
     def load(self, entry: Entry) -> None:
         """At the start: what the store holds, in key order."""
         self._entries[entry.key] = entry
@@ -164,6 +178,9 @@ class Collection:
             if not self._changed.done():
                 self._changed.set_result(None)
             self._changed = None
+        if self._listeners and not self._notifying:
+            self._notifying = True
+            asyncio.get_running_loop().call_soon(self._notify)
 
     def forget_before(self, revision: int) -> None:
         cut = bisect_right(self._ring, revision - 1, key=_revision)

@@ -23,7 +23,7 @@ from urllib.parse import unquote
 
 import httptools
 
-from .request import Request, Response
+from .request import Request, Response, Source
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +63,8 @@ class Connection(asyncio.Protocol):
         self._queue: deque[tuple[Request, bool]] = deque()
         self._task: asyncio.Task[None] | None = None
         self._raw: Raw | None = None
+        self._source: Source | None = None
+        self._source_keeps_alive = True
         self._room: asyncio.Future[None] | None = None
         self._closing = False
         self._reading_paused = False
@@ -137,6 +139,9 @@ class Connection(asyncio.Protocol):
         self.resume_writing()
         if self._raw is not None:
             self._raw.feed_eof()
+        if self._source is not None:
+            self._source.stop()
+            self._source = None
         if self._task is not None:
             self._task.cancel()
 
@@ -151,6 +156,8 @@ class Connection(asyncio.Protocol):
                 self._room.set_result(None)
             self._room = None
             self._expires_at = 0.0
+        if self._source is not None and not self._closing:
+            self._source.resume()
 
     async def _drained(self) -> None:
         while self._room is not None:
@@ -220,7 +227,7 @@ class Connection(asyncio.Protocol):
         if len(self._queue) > self._limits.pipelined and not self._reading_paused:
             self._reading_paused = True
             self._transport.pause_reading()
-        if self._task is None:
+        if self._task is None and self._source is None:
             self._serve_next()
 
     def _refuse(self, status: int) -> None:
@@ -246,6 +253,9 @@ class Connection(asyncio.Protocol):
         while self._queue and not self._closing:
             request, keep_alive = self._queue.popleft()
             answer = self._server.handler(request)
+            if isinstance(answer, Response) and answer.source is not None and request.method != "HEAD":
+                self._start_source(answer, answer.source, keep_alive)
+                return
             if isinstance(answer, Response) and answer.stream is None and answer.upgrade is None:
                 if self._room is None and not self._wants_gzip(request, answer):
                     self._write_whole(request, answer, keep_alive)
@@ -349,6 +359,28 @@ class Connection(asyncio.Protocol):
             self._closing = True
             self._transport.close()
 
+    def _start_source(self, response: Response, source: Source, keep_alive: bool) -> None:
+        self._source, self._source_keeps_alive = source, keep_alive
+        self._transport.write(bytes(self._head(response, keep_alive)) + b"Transfer-Encoding: chunked\r\n\r\n")
+        source.start(self)
+
+    def push(self, data: bytes) -> bool:
+        if not self._closing:
+            self._transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+        return self._room is None
+
+    def finish(self) -> None:
+        source, self._source = self._source, None
+        if source is None or self._closing:
+            return
+        source.stop()
+        self._transport.write(b"0\r\n\r\n")
+        if not self._source_keeps_alive or self._server.stopping:
+            self._closing = True
+            self._transport.close()
+        else:
+            self._loop.call_soon(self._serve_next)
+
     async def _hand_over(self, response: Response) -> None:
         """After the 101: whatever bytes come or go belong to the handler."""
         if self._raw is None:  # the client did not ask for an upgrade in a way that the parser recognizes
@@ -374,7 +406,9 @@ class Connection(asyncio.Protocol):
         return self._task is not None
 
     def shut(self) -> None:
-        if self._task is not None:
+        if self._source is not None:
+            self.finish()
+        elif self._task is not None:
             self._task.cancel()
         elif not self._closing:
             self._closing = True

@@ -67,14 +67,41 @@ class RawConnection(Protocol):
     def close(self) -> None: ...
 
 
+class Sink(Protocol):
+    """Where a `Source` writes to: the rest of one answer."""
+
+    def push(self, data: bytes) -> bool:
+        """Writes a chunk. False: no more now, until `Source.resume`."""
+        ...
+
+    def finish(self) -> None:
+        """The answer is complete."""
+        ...
+
+
+class Source(Protocol):
+    """An answer that is pushed, without a task: thousands of watches wait for the same event."""
+
+    def start(self, sink: Sink) -> None: ...
+
+    def resume(self) -> None:
+        """There is room again."""
+        ...
+
+    def stop(self) -> None:
+        """The client is gone, or the server stops. Called once, and also after `finish`."""
+        ...
+
+
 @dataclass(slots=True)
 class Response:
-    """One of three: `body` at once, `stream` in chunks, or `upgrade` (status 101) with the raw connection."""
+    """One of four: `body` at once, `stream` pulled in chunks, `source` pushed, or `upgrade` (status 101) with the raw connection."""
 
     status: int = 200
     headers: list[tuple[str, str]] = field(default_factory=list)
     body: bytes = b""
     stream: AsyncIterator[bytes] | None = None
+    source: Source | None = None
     upgrade: Callable[[RawConnection], Awaitable[Any]] | None = None
     content_type: str = "application/json"
     value: Object | None = None  # what the body says, for callers in this process

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import orjson
 
@@ -22,7 +22,7 @@ from .conversion import from_storage
 from .negotiation import PARTIAL, PARTIAL_LIST, TABLE, Form, negotiate, not_acceptable
 from .options import ListOptions, check_list_options, list_options
 from .reads import scope
-from .request import Request, Response
+from .request import Request, Response, Sink
 from .selection import Selection, selection_of
 
 if TYPE_CHECKING:
@@ -42,10 +42,9 @@ def watch_answer(resources: Resources, request: Request, kind: Kind) -> Response
     asked = watch_version(options.resource_version)
     selection = selection_of(kind, options, request.info.name)
     watch = Watch(resources, kind, request.info.namespace, selection, options, asked)
-    stream = watch.bytes(form, request.parameter("includeObject"))
-    return Response(
-        200, [("Cache-Control", "no-cache, private")], stream=stream, content_type="application/json"
-    )
+    encoder = Encoder(kind, form, request.parameter("includeObject"), resources)
+    source = PushedWatch(resources, watch, encoder, options)
+    return Response(200, [("Cache-Control", "no-cache, private")], source=source)
 
 
 def watch_version(text: str) -> int:
@@ -84,7 +83,7 @@ class Event:
 
 
 class Watch:
-    """One watch. `events` yields lists of Event (empty: nothing for us, but the log has moved on)."""
+    """What one watch sees, whoever delivers it."""
 
     def __init__(
         self,
@@ -95,90 +94,138 @@ class Watch:
         options: ListOptions,
         asked: int,
     ):
-        self._resources, self._kind, self._options = resources, kind, options
-        self._prefix = scope(kind, namespace)
+        self.prefix = scope(kind, namespace)
+        self.asked = asked
+        self._whole = self.prefix == kind.prefix
+        self._cache = resources.storage.cache
         self._selection = selection
-        self._asked = asked
-        self.revision = asked
+        initial = options.initial_events
+        self.wants_initial = initial or (initial is None and asked == 0)
+
+    def first(self) -> tuple[int, list[Event]]:
+        """The revision to go on from, and the objects that are there, if the watch begins with them."""
+        if self.wants_initial:
+            matches = self._selection.matches
+            return self._cache.revision, [
+                Event("ADDED", e) for e in self._cache.entries(self.prefix) if matches(e)
+            ]
+        return self.asked or self._cache.revision, []
+
+    def selected(self, changes: list[Change]) -> list[Event]:
+        """Those of the changes that concern this watch, as what they are to it."""
+        if not self._whole:
+            changes = [change for change in changes if change.entry.key.startswith(self.prefix)]
+        if self._selection.everything:
+            return [Event(change.type, change.entry, change) for change in changes]
+        matches = self._selection.matches
+        events = []
+        for change in changes:
+            now = not change.deleted and matches(change.entry)
+            before = change.previous is not None and matches(change.previous)
+            if now:
+                events.append(Event("MODIFIED" if before else "ADDED", change.entry, change))
+            elif before:
+                events.append(Event("DELETED", change.entry, change))
+        return events
 
     async def events(self) -> AsyncIterator[list[Event]]:
-        """Raises Compacted."""
-        cache = self._resources.storage.cache
-        initial = self._options.initial_events
-        start = self._asked
-        if initial or (initial is None and self._asked == 0):
-            if self._asked:
-                await cache.wait_for(self._asked)
-            start = cache.revision
-            found = [e for e in cache.entries(self._prefix) if self._selection.matches(e)]
-            self.revision = start
-            yield [Event("ADDED", entry) for entry in found]
-        elif initial is False and self._asked == 0:
-            start = cache.revision
-            self.revision = start
-        matches = self._selection.matches
-        async for batch in cache.watch(self._prefix, start):
-            out = []
-            for change in batch:
-                now = not change.deleted and matches(change.entry)
-                before = change.previous is not None and matches(change.previous)
-                if now:
-                    out.append(Event("MODIFIED" if before else "ADDED", change.entry, change))
-                elif before:
-                    out.append(Event("DELETED", change.entry, change))
-            self.revision = max(self.revision, cache.revision if not batch else batch[-1].revision)
-            yield out
+        """For callers in this process. Raises Compacted."""
+        if self.wants_initial and self.asked:
+            await self._cache.wait_for(self.asked)
+        start, found = self.first()
+        yield found
+        async for changes in self._cache.watch(self.prefix, start):
+            yield self.selected(changes)
 
-    async def bytes(self, form: Form, include: str) -> AsyncIterator[bytes]:
-        """The stream of the answer: one JSON object a line, until the time is over or the client gone."""
+
+class PushedWatch:
+    """A watch over HTTP (`request.Source`): no task, only a place in the ring, a listener and two timers.
+
+    A client that does not read is not written to; when it reads again the watch goes on from its place, or learns that the place is gone.
+    """
+
+    def __init__(self, resources: Resources, watch: Watch, encoder: Encoder, options: ListOptions):
+        self._watch, self._encoder, self._options = watch, encoder, options
+        self._cache = resources.storage.cache
+        self._collection = self._cache.collection(watch.prefix)
+        low, high = resources.registry.config.watch_timeout_s
+        self._ends_after_s = float(options.timeout_s) or resources.registry.random.uniform(low, high)
+        self._sink: Sink | None = None
+        self._timers: list[asyncio.TimerHandle] = []
+        self._writable = True
+        self._seen = 0
+        self._waiting: asyncio.Task[None] | None = None
+
+    def start(self, sink: Sink) -> None:
+        self._sink = sink
         loop = asyncio.get_running_loop()
-        low, high = self._resources.registry.config.watch_timeout_s
-        timeout = float(self._options.timeout_s) or self._resources.registry.random.uniform(low, high)
-        ends = loop.time() + timeout
-        next_bookmark = loop.time() + BOOKMARK_EVERY_S
-        encoder = Encoder(self._kind, form, include, self._resources)
-        bookmarks = self._options.bookmarks
-        events = self.events()
-        pending: asyncio.Future[Any] | None = None
-        initial = bool(self._options.initial_events)
+        self._timers.append(loop.call_later(self._ends_after_s, self._end))
+        if self._options.bookmarks:
+            self._timers.append(loop.call_later(BOOKMARK_EVERY_S, self._bookmark))
+        asked = self._watch.asked
+        if asked > self._cache.revision and self._watch.wants_initial:
+            self._waiting = loop.create_task(self._wait_for(asked))
+        else:
+            self._begin()
+
+    async def _wait_for(self, revision: int) -> None:
+        await self._cache.wait_for(revision)
+        self._waiting = None
+        self._begin()
+
+    def _begin(self) -> None:
+        self._seen, events = self._watch.first()
+        if events:
+            self._write(b"".join(self._encoder.event(event) for event in events))
+        if self._options.initial_events and self._options.bookmarks:
+            self._write(self._encoder.bookmark(self._seen, initial=True))
+        self._collection.subscribe(self._wake)
+        self._wake()
+
+    def _write(self, data: bytes) -> None:
+        if self._sink is not None:
+            self._writable = self._sink.push(data)
+
+    def _wake(self) -> None:
+        if not self._writable or self._sink is None:
+            return
         try:
-            yield b""
-            while True:
-                now = loop.time()
-                if pending is None:
-                    pending = asyncio.ensure_future(anext(events))
-                until = min(ends, next_bookmark) if bookmarks else ends
-                if not pending.done():
-                    await asyncio.wait([pending], timeout=max(0.0, until - now))
-                if pending.done():
-                    try:
-                        batch = pending.result()
-                    except Compacted:
-                        yield encoder.error(too_old(self._asked))
-                        return
-                    except StopAsyncIteration:
-                        return
-                    pending = None
-                    if batch:
-                        yield b"".join(encoder.event(event) for event in batch)
-                    if initial:
-                        initial = False
-                        if bookmarks:
-                            yield encoder.bookmark(self.revision, initial=True)
-                now = loop.time()
-                if now >= ends:
-                    return
-                if bookmarks and now >= next_bookmark:
-                    next_bookmark = now + BOOKMARK_EVERY_S
-                    yield encoder.bookmark(self.revision)
-        finally:
-            if pending is not None:
-                pending.cancel()
-                try:
-                    await pending
-                except (asyncio.CancelledError, StopAsyncIteration, Compacted):
-                    pass
-            await events.aclose()  # type: ignore[attr-defined]
+            changes = self._collection.after(self._seen)
+        except Compacted:
+            self._write(self._encoder.error(too_old(self._watch.asked)))
+            self._end()
+            return
+        if not changes:
+            return
+        self._seen = changes[-1].revision
+        lines = [self._encoder.event(event) for event in self._watch.selected(changes)]
+        if lines:
+            self._write(lines[0] if len(lines) == 1 else b"".join(lines))
+
+    def resume(self) -> None:
+        self._writable = True
+        if self._waiting is None:
+            self._wake()
+
+    def _bookmark(self) -> None:
+        self._timers.append(asyncio.get_running_loop().call_later(BOOKMARK_EVERY_S, self._bookmark))
+        del self._timers[1:-1]
+        if self._writable and self._waiting is None:
+            self._wake()  # so that nothing before the bookmark is missing
+            self._write(self._encoder.bookmark(max(self._seen, self._cache.revision)))
+
+    def _end(self) -> None:
+        if self._sink is not None:
+            self._sink.finish()
+
+    def stop(self) -> None:
+        self._sink = None
+        self._collection.unsubscribe(self._wake)
+        for timer in self._timers:
+            timer.cancel()
+        self._timers.clear()
+        if self._waiting is not None:
+            self._waiting.cancel()
 
 
 def too_old(asked: int) -> ApiError:
