@@ -10,7 +10,6 @@ import functools
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from .object import Object, get
 
@@ -170,7 +169,7 @@ class _Parser:
             return ()
         while True:
             token = self.peek()
-            if token in _SPECIAL and token != "!" or token == "":
+            if (token in _SPECIAL and token != "!") or token == "":
                 raise SelectorError(f"found '{token}', expected: !, identifier, or 'end of string'")
             requirements.append(self._requirement())
             token = self.next()

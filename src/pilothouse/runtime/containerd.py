@@ -79,6 +79,14 @@ class ContainerdEngine:
         except grpc.aio.AioRpcError as error:
             raise engine_error(error) from None
 
+    async def call_if_there(self, method: str, **fields: Any) -> None:
+        """Like `call`, for ending what may have gone already: that is success."""
+        try:
+            await self.call(method, **fields)
+        except EngineError as error:
+            if error.code != "NOT_FOUND":
+                raise
+
     async def close(self) -> None:
         if self._channel is not None:
             channel, self._channel = self._channel, None
@@ -111,11 +119,11 @@ class ContainerdEngine:
         return str(answer.pod_sandbox_id)
 
     async def stop_pod_sandbox(self, sandbox_id: str) -> None:
-        await self.call("StopPodSandbox", pod_sandbox_id=sandbox_id)
+        await self.call_if_there("StopPodSandbox", pod_sandbox_id=sandbox_id)
         self._ips.pop(sandbox_id, None)
 
     async def remove_pod_sandbox(self, sandbox_id: str) -> None:
-        await self.call("RemovePodSandbox", pod_sandbox_id=sandbox_id)
+        await self.call_if_there("RemovePodSandbox", pod_sandbox_id=sandbox_id)
         self._forget(sandbox_id)
 
     async def pod_sandboxes(self, uid: str = "") -> list[PodSandboxStatus]:
@@ -162,7 +170,7 @@ class ContainerdEngine:
         await self.call("StartContainer", container_id=container_id)
 
     async def stop_container(self, container_id: str, timeout_s: int) -> None:
-        await self.call(
+        await self.call_if_there(
             "StopContainer",
             timeout_s=timeout_s + REQUEST_TIMEOUT_S,
             container_id=container_id,
@@ -170,7 +178,7 @@ class ContainerdEngine:
         )
 
     async def remove_container(self, container_id: str) -> None:
-        await self.call("RemoveContainer", container_id=container_id)
+        await self.call_if_there("RemoveContainer", container_id=container_id)
         self._forget(container_id)
 
     async def containers(self, sandbox_id: str = "") -> list[ContainerStatus]:
@@ -244,7 +252,7 @@ class ContainerdEngine:
         return [cri_messages.image(item) for item in (await self.call("ListImages")).images]
 
     async def remove_image(self, image: str) -> None:
-        await self.call("RemoveImage", image=message("ImageSpec", image=image))
+        await self.call_if_there("RemoveImage", image=message("ImageSpec", image=image))
 
     async def image_filesystem(self) -> tuple[int, int]:
         answer = await self.call("ImageFsInfo")

@@ -186,11 +186,14 @@ class ExecResult:
 
 @dataclass(frozen=True, slots=True)
 class EngineEvent:
-    """Something changed in this sandbox: look again. `container_id` is "" for the sandbox itself."""
+    """Something changed in this sandbox: look again. `container_id` is "" for the sandbox itself.
+
+    When it arrives, the engine's status shows it already. What a caller makes (CREATED) is not told: it knows.
+    """
 
     sandbox_id: str
     container_id: str
-    type: str  # CREATED, STARTED, STOPPED, DELETED
+    type: str  # STARTED, STOPPED, DELETED
 
 
 class Engine(Protocol):
@@ -203,7 +206,11 @@ class Engine(Protocol):
     async def run_pod_sandbox(self, config: PodSandboxConfig) -> str:
         """Returns its id, with its network up."""
 
-    async def stop_pod_sandbox(self, sandbox_id: str) -> None: ...
+    # Stopping and removing what has gone already succeeds, of sandboxes, containers and images.
+
+    async def stop_pod_sandbox(self, sandbox_id: str) -> None:
+        """Ends its containers too, at once; gives its addresses back."""
+
     async def remove_pod_sandbox(self, sandbox_id: str) -> None: ...
 
     async def pod_sandboxes(self, uid: str = "") -> list[PodSandboxStatus]:
