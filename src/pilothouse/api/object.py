@@ -9,7 +9,7 @@ Object = dict[str, Any]
 
 
 def namespace_of(obj: Object) -> str:
-    """"" for a cluster-scoped object."""
+    """ "" for a cluster-scoped object."""
     return obj.get("metadata", {}).get("namespace") or ""
 
 

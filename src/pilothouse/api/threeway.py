@@ -31,7 +31,9 @@ def _maps(original: Object, modified: Object, current: Object, type_: Type | Non
             if there is not None:
                 patch[key] = None
         elif isinstance(value, dict) and isinstance(there, dict):
-            inner = _maps(before if isinstance(before, dict) else {}, value, there, field.type if field else None)
+            inner = _maps(
+                before if isinstance(before, dict) else {}, value, there, field.type if field else None
+            )
             if inner:
                 patch[key] = inner
         elif isinstance(value, list) and isinstance(there, list):
@@ -44,7 +46,9 @@ def _maps(original: Object, modified: Object, current: Object, type_: Type | Non
     return patch
 
 
-def _lists(key: str, original: list[Any], modified: list[Any], current: list[Any], field: Field | None) -> Object:
+def _lists(
+    key: str, original: list[Any], modified: list[Any], current: list[Any], field: Field | None
+) -> Object:
     if field is None or "merge" not in field.patch_strategy.split(","):
         return {key: modified} if modified != current else {}
     if not field.merge_key:  # a set of scalars
@@ -66,7 +70,9 @@ def _lists(key: str, original: list[Any], modified: list[Any], current: list[Any
         elif inner := _maps(before.get(item[name], {}), item, there[item[name]], field.type.element):
             changes.append({name: item[name], **inner})
     wanted = {item[name] for item in modified}
-    changes += [{"$patch": "delete", name: value} for value in before if value not in wanted and value in there]
+    changes += [
+        {"$patch": "delete", name: value} for value in before if value not in wanted and value in there
+    ]
     if not changes:
         return {}
     return {f"$setElementOrder/{key}": [{name: item[name]} for item in modified], key: changes}

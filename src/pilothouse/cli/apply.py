@@ -57,8 +57,12 @@ def command(files: tuple[str, ...], recursive: bool, target: Target, **options: 
             else:
                 click.echo(f"{printing.resource_name(kind, name_of(result))} {verb}{suffix}")
         if shown:
-            whole: Object = shown[0] if len(shown) == 1 else {"apiVersion": "v1", "kind": "List", "items": shown}
-            click.echo((printing.to_yaml if options["output"] == "yaml" else printing.to_json)(whole), nl=False)
+            whole: Object = (
+                shown[0] if len(shown) == 1 else {"apiVersion": "v1", "kind": "List", "items": shown}
+            )
+            click.echo(
+                (printing.to_yaml if options["output"] == "yaml" else printing.to_json)(whole), nl=False
+            )
         return failed
 
     if code := run(main, target):

@@ -62,7 +62,9 @@ def _delete_cluster(name: str) -> None:
     click.echo(f"Cluster {name!r} is deleted")
 
 
-async def _delete(connection: Connection, words: tuple[str, ...], files: tuple[str, ...], options: dict[str, Any]) -> int:
+async def _delete(
+    connection: Connection, words: tuple[str, ...], files: tuple[str, ...], options: dict[str, Any]
+) -> int:
     found: list[tuple[Kind, str, str, str]] = []  # kind, namespace, name, uid
     failed = 0
     client = connection.client
@@ -95,7 +97,9 @@ async def _delete(connection: Connection, words: tuple[str, ...], files: tuple[s
             err=True,
         )
         grace = max(0, options["grace_period"]) if options["grace_period"] >= 0 else 0
-    propagation = {"background": "Background", "foreground": "Foreground", "orphan": "Orphan"}.get(options["cascade"])
+    propagation = {"background": "Background", "foreground": "Foreground", "orphan": "Orphan"}.get(
+        options["cascade"]
+    )
     if propagation is None:
         raise click.ClickException('--cascade must be "background", "foreground" or "orphan"')
     body = delete_options(grace if grace >= 0 else None, propagation, dry_run=options["dry_run"] == "server")
@@ -104,7 +108,12 @@ async def _delete(connection: Connection, words: tuple[str, ...], files: tuple[s
         try:
             if options["dry_run"] != "client":
                 answer = await client.call("DELETE", path(kind, namespace, name), body)
-                uid = uid or (answer.get("details") or {}).get("uid") or (answer.get("metadata") or {}).get("uid") or ""
+                uid = (
+                    uid
+                    or (answer.get("details") or {}).get("uid")
+                    or (answer.get("metadata") or {}).get("uid")
+                    or ""
+                )
         except ApiError as error:
             if not (error.code == 404 and options["ignore_not_found"]):
                 failed = 1

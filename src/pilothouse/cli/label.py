@@ -47,7 +47,11 @@ def _is_change(word: str) -> bool:
 
 
 async def _change(
-    connection: Connection, words: tuple[str, ...], changes: dict[str, str | None], field: str, done: str,
+    connection: Connection,
+    words: tuple[str, ...],
+    changes: dict[str, str | None],
+    field: str,
+    done: str,
     options: dict[str, Any],
 ) -> int:
     failed = 0
@@ -58,7 +62,9 @@ async def _change(
             for key, value in sorted(have.items()):
                 click.echo(f"{key}={value}")
             continue
-        taken = [key for key, value in changes.items() if value is not None and key in have and have[key] != value]
+        taken = [
+            key for key, value in changes.items() if value is not None and key in have and have[key] != value
+        ]
         if taken and not options["overwrite"]:
             for key in taken:
                 message = f"'{key}' already has a value ({have[key]}), and --overwrite is false"
@@ -88,12 +94,16 @@ async def _objects(
     found: list[tuple[Ask, Object]] = []
     for ask in await parse(connection, words):
         if ask.name:
-            found.append((ask, await connection.client.call("GET", path(ask.kind, connection.namespace, ask.name))))
+            found.append(
+                (ask, await connection.client.call("GET", path(ask.kind, connection.namespace, ask.name)))
+            )
         elif options["everything"] or options["selector"]:
             from ..client.http import with_query
 
             where = path(ask.kind, "" if options["all_namespaces"] else connection.namespace)
-            listed = await connection.client.call("GET", with_query(where, {"labelSelector": options["selector"]}))
+            listed = await connection.client.call(
+                "GET", with_query(where, {"labelSelector": options["selector"]})
+            )
             found += [(ask, item) for item in listed.get("items") or ()]
         else:
             raise click.ClickException("resource(s) were provided, but no name was specified")

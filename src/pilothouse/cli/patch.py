@@ -32,7 +32,9 @@ def command(words: tuple[str, ...], target: Target, **options: Any) -> None:
         with open(options["patch_file"]) as file:
             text = file.read()
     if not text:
-        raise click.ClickException("must specify --patch or --patch-file containing the contents of the patch")
+        raise click.ClickException(
+            "must specify --patch or --patch-file containing the contents of the patch"
+        )
     try:
         patch = yaml.safe_load(text)
     except yaml.YAMLError as error:
@@ -46,7 +48,9 @@ def command(words: tuple[str, ...], target: Target, **options: Any) -> None:
             if options["dry_run"] == "server":
                 query["dryRun"] = "All"
             content_type = PATCH_TYPES[options["type_"]]
-            after = await connection.client.call("PATCH", f"{where}?{urlencode(query)}", patch, content_type=content_type)
+            after = await connection.client.call(
+                "PATCH", f"{where}?{urlencode(query)}", patch, content_type=content_type
+            )
             if options["output"] in ("yaml", "json"):
                 show = printing.to_yaml if options["output"] == "yaml" else printing.to_json
                 click.echo(show(printing.without_managed_fields(after)), nl=False)
