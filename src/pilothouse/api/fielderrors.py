@@ -1,0 +1,78 @@
+"""Field errors: what is wrong with which field, in Kubernetes' words (apimachinery/pkg/util/validation/field).
+
+A validator gets a `FieldErrors` and adds to it; paths are strings (`spec.containers[0].name`). The order of adding is the order that a
+client sees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import orjson
+
+from .errors import Cause
+
+
+def shown(value: Any) -> str:
+    """A value inside a message, as Go prints it: strings quoted, numbers bare, everything else as JSON."""
+    if value is None:
+        return "null"
+    if isinstance(value, str):
+        return quoted(value)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (int, float)):
+        return str(value)
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+
+
+def quoted(text: str) -> str:
+    """Go's %q."""
+    return orjson.dumps(text).decode().replace("\\u00", "\\x").replace("\\b", "\\b")
+
+
+class FieldErrors(list[Cause]):
+    """The causes of one 422, in order."""
+
+    def required(self, path: str, detail: str = "") -> None:
+        self._add("FieldValueRequired", path, "Required value", detail)
+
+    def invalid(self, path: str, value: Any, detail: str) -> None:
+        self._add("FieldValueInvalid", path, f"Invalid value: {shown(value)}", detail)
+
+    def type_invalid(self, path: str, value: Any, detail: str) -> None:
+        self._add("FieldValueTypeInvalid", path, f"Invalid value: {shown(value)}", detail)
+
+    def not_supported(self, path: str, value: Any, allowed: Iterable[str]) -> None:
+        """`allowed` is shown sorted."""
+        listed = ", ".join(quoted(one) for one in sorted(allowed))
+        detail = f"supported values: {listed}" if listed else ""
+        self._add("FieldValueNotSupported", path, f"Unsupported value: {shown(value)}", detail)
+
+    def forbidden(self, path: str, detail: str) -> None:
+        self._add("FieldValueForbidden", path, "Forbidden", detail)
+
+    def duplicate(self, path: str, value: Any) -> None:
+        self._add("FieldValueDuplicate", path, f"Duplicate value: {shown(value)}", "")
+
+    def not_found(self, path: str, value: Any) -> None:
+        self._add("FieldValueNotFound", path, f"Not found: {shown(value)}", "")
+
+    def too_long(self, path: str, length: int) -> None:
+        self._add("FieldValueTooLong", path, "Too long", f"may not be more than {length} bytes")
+
+    def too_many(self, path: str, count: int, most: int) -> None:
+        items = "item" if most == 1 else "items"
+        self._add("FieldValueTooMany", path, f"Too many: {count}", f"must have at most {most} {items}")
+
+    def internal(self, path: str, detail: str) -> None:
+        self._add("InternalError", path, "Internal error", detail)
+
+    def messages(self, path: str, value: Any, messages: Iterable[str]) -> None:
+        """One `invalid` for each message of a check of `names.py`."""
+        for message in messages:
+            self.invalid(path, value, message)
+
+    def _add(self, reason: str, path: str, body: str, detail: str) -> None:
+        self.append(Cause(reason, f"{body}: {detail}" if detail else body, path))

@@ -1,0 +1,30 @@
+"""Is an object that came in fit to be stored: every built-in kind, on create and on update.
+
+`VALIDATORS` maps a resource (`deployments.apps`) to its validator; one file a group of kinds. A validator gets the defaulted object in its
+storage version and adds what is wrong to a `FieldErrors`, in Kubernetes' order and words. Pure.
+"""
+
+from __future__ import annotations
+
+from ..errors import Cause
+from ..fielderrors import FieldErrors
+from ..kinds import Kind
+from ..object import Object
+from .table import VALIDATORS
+
+
+def validate_create(kind: Kind, obj: Object) -> list[Cause]:
+    validator = VALIDATORS.get(kind.resource)
+    errors = FieldErrors()
+    if validator is not None:
+        validator.create(errors, obj)
+    return errors
+
+
+def validate_update(kind: Kind, new: Object, old: Object, subresource: str = "") -> list[Cause]:
+    """`subresource`: "" or status, scale, ephemeralcontainers, resize, approval, … ."""
+    validator = VALIDATORS.get(kind.resource)
+    errors = FieldErrors()
+    if validator is not None:
+        validator.update(errors, new, old, subresource)
+    return errors
