@@ -1,0 +1,128 @@
+"""How it is measured: a server process of its own, its CPU from /proc, and small blocking clients on loopback.
+
+CPU a request (user and system, of the server's process alone) hardly depends on what else the machine does; wall time does, so it is shown only where
+it is the point (start, latency).
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import ssl
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+TICK_S = 1 / os.sysconf("SC_CLK_TCK")
+TOKEN = "bench"
+START_TIMEOUT_S = 60.0
+
+
+def cpu_s(pid: int) -> float:
+    """User and system time of a process so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) * TICK_S
+
+
+def memory_mb(pid: int) -> float:
+    """Resident memory (RSS)."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) / 1024
+    return 0.0
+
+
+class Client:
+    """One keep-alive connection."""
+
+    def __init__(self, port: int, token: str = TOKEN):
+        context = ssl._create_unverified_context()
+        self._connection = http.client.HTTPSConnection("127.0.0.1", port, context=context, timeout=120)
+        self._headers = {"Authorization": f"Bearer {token}"}
+
+    def __call__(self, method: str, path: str, body: Any = None, content_type: str = "application/json") -> bytes:
+        headers = self._headers
+        data = None
+        if body is not None:
+            data = body if isinstance(body, bytes) else json.dumps(body).encode()
+            headers = {**headers, "Content-Type": content_type}
+        self._connection.request(method, path, data, headers)
+        answer = self._connection.getresponse()
+        content = answer.read()
+        if answer.status >= 400:
+            raise RuntimeError(f"{method} {path}: {answer.status} {content[:300]!r}")
+        return content
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+class Server:
+    """`python -m pilothouse.apiserver` with the durable store."""
+
+    def __init__(self, process: subprocess.Popen[str], port: int, ready_s: float):
+        self.process, self.port, self.ready_s = process, port, ready_s
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def client(self) -> Client:
+        return Client(self.port)
+
+    def cpu_of(self, work: Callable[[], object]) -> float:
+        """Seconds of CPU that the server spends while `work` runs."""
+        before = cpu_s(self.pid)
+        work()
+        return cpu_s(self.pid) - before
+
+
+@contextmanager
+def server(store: str = "sqlite") -> Iterator[Server]:
+    with tempfile.TemporaryDirectory(dir=os.environ.get("BENCH_DIR")) as folder:
+        where = f"sqlite:{folder}/store.db" if store == "sqlite" else "memory"
+        command = [sys.executable, "-m", "pilothouse.apiserver", "--port", "0", "--token", TOKEN, "--store", where]
+        started = time.perf_counter()
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            port = int(line.rsplit(":", 1)[1])
+            client = Client(port)
+            client("GET", "/readyz")
+            ready_s = time.perf_counter() - started
+            client.close()
+            yield Server(process, port, ready_s)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(30)
+
+
+def in_parallel(clients: int, each: Callable[[int, Client], None], port: int) -> None:
+    """Runs `each(i, client)` on as many threads, and returns when all have ended."""
+    errors: list[BaseException] = []
+
+    def run(index: int) -> None:
+        client = Client(port)
+        try:
+            each(index, client)
+        except BaseException as error:
+            errors.append(error)
+        finally:
+            client.close()
+
+    threads = [threading.Thread(target=run, args=(i,)) for i in range(clients)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
