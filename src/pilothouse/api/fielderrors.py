@@ -45,8 +45,9 @@ class FieldErrors(list[Cause]):
         self._add("FieldValueTypeInvalid", path, f"Invalid value: {shown(value)}", detail)
 
     def not_supported(self, path: str, value: Any, allowed: Iterable[str]) -> None:
-        """`allowed` is shown sorted."""
-        listed = ", ".join(quoted(one) for one in sorted(allowed))
+        """`allowed` is shown in its order; a set sorted."""
+        ordered = sorted(allowed) if isinstance(allowed, (set, frozenset)) else allowed
+        listed = ", ".join(quoted(one) for one in ordered)
         detail = f"supported values: {listed}" if listed else ""
         self._add("FieldValueNotSupported", path, f"Unsupported value: {shown(value)}", detail)
 

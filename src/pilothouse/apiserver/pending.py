@@ -12,17 +12,6 @@ except ImportError:
 
 
 try:
-    from ..api.validation import validate_create, validate_update
-except ImportError:
-
-    def validate_create(kind: Any, obj: Any) -> list[Any]:
-        return []
-
-    def validate_update(kind: Any, new: Any, old: Any, subresource: str = "") -> list[Any]:
-        return []
-
-
-try:
     from ..api.tables import columns, row
 except ImportError:
 

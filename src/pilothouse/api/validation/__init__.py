@@ -6,10 +6,12 @@ storage version and adds what is wrong to a `FieldErrors`, in Kubernetes' order 
 
 from __future__ import annotations
 
+from .. import names
 from ..errors import Cause
 from ..fielderrors import FieldErrors
 from ..kinds import Kind
 from ..object import Object
+from . import metadata
 from .table import VALIDATORS
 
 
@@ -18,6 +20,9 @@ def validate_create(kind: Kind, obj: Object) -> list[Cause]:
     errors = FieldErrors()
     if validator is not None:
         validator.create(errors, obj)
+    else:
+        rule = names.dns1123_subdomain if kind.custom else names.path_segment
+        metadata.created(errors, obj["metadata"], rule, namespaced=kind.namespaced)
     return errors
 
 
@@ -25,6 +30,7 @@ def validate_update(kind: Kind, new: Object, old: Object, subresource: str = "")
     """`subresource`: "" or status, scale, ephemeralcontainers, resize, approval, … ."""
     validator = VALIDATORS.get(kind.resource)
     errors = FieldErrors()
+    metadata.updated(errors, new["metadata"], old["metadata"])
     if validator is not None:
         validator.update(errors, new, old, subresource)
     return errors

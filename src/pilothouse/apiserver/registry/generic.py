@@ -27,13 +27,13 @@ from ...api.errors import (
 from ...api.kinds import Kind, storage_kind
 from ...api.object import Object
 from ...api.schema import complete, has_schema, schema_of
+from ...api.validation import validate_create, validate_update
 from ...base.clock import Clock, parse_timestamp, timestamp
 from ...base.random import Random
 from ...store.interface import Condition, Conflict, Put
 from ..admission import Admission
 from ..config import ApiConfig
 from ..options import DeleteOptions
-from ..pending import validate_create, validate_update
 from ..request import User
 from . import strategy as strategies
 from .operation import CREATE, Operation
