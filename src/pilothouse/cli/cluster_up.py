@@ -29,9 +29,16 @@ from ..cluster.config import COMPONENTS, ENGINES, STORES, ClusterConfig
 @click.option(
     "--disable", default="", metavar="LIST", help=f"Components to leave out: {', '.join(COMPONENTS)}."
 )
+@click.option(
+    "--insecure-registry",
+    "insecure_registries",
+    multiple=True,
+    metavar="HOST:PORT",
+    help="A registry without TLS, or with a certificate that nobody vouches for; may be given again.",
+)
 @click.option("--quiet", "-q", is_flag=True, help="Say nothing but errors.")
 @click.pass_context
-def command(ctx: click.Context, name: str, disable: str, quiet: bool, **options: object) -> None:
+def command(ctx: click.Context, /, name: str, disable: str, quiet: bool, **options: object) -> None:
     """Start the cluster NAME (default: "default"), new or stopped; return when it is ready."""
     clock = RealClock()
     config = ClusterConfig(name=name, disable=tuple(filter(None, disable.split(","))), **options)  # type: ignore[arg-type]

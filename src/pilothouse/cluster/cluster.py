@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import errno
+import ipaddress
 import logging
+import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -24,14 +27,13 @@ from ..client.informer import Informers
 from ..client.local import LocalClient
 from ..network.topology import DNS_SERVICE_IP, KUBERNETES_SERVICE_IP, ClusterNetwork
 from ..store.interface import Store
-from .config import ClusterConfig
+from .config import ClusterConfig, ConfigError
 from .paths import ClusterPaths
 from .pki import Pki
 
 log = logging.getLogger(__name__)
 
 RESTART_FIRST_S, RESTART_MAX_S = 1.0, 30.0
-NODES_READY_S = 120.0
 MASTERS = ("system:masters", "system:authenticated")
 Progress = Callable[[str], None]
 
@@ -77,7 +79,7 @@ class Cluster:
             str(pki.path("apiserver.crt")), str(pki.path("apiserver.key")), str(pki.path("ca.crt"))
         )
         # the port is taken before the API starts, since the `kubernetes` service names it
-        _, port = await server.serve(self.config.host, self.config.port, tls)
+        port = await self._listen(server, self.config.host, tls)
         server.config.advertise_port = port
         if port != self.config.port:
             self.config = replace(self.config, port=port)
@@ -93,7 +95,12 @@ class Cluster:
             from ..network.wiring import lay_switch
 
             await lay_switch(self.network)
-            await server.serve(self.network.host_address, port, tls)
+            if self.config.host != "0.0.0.0":
+                await self._listen(server, self.network.host_address, tls)
+            if "dns" not in self.config.disable:
+                await self._start_dns(informers)
+            if "loadbalancer" not in self.config.disable:
+                self._start_load_balancer_routes(informers)
         from . import addons
 
         await addons.storage_class(admin)
@@ -103,7 +110,7 @@ class Cluster:
             from ..scheduler.scheduler import Scheduler
 
             client = self.client("system:kube-scheduler")
-            self._run(
+            self.run(
                 "scheduler",
                 lambda: Scheduler(client, informers, self._clock, self._random.fork("scheduler")).run(),
             )
@@ -113,8 +120,6 @@ class Cluster:
             nodes = Nodes(self, informers, self._clock, self._random.fork("nodes"), self._progress)
             self._stops.append(nodes.stop)
             await nodes.start()
-        if self.has_containers and "dns" not in self.config.disable:
-            await self._start_dns(informers)
 
     def client(self, user: str, *groups: str) -> LocalClient:
         """An in-process client with an identity of its own."""
@@ -143,6 +148,21 @@ class Cluster:
             names.append(self.network.host_address)
         return [name for name in dict.fromkeys(names) if name != "0.0.0.0"]
 
+    async def _listen(self, server: ApiServer, host: str, tls: ssl.SSLContext) -> int:
+        """The port that was free, where none was asked for."""
+        try:
+            _, port = await server.serve(host, self.config.port, tls)
+        except OSError as error:
+            if error.errno not in (errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES):
+                raise
+            why = {errno.EADDRINUSE: "is in use by another program", errno.EACCES: "may not be taken"}.get(
+                error.errno, "cannot be had: the address is not of this machine"
+            )
+            raise ConfigError(
+                f"port {self.config.port} on {host} {why}; `--port P` chooses another, `--port 0` one that is free"
+            ) from error
+        return port
+
     async def _open_store(self) -> Store:
         if self.config.store == "memory":
             from ..store.memory import MemoryStore
@@ -165,12 +185,11 @@ class Cluster:
     def _start_controllers(self, informers: Informers, pki: Pki) -> None:
         from ..controllers.runtime import ControllerManager, Environment
 
-        first, last = self.network.load_balancer_pool
         environment = Environment(
             self._random.fork("controllers"),
             root_ca=pki.read("ca.crt").decode(),
             data_directory=str(self.paths.volumes),
-            load_balancer_cidr=f"{first}-{last}" if self.has_containers else "",
+            load_balancer_pool=self.network.load_balancer_pool if self.has_containers else None,
         )
         client = self.client("system:kube-controller-manager")
 
@@ -184,7 +203,17 @@ class Cluster:
                 client_for=lambda name: self.client(f"system:serviceaccount:kube-system:{name}-controller"),
             ).run()
 
-        self._run("controllers", manager)
+        self.run("controllers", manager)
+
+    def _start_load_balancer_routes(self, informers: Informers) -> None:
+        from ..network.routes import LoadBalancerRoutes
+
+        first, last = map(ipaddress.ip_address, self.network.load_balancer_pool)
+
+        def is_ours(address: str) -> bool:
+            return int(first) <= int(ipaddress.ip_address(address)) <= int(last)
+
+        self.run("load balancer", lambda: LoadBalancerRoutes(informers, self._clock, is_ours).run())
 
     async def _start_dns(self, informers: Informers) -> None:
         from ..network.dns import Zone
@@ -202,7 +231,8 @@ class Cluster:
             self.client("kubernetes-admin"), DNS_SERVICE_IP, self.network.host_address, port
         )
 
-    def _run(self, name: str, component: Callable[[], Awaitable[None]]) -> None:
+    def run(self, name: str, component: Callable[[], Awaitable[None]]) -> None:
+        """Runs it until `stop`, again and again where it fails."""
         self._tasks.append(asyncio.create_task(self._supervise(name, component), name=name))
 
     async def _supervise(self, name: str, component: Callable[[], Awaitable[None]]) -> None:

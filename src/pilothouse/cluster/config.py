@@ -6,7 +6,7 @@ import dataclasses
 import json
 import os
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 CONFIG_VERSION = 1
@@ -35,7 +35,7 @@ class ClusterConfig:
     network_index: int = -1  # -1: no network of its own (no containers)
     seed: str = ""  # of the cluster's Random; "": from the operating system
     service_cidr: str = "10.96.0.0/16"
-    extra: dict[str, str] = field(default_factory=dict)
+    insecure_registries: tuple[str, ...] = ()  # host:port, asked over plain HTTP
 
     def check(self) -> None:
         """Raises ConfigError."""
@@ -71,5 +71,6 @@ class ClusterConfig:
                 "upgrade Pilothouse, or delete the cluster"
             )
         known = {f.name for f in dataclasses.fields(cls)}
-        document["disable"] = tuple(document.get("disable") or ())
+        for name in ("disable", "insecure_registries"):
+            document[name] = tuple(document.get(name) or ())
         return cls(**{key: value for key, value in document.items() if key in known})

@@ -91,13 +91,15 @@ def add(path: Path, new: Object) -> None:
 
 
 def remove(path: Path, cluster: str) -> None:
-    """Takes a cluster's entries out; a file that then holds nothing, and that only we can have made, stays but empty."""
+    """Takes a cluster's entries out, and the file away where nothing else is in it."""
     if not path.exists():
         return
     with _locked(path):
         current = read(path)
         rest = without(current, cluster)
-        if rest != current:
+        if not any(value for key, value in rest.items() if key not in ("apiVersion", "kind")):
+            path.unlink()
+        elif rest != current:
             _write(path, rest)
 
 

@@ -23,7 +23,7 @@ from pathlib import Path
 from ..base.clock import Clock
 from . import kubeconfig
 from .config import ClusterConfig, ConfigError
-from .paths import ClusterPaths, root
+from .paths import ClusterPaths, root, run_root
 
 Progress = Callable[[str], None]
 START_TIMEOUT_S = 180.0
@@ -75,11 +75,21 @@ def daemon_pid(paths: ClusterPaths) -> int:
 
 @contextmanager
 def _lock() -> Iterator[None]:
-    """One `up` at a time decides on names, ports and network indexes."""
-    root().mkdir(parents=True, exist_ok=True, mode=0o700)
-    with (root() / ".lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    """One at a time decides on names, ports and network indexes. The lock is on the directory: no file is left."""
+    while True:
+        root().mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(root(), os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            try:
+                same = os.fstat(descriptor).st_ino == root().stat().st_ino
+            except FileNotFoundError:  # the last cluster was just deleted, and the directory with it
+                same = False
+            if same:
+                yield
+                return
+        finally:
+            os.close(descriptor)
 
 
 def up(config: ClusterConfig, given: set[str], clock: Clock, progress: Progress) -> ClusterConfig:
@@ -248,11 +258,15 @@ def remove(paths: ClusterPaths, progress: Progress) -> None:
         target = Path(config.kubeconfig) if config.kubeconfig else kubeconfig.default_path()
         with contextlib.suppress(kubeconfig.KubeconfigError):
             kubeconfig.remove(target, config.name)
-    shutil.rmtree(paths.run, ignore_errors=True)
-    shutil.rmtree(paths.data, ignore_errors=True)
+    for directory in (paths.run, paths.data):
+        shutil.rmtree(directory, ignore_errors=True)
     link = root() / "clusters" / paths.name
     if link.is_symlink():
         link.unlink()
+    with _lock():
+        for directory in (link.parent, root(), run_root()):
+            with contextlib.suppress(OSError):  # other clusters live there
+                directory.rmdir()
 
 
 def delete(paths: ClusterPaths, clock: Clock, progress: Progress) -> None:

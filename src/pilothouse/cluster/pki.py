@@ -88,16 +88,18 @@ class Pki:
     def issue_client(self, file: str, user: str, groups: list[str]) -> None:
         """A client certificate `<file>.crt` and its key: CN is the user, O are the groups."""
         from cryptography import x509
+        from cryptography.x509.oid import ExtendedKeyUsageOID
 
         attributes = [x509.NameAttribute(x509.NameOID.ORGANIZATION_NAME, group) for group in groups]
         attributes.append(x509.NameAttribute(x509.NameOID.COMMON_NAME, user))
-        self._issue(file, x509.Name(attributes), x509.ExtendedKeyUsageOID.CLIENT_AUTH, [])
+        self._issue(file, x509.Name(attributes), ExtendedKeyUsageOID.CLIENT_AUTH, [])
 
     def _issue_serving(self, addresses: list[str]) -> None:
         from cryptography import x509
+        from cryptography.x509.oid import ExtendedKeyUsageOID
 
         name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "kube-apiserver")])
-        self._issue("apiserver", name, x509.ExtendedKeyUsageOID.SERVER_AUTH, addresses)
+        self._issue("apiserver", name, ExtendedKeyUsageOID.SERVER_AUTH, addresses)
 
     def _issue(self, file: str, name: x509.Name, usage: x509.ObjectIdentifier, addresses: list[str]) -> None:
         from cryptography import x509

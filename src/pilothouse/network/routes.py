@@ -33,11 +33,11 @@ def plan(
             if (endpoint.get("conditions") or {}).get("ready") is not False and endpoint.get("nodeName"):
                 local.setdefault((namespace_of(slice_), service), set()).add(endpoint["nodeName"])
     routes = {}
-    for service in services:
-        spec, status = service.get("spec") or {}, service.get("status") or {}
+    for balanced in services:
+        spec, status = balanced.get("spec") or {}, balanced.get("status") or {}
         names = set(addresses)
         if spec.get("externalTrafficPolicy") == "Local":
-            names &= local.get((namespace_of(service), name_of(service)), set())
+            names &= local.get((namespace_of(balanced), name_of(balanced)), set())
         through = tuple(addresses[name] for name in sorted(names))
         for ingress in (status.get("loadBalancer") or {}).get("ingress") or ():
             if ingress.get("ip") and through:

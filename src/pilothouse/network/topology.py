@@ -15,6 +15,7 @@ balancer address is routed by the host to the nodes; their service rules do the 
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 SERVICE_CIDR = "10.96.0.0/16"
@@ -103,8 +104,8 @@ def switch_commands(net: ClusterNetwork) -> list[tuple[str, str]]:
     ]
 
 
-def node_commands(net: ClusterNetwork, node: NodeNetwork, others: list[NodeNetwork]) -> list[tuple[str, str]]:
-    """Wires one node: its link, its addresses, the ways to the other nodes' pods and to the world."""
+def node_commands(net: ClusterNetwork, node: NodeNetwork) -> list[tuple[str, str]]:
+    """Wires one node: its link, its address, the way to the world."""
     switch, ns = net.switch_netns, node.netns
     return [
         (ns, "link set lo up"),
@@ -113,8 +114,13 @@ def node_commands(net: ClusterNetwork, node: NodeNetwork, others: list[NodeNetwo
         (ns, f"addr add {node.address}/{net.node_subnet.prefixlen} dev eth0"),
         (ns, "link set eth0 up"),
         (ns, f"route replace default via {net.host_address}"),
-        *[(ns, f"route replace {other.pod_cidr} via {other.address}") for other in others],
-        *[(other.netns, f"route replace {node.pod_cidr} via {node.address}") for other in others],
+    ]
+
+
+def route_commands(node: NodeNetwork, others: Iterable[NodeNetwork]) -> list[tuple[str, str]]:
+    """The ways to the other nodes' pods, whether those nodes are there yet or not; and the host's to this node's."""
+    return [
+        *[(node.netns, f"route replace {other.pod_cidr} via {other.address}") for other in others],
         ("", f"route replace {node.pod_cidr} via {node.address}"),
     ]
 

@@ -6,11 +6,17 @@ left as it is, so that running containers keep their connections.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterable
 
 from .shell import CommandFailed, ip, namespaces, nft, run, sysctl
-from .topology import ClusterNetwork, NodeNetwork, host_rules, node_commands, switch_commands
+from .topology import (
+    ClusterNetwork,
+    NodeNetwork,
+    host_rules,
+    node_commands,
+    route_commands,
+    switch_commands,
+)
 
 NODE_SYSCTLS = {
     "net.ipv4.ip_forward": "1",
@@ -22,24 +28,30 @@ NODE_SYSCTLS = {
 
 async def lay_switch(net: ClusterNetwork) -> None:
     """The cluster's bridge and the host's end of it; masquerading to the world."""
-    if net.switch_netns not in await namespaces():
-        with contextlib.suppress(CommandFailed):  # a leftover of a switch whose namespace went away
-            await ip([("", f"link delete {net.host_interface}")])
+    if not await _is_laid(net.switch_netns, "", net.host_interface):
+        await take_up_switch(net)
         await run("ip", "netns", "add", net.switch_netns)
         await ip(switch_commands(net))
     await sysctl("", {"net.ipv4.ip_forward": "1"})
     await nft("", host_rules(net))
 
 
+async def _is_laid(netns: str, where: str, interface: str) -> bool:
+    """Whether this namespace is there, and the interface (in `where`) that is made last: not if its maker was killed."""
+    if netns not in await namespaces():
+        return False
+    inside = ["-n", where] if where else []
+    return "UP" in await run("ip", *inside, "-br", "link", "show", interface, check=False)
+
+
 async def lay_node(net: ClusterNetwork, node: NodeNetwork, others: Iterable[NodeNetwork]) -> None:
-    """A node's namespace, with its link to the switch."""
-    existing = await namespaces()
-    if node.netns not in existing:
+    """A node's namespace, with its link to the switch. `others`: all other nodes that the cluster is to have."""
+    if not await _is_laid(node.netns, node.netns, "eth0"):
+        await take_up_node(net, node)
         await run("ip", "netns", "add", node.netns)
-        await ip(node_commands(net, node, [other for other in others if other.netns in existing]))
         await sysctl(node.netns, NODE_SYSCTLS)
-    else:  # the host's route is lost when its interface went down and up
-        await ip([("", f"route replace {node.pod_cidr} via {node.address}")])
+        await ip(node_commands(net, node))
+    await ip(route_commands(node, others))
 
 
 async def take_up_node(net: ClusterNetwork, node: NodeNetwork) -> None:

@@ -204,6 +204,20 @@ class ContainerdProcess:
             return "\n".join(self.config.log_file.read_text(errors="replace").splitlines()[-5:])
         return ""
 
+    async def ended(self) -> None:
+        """Returns once the containerd that runs has ended."""
+        try:
+            descriptor = os.pidfd_open(self.pid)
+        except OSError:  # it runs no more, or (pid 0) never did
+            return
+        loop, gone = asyncio.get_running_loop(), asyncio.Event()
+        loop.add_reader(descriptor, gone.set)
+        try:
+            await gone.wait()
+        finally:
+            loop.remove_reader(descriptor)
+            os.close(descriptor)
+
     async def kill(self) -> None:
         """Ends containerd alone, at once; its containers run on (a crash, as a test or a restart wants it)."""
         if pid := self.pid:
