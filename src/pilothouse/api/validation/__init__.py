@@ -22,7 +22,7 @@ def validate_create(kind: Kind, obj: Object) -> list[Cause]:
         validator.create(errors, obj)
     else:
         rule = names.dns1123_subdomain if kind.custom else names.path_segment
-        metadata.created(errors, obj["metadata"], rule, namespaced=kind.namespaced)
+        metadata.created(errors, obj["metadata"], rule, namespaced=kind.namespaced, known_finalizers=False)
     return errors
 
 
@@ -30,7 +30,7 @@ def validate_update(kind: Kind, new: Object, old: Object, subresource: str = "")
     """`subresource`: "" or status, scale, ephemeralcontainers, resize, approval, … ."""
     validator = VALIDATORS.get(kind.resource)
     errors = FieldErrors()
-    metadata.updated(errors, new["metadata"], old["metadata"])
+    metadata.updated(errors, new["metadata"], old["metadata"], known_finalizers=False)
     if validator is not None:
         validator.update(errors, new, old, subresource)
     return errors

@@ -4,8 +4,6 @@ A kind names its rule for names; the rest is the same for all. `updated` runs fo
 Kubernetes runs it once more: a client sees such a cause twice.
 """
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -31,8 +29,10 @@ def created(
     *,
     namespaced: bool = True,
     path: str = "metadata",
+    known_finalizers: bool = True,
 ) -> None:
-    """`rule`: what names of this kind may look like (names.py)."""
+    """`rule`: what names of this kind may look like (names.py). `known_finalizers`: all kinds but custom ones, definitions, webhooks and
+    admission policies insist on a finalizer with a domain, or a standard one."""
     generate, name = meta.get("generateName"), meta.get("name")
     if generate:
         masked = generate[:-2] + "a" if len(generate) > 1 and generate[-1] == "-" else generate
@@ -51,9 +51,13 @@ def created(
         errors.forbidden(f"{path}.namespace", "not allowed on this type")
     not_negative(errors, meta.get("generation"), f"{path}.generation")
     _common(errors, meta, path)
+    if known_finalizers:
+        _known_finalizers(errors, meta, path)
 
 
-def updated(errors: FieldErrors, new: Object, old: Object, path: str = "metadata") -> None:
+def updated(
+    errors: FieldErrors, new: Object, old: Object, path: str = "metadata", *, known_finalizers: bool = True
+) -> None:
     """The resourceVersion is the registry's to check."""
     if old.get("deletionTimestamp"):
         extra = sorted(set(new.get("finalizers") or ()) - set(old.get("finalizers") or ()))
@@ -77,6 +81,8 @@ def updated(errors: FieldErrors, new: Object, old: Object, path: str = "metadata
         if new.get(field) != old.get(field):
             immutable(errors, new.get(field), old.get(field), f"{path}.{field}")
     _common(errors, new, path)
+    if known_finalizers:
+        _known_finalizers(errors, new, path)
 
 
 def _common(errors: FieldErrors, meta: Object, path: str) -> None:
@@ -144,17 +150,14 @@ def _finalizers(errors: FieldErrors, finalizers: list[str], path: str) -> None:
         errors.invalid(path, finalizers, "finalizer orphan and foregroundDeletion cannot be both set")
 
 
-def standard_finalizers(errors: FieldErrors, finalizers: list[str] | None, path: str) -> None:
-    """For the kinds (Pod, Namespace, …) whose finalizers must be known or have a domain."""
-    for index, name in enumerate(finalizers or ()):
-        finalizer(errors, name, f"{path}[{index}]")
-
-
-def finalizer(errors: FieldErrors, name: str, path: str) -> None:
-    problems = qualified_name(name)
-    errors.messages(path, name, problems)
-    if not problems and "/" not in name and name not in (_ORPHAN, _FOREGROUND, "kubernetes"):
-        errors.invalid(path, name, "name is neither a standard finalizer name nor is it fully qualified")
+def _known_finalizers(errors: FieldErrors, meta: Object, path: str) -> None:
+    for index, name in enumerate(meta.get("finalizers") or ()):
+        if "/" not in name and name not in (_ORPHAN, _FOREGROUND, "kubernetes"):
+            errors.invalid(
+                f"{path}.finalizers[{index}]",
+                name,
+                "name is neither a standard finalizer name nor is it fully qualified",
+            )
 
 
 def label_selector(
