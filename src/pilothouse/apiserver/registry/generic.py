@@ -315,7 +315,7 @@ class Registry:
             _restore(new, old, "status")
         if strategy.prepare_update is not None:
             strategy.prepare_update(self, op)
-        if strategy.generation is not None and strategy.generation(new, old):
+        if strategy.generation is not None and op.subresource != "status" and strategy.generation(new, old):
             meta["generation"] = int(old_meta.get("generation") or 0) + 1
 
     async def _update_once(self, op: Operation, existing: Entry, new: Object, old: Object) -> Outcome | None:
