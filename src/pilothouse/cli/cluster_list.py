@@ -24,6 +24,4 @@ def command() -> None:
     if len(rows) == 1:
         click.echo("no clusters; `pilothouse up` makes one", err=True)
         return
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    for row in rows:
-        click.echo("   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    manage.print_table(rows, click.echo)

@@ -15,7 +15,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -58,6 +58,19 @@ def find(name: str) -> ClusterPaths:
             return paths
     known = ", ".join(paths.name for paths in clusters()) or "none"
     raise ClusterError(f"there is no cluster {name!r} (there is: {known}); `pilothouse up {name}` makes one")
+
+
+def chosen() -> str:
+    """The cluster that the kubeconfig's current context names, else the default one."""
+    current = str(kubeconfig.read(kubeconfig.default_path()).get("current-context") or "")
+    prefix = kubeconfig.context_name("")
+    return current.removeprefix(prefix) if current.startswith(prefix) else "default"
+
+
+def print_table(rows: Sequence[Sequence[str]], say: Callable[[str], object]) -> None:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        say("   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
 def daemon_pid(paths: ClusterPaths) -> int:
