@@ -48,11 +48,13 @@ class Client:
         self._connection = http.client.HTTPSConnection("127.0.0.1", port, context=context, timeout=120)
         self._headers = {"Authorization": f"Bearer {token}"}
 
-    def __call__(self, method: str, path: str, body: Any = None, content_type: str = "application/json") -> bytes:
+    def __call__(
+        self, method: str, path: str, body: Any = None, content_type: str = "application/json"
+    ) -> bytes:
         headers = self._headers
         data = None
         if body is not None:
-            data = body if isinstance(body, bytes) else json.dumps(body).encode()
+            data = body if isinstance(body, bytes) else json.dumps(body, separators=(",", ":")).encode()
             headers = {**headers, "Content-Type": content_type}
         self._connection.request(method, path, data, headers)
         answer = self._connection.getresponse()
@@ -89,7 +91,17 @@ class Server:
 def server(store: str = "sqlite") -> Iterator[Server]:
     with tempfile.TemporaryDirectory(dir=os.environ.get("BENCH_DIR")) as folder:
         where = f"sqlite:{folder}/store.db" if store == "sqlite" else "memory"
-        command = [sys.executable, "-m", "pilothouse.apiserver", "--port", "0", "--token", TOKEN, "--store", where]
+        command = [
+            sys.executable,
+            "-m",
+            "pilothouse.apiserver",
+            "--port",
+            "0",
+            "--token",
+            TOKEN,
+            "--store",
+            where,
+        ]
         started = time.perf_counter()
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         try:

@@ -19,7 +19,7 @@ import sqlite3
 import threading
 from bisect import bisect_left, insort
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,10 @@ FORMAT = 1
 RESERVED_AHEAD = 100_000  # revisions; a block is used up by ephemeral writes in hours
 GROUP_MAX = 1_000  # transactions in one commit
 PENDING_MAX = 20_000  # more are refused: the disk does not keep up
+_PUT = (
+    "INSERT INTO records VALUES (?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET "
+    "value = excluded.value, create_revision = excluded.create_revision, mod_revision = excluded.mod_revision"
+)
 
 
 @dataclass(slots=True)
@@ -57,6 +61,7 @@ class _Group:
     rows: dict[str, tuple[bytes, int, int] | None]  # None: delete
     changes: list[tuple[bool, Record, _Versions | None]]
     answers: list[tuple[asyncio.Future[int], int]]
+    replaced: list[str] = field(default_factory=list)  # keys whose value on the disk this commit replaces
     reserve: int = 0
 
 
@@ -176,6 +181,7 @@ class SqliteStore:
                 continue
             if group.revision >= self._reserved:
                 group.reserve = group.revision + RESERVED_AHEAD
+            group.replaced = [key for key in group.rows if key in self._index]
             if not group.rows and not group.reserve:
                 self._apply(group, {})  # heartbeats only: nothing for the disk
                 continue
@@ -260,13 +266,19 @@ class SqliteStore:
         connection = self._connection
         error: Exception | None = None
         before: dict[str, Record] = {}
+        puts = [(key, *row) for key, row in group.rows.items() if row is not None]
+        gone = [(key,) for key, row in group.rows.items() if row is None]
         try:
-            before = _select(connection, list(group.rows))
+            before = _select(connection, group.replaced)
+            if len(puts) == 1 and not gone and not group.reserve:
+                connection.execute(
+                    _PUT, puts[0]
+                )  # a transaction by itself: each statement costs a turn of the GIL
+                loop.call_soon_threadsafe(self._written, group, before, None)
+                return
             connection.execute("BEGIN IMMEDIATE")
-            puts = [(key, *row) for key, row in group.rows.items() if row is not None]
             if puts:
-                connection.executemany("INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?)", puts)
-            gone = [(key,) for key, row in group.rows.items() if row is None]
+                connection.executemany(_PUT, puts)
             if gone:
                 connection.executemany("DELETE FROM records WHERE key = ?", gone)
             if group.reserve:
@@ -380,6 +392,8 @@ def _connect(path: Path) -> sqlite3.Connection:
     os.close(descriptor)
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     try:
+        # our own lock file keeps others out, so SQLite need not lock and unlock for every commit
+        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA wal_autocheckpoint = 2000")
@@ -392,8 +406,9 @@ def _connect(path: Path) -> sqlite3.Connection:
         if version == 0:
             connection.execute("BEGIN IMMEDIATE")
             connection.execute(
+                # with a rowid: new values are appended to the last page, and none below 4 KB spills over
                 "CREATE TABLE IF NOT EXISTS records (key TEXT PRIMARY KEY, value BLOB NOT NULL, "
-                "create_revision INTEGER NOT NULL, mod_revision INTEGER NOT NULL) WITHOUT ROWID"
+                "create_revision INTEGER NOT NULL, mod_revision INTEGER NOT NULL)"
             )
             connection.execute(
                 "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL)"
