@@ -7,12 +7,16 @@ registry. Which function serves what is in two tables at the end of the file and
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import orjson
 
 from ..api.decode import decode, decode_options
+from ..api.decode_values import WrongValue, normalize
 from ..api.errors import ApiError, bad_request, method_not_allowed, not_found
 from ..api.kinds import Kind, storage_kind
 from ..api.object import Object
+from ..api.schema import schema_of
 from . import reads, watches
 from .answers import bare, dumps, object_response, shaped_list, status_success, with_warnings
 from .conversion import from_storage, to_storage
@@ -83,8 +87,7 @@ class Resources:
         if request.body_too_large:
             raise too_large()
         if request.object is not None:
-            obj, warnings = _private_copy(request.object), []
-            obj["apiVersion"], obj["kind"] = kind.api_version, kind.kind
+            obj, warnings = _from_process(request.object, kind), []
         else:
             content_type = request.headers.get("content-type", "")
             obj, warnings = decode(
@@ -228,13 +231,17 @@ def _copy_top(obj: Object) -> Object:
     return new
 
 
-def _private_copy(obj: Any) -> Any:
-    """In-process callers keep theirs, which may share parts with the cache."""
-    if isinstance(obj, dict):
-        return {key: _private_copy(value) for key, value in obj.items()}
-    if isinstance(obj, list):
-        return [_private_copy(value) for value in obj]
-    return obj
+def _from_process(obj: Object, kind: Kind) -> Object:
+    """What an in-process caller sends: its own copy (the caller's may share parts with the cache), as strict as from the wire."""
+    if kind.custom:
+        return {**orjson.loads(orjson.dumps(obj)), "apiVersion": kind.api_version, "kind": kind.kind}
+    try:
+        copy, problems = normalize(schema_of(kind.group, kind.version, kind.kind), obj)
+    except WrongValue as error:
+        raise bad_request(str(error)) from None
+    if problems:
+        raise bad_request(f"strict decoding error: {', '.join(problems)}")
+    return {**copy, "apiVersion": kind.api_version, "kind": kind.kind}
 
 
 def check_name(obj: Object, info: RequestInfo, kind: Kind) -> None:

@@ -523,11 +523,12 @@ class _Rollout:
             "readyReplicas": sum(get(rs, "status.readyReplicas", 0) for rs in replica_sets),
             "availableReplicas": available,
             "unavailableReplicas": max(0, sum(map(self.size, replica_sets)) - available),
-            "collisionCount": get(self.deployment, "status.collisionCount"),
             "conditions": self.conditions,
         }
         if None not in terminating:
             status["terminatingReplicas"] = sum(terminating)
+        if (collisions := get(self.deployment, "status.collisionCount")) is not None:
+            status["collisionCount"] = collisions
         return without_empty(status, keep=("terminatingReplicas", "collisionCount"))
 
     def progress_status(self) -> Object:

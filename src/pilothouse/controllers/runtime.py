@@ -210,6 +210,7 @@ class Controller:
     name: ClassVar[str]  # as in `--controllers`: deployment
     component: ClassVar[str]  # as in events: deployment-controller
     workers: ClassVar[int] = 5
+    delay_s: ClassVar[float] = 0.0  # a change wakes its key this much later (changes in between count once)
     extra_resources: ClassVar[tuple[str, ...]] = ()  # read through the view, but waking nobody
 
     def __init__(self, env: Environment):
@@ -326,7 +327,7 @@ class Runner:
     def follow(self, resource: str, source: Source) -> None:
         def handle(old: Object | None, new: Object | None) -> None:
             for key in source(old, new, self._informers):
-                self.queue.add(key)
+                self.queue.add_after(key, self.controller.delay_s)
 
         self._informers.of(resource).add_handler(handle)
 

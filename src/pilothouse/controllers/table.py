@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .autoscaler import HorizontalPodAutoscalerController
 from .cronjob import CronJobController
 from .daemonset import DaemonSetController
 from .deployment import DeploymentController
@@ -41,6 +42,7 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     TaintEvictionController,
     PodGarbageCollector,
     DisruptionController,
+    HorizontalPodAutoscalerController,
     ClaimProtectionController,
     VolumeProtectionController,
     PersistentVolumeBinder,
