@@ -51,14 +51,21 @@ class FieldErrors(list[Cause]):
         detail = f"supported values: {listed}" if listed else ""
         self._add("FieldValueNotSupported", path, f"Unsupported value: {shown(value)}", detail)
 
+    def choice(self, path: str, value: Any, allowed: Iterable[str]) -> None:
+        """Required, and one of `allowed`."""
+        if not value:
+            self.required(path)
+        elif value not in allowed:
+            self.not_supported(path, value, allowed)
+
     def forbidden(self, path: str, detail: str) -> None:
         self._add("FieldValueForbidden", path, "Forbidden", detail)
 
     def duplicate(self, path: str, value: Any) -> None:
         self._add("FieldValueDuplicate", path, f"Duplicate value: {shown(value)}", "")
 
-    def not_found(self, path: str, value: Any) -> None:
-        self._add("FieldValueNotFound", path, f"Not found: {shown(value)}", "")
+    def not_found(self, path: str, value: Any, detail: str = "") -> None:
+        self._add("FieldValueNotFound", path, f"Not found: {shown(value)}", detail)
 
     def too_long(self, path: str, length: int) -> None:
         self._add("FieldValueTooLong", path, "Too long", f"may not be more than {length} bytes")

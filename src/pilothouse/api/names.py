@@ -151,7 +151,7 @@ def env_var_name(value: str) -> list[str]:
         return ["environment variable name" + " must not be empty"]
     if any(not 0x20 <= ord(char) <= 0x7E or char == "=" for char in value):
         return [
-            'a valid environment variable name must consist only of printable ASCII characters other than "="'
+            "a valid environment variable name must consist only of printable ASCII characters other than '='"
         ]
     return []
 
