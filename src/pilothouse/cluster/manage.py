@@ -109,32 +109,42 @@ def up(config: ClusterConfig, given: set[str], clock: Clock, progress: Progress)
     """Starts a cluster, new or stopped, and returns when it is ready. `given`: the options that were said explicitly;
     for a cluster that exists, the others stay as they were."""
     config.check()
+    if config.data_dir:
+        config = replace(config, data_dir=os.path.abspath(config.data_dir))
     paths = ClusterPaths.of(config.name, config.data_dir)
     link = root() / "clusters" / config.name
     with _lock():
         if not config.data_dir and link.exists():
             paths = ClusterPaths(config.name, _real(link))
+        before = ClusterConfig.load(paths.config) if paths.config.exists() else None
+        if before is not None and before.name != config.name:
+            raise ClusterError(f"{paths.data} is the directory of another cluster, {before.name!r}")
         if pid := daemon_pid(paths):
             raise ClusterError(
                 f"cluster {config.name!r} is already running (pid {pid}); "
                 f"`pilothouse status {config.name}` shows it, `pilothouse stop {config.name}` stops it"
             )
-        new = not paths.config.exists()
-        if not new:
-            before = ClusterConfig.load(paths.config)
+        if before is not None:
             config = replace(before, **{name: getattr(config, name) for name in given})
             config.check()
         config = _settle(config, paths)
+        if config.engine == "containerd":
+            _claim_machine(config, paths, progress)
         paths.data.mkdir(parents=True, exist_ok=True, mode=0o700)
         if config.data_dir and not link.exists():
             link.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             link.symlink_to(paths.data.resolve())
         config.save(paths.config)
+        ran = any(
+            paths.run.glob("*/containerd.pid")
+        )  # containers that a killed daemon left, and that shall go on
     try:
         _start_daemon(config, paths, clock, progress)
     except BaseException:
-        if new:  # nothing is left of a cluster that never was
+        if before is None:  # nothing is left of a cluster that never was
             remove(paths, progress=lambda _: None)
+        elif not ran:
+            asyncio.run(_teardown(config, paths, lambda _: None))
         raise
     config = ClusterConfig.load(paths.config)
     target = Path(config.kubeconfig) if config.kubeconfig else kubeconfig.default_path()
@@ -166,6 +176,23 @@ def _settle(config: ClusterConfig, paths: ClusterPaths) -> ClusterConfig:
         }
         index = asyncio.run(free_index(config.name, taken))
     return replace(config, engine=engine, network_index=index)
+
+
+def _claim_machine(config: ClusterConfig, paths: ClusterPaths, progress: Progress) -> None:
+    """Namespaces and sockets are called after the cluster alone, so one name serves one data directory on a machine."""
+    claim = paths.run / "cluster.json"
+    with contextlib.suppress(FileNotFoundError):
+        other = ClusterConfig.load(claim)
+        if other.data_dir != str(paths.data):
+            if Path(other.data_dir, "cluster.json").exists():
+                raise ClusterError(
+                    f"a cluster {config.name!r} with its data in {other.data_dir} has containers on this machine; "
+                    "choose another name"
+                )
+            # its files were deleted by hand: what it left on the machine goes now
+            asyncio.run(_teardown(other, ClusterPaths(config.name, Path(other.data_dir)), progress))
+    paths.run.mkdir(parents=True, exist_ok=True, mode=0o700)
+    replace(config, data_dir=str(paths.data)).save(claim)
 
 
 def _start_daemon(config: ClusterConfig, paths: ClusterPaths, clock: Clock, progress: Progress) -> None:

@@ -234,9 +234,9 @@ async def teardown(config: ClusterConfig, paths: ClusterPaths, progress: Progres
     results = await asyncio.gather(*map(node_down, nodes), return_exceptions=True)
     await take_up_switch(network)
     remove_cgroups(cgroup_of(config.name))
-    shutil.rmtree(paths.run, ignore_errors=True)
     if failures := [result for result in results if isinstance(result, BaseException)]:
         raise failures[0]
+    shutil.rmtree(paths.run, ignore_errors=True)
 
 
 def _os_name() -> str:

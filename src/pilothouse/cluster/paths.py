@@ -20,7 +20,7 @@ from pathlib import Path
 def root() -> Path:
     """The directory of all clusters of this user."""
     if home := os.environ.get("PILOTHOUSE_HOME"):
-        return Path(home)
+        return Path(home).absolute()
     data = os.environ.get("XDG_DATA_HOME") or os.path.expanduser("~/.local/share")
     return Path(data) / "pilothouse"
 

@@ -1,0 +1,140 @@
+"""`up`, `stop`, `delete` and bad luck, with real daemons but without nodes: the life of a control plane."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+from pathlib import Path
+
+import pytest
+
+from pilothouse.base.clock import RealClock
+from pilothouse.cli.connection import Connection, Target
+from pilothouse.cluster import manage
+from pilothouse.cluster.config import ClusterConfig, ConfigError
+
+CLOCK = RealClock()
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    home = tmp_path / "home"
+    monkeypatch.setenv("PILOTHOUSE_HOME", str(home))
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
+    yield home
+    for paths in manage.clusters():
+        manage.delete(paths, CLOCK, print)
+    assert list(tmp_path.iterdir()) == [], "something is left behind"
+
+
+def up(name="one", given=(), **options):
+    config = ClusterConfig(name=name, nodes=0, **options)
+    return manage.up(config, {"nodes", *options, *given}, CLOCK, print)
+
+
+def ask(name, question):
+    async def main():
+        async with Connection(Target(cluster=name)) as connection:
+            return await question(connection.client)
+
+    return asyncio.run(main())
+
+
+def create_namespace():
+    ask("one", lambda client: client.create("namespaces", {"metadata": {"name": "kept"}}))
+
+
+def is_kept():
+    return ask("one", lambda client: client.get("namespaces", "", "kept"))["metadata"]["name"] == "kept"
+
+
+def test_what_was_stored_is_there_after_stop_and_up(home):
+    config = up()
+    paths = manage.find("one")
+    create_namespace()
+    manage.stop(paths, CLOCK, print)
+    assert manage.daemon_pid(paths) == 0
+    assert up().port == config.port
+    assert is_kept()
+
+
+def test_several_clusters_at_once(home):
+    assert up("one").port != up("two").port
+    assert [paths.name for paths in manage.clusters()] == ["one", "two"]
+    manage.delete(manage.find("one"), CLOCK, print)
+    assert [paths.name for paths in manage.clusters()] == ["two"]
+
+
+def test_a_second_up_says_that_the_cluster_runs(home):
+    up()
+    with pytest.raises(manage.ClusterError, match="'one' is already running .*pilothouse status one"):
+        up()
+
+
+def test_a_port_in_use_leaves_nothing(home):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(manage.ClusterError, match=f"port {port} on 127.0.0.1 is in use .*--port"):
+            up(port=port)
+    assert manage.clusters() == []
+
+
+def test_a_killed_daemon_loses_nothing_that_was_acknowledged(home):
+    up()
+    paths = manage.find("one")
+    create_namespace()
+    pid = manage.daemon_pid(paths)
+    os.kill(pid, signal.SIGKILL)
+    while manage.daemon_pid(paths):
+        pass
+    up()
+    assert manage.daemon_pid(paths) not in (0, pid)
+    assert is_kept()
+
+
+def test_a_directory_of_a_newer_version_is_left_alone(home):
+    up()
+    paths = manage.find("one")
+    manage.stop(paths, CLOCK, print)
+    document = json.loads(paths.config.read_text())
+    paths.config.write_text(json.dumps({**document, "version": 99}))
+    with pytest.raises(ConfigError, match="was made by a newer Pilothouse .format 99.*upgrade"):
+        up()
+    assert paths.store.exists()
+    paths.config.write_text(json.dumps(document))
+
+
+def test_a_data_directory_of_ones_own(home, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    up(data_dir="elsewhere")
+    assert manage.find("one").data == tmp_path / "elsewhere"
+    with pytest.raises(manage.ClusterError, match="is the directory of another cluster, 'one'"):
+        up("two", data_dir="elsewhere")
+    manage.delete(manage.find("one"), CLOCK, print)
+    assert not Path("elsewhere").exists()
+
+
+def test_a_machine_without_an_engine_says_what_to_install(home, monkeypatch):
+    from pilothouse.runtime import containerd_process
+
+    monkeypatch.setattr(containerd_process, "program", lambda name: None if name == "runc" else name)
+    config = ClusterConfig(name="one")
+    with pytest.raises(manage.ClusterError, match=r"apt-get install .* runc\n.*--engine simulated"):
+        manage.up(config, set(), CLOCK, print)
+    assert manage.clusters() == []
+    home.rmdir()
+
+
+@pytest.mark.parametrize(
+    "options, why",
+    [
+        ({"name": "No_Name"}, "is no name for a cluster"),
+        ({"nodes": 101}, "--nodes must be 0 to 100"),
+        ({"engine": "docker"}, "--engine must be one of auto"),
+        ({"disable": ("kubelet",)}, "--disable knows controllers"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_is_made(options, why):
+    with pytest.raises(ConfigError, match=why):
+        ClusterConfig(**options).check()
