@@ -178,7 +178,10 @@ class Authenticator:
                 extra["authentication.kubernetes.io/node-uid"] = [reference.get("uid", "")]
                 if "pod" in bound:
                     continue
-            if held is None or held["metadata"]["uid"] != reference["uid"]:
+            if held is not None and kind == "secret" and "legacy" in claims:
+                if (held.get("data") or {}).get("token") != claims["legacy"]:
+                    raise TokenError(INVALIDATED)
+            elif held is None or held["metadata"]["uid"] != reference["uid"]:
                 raise TokenError(INVALIDATED)
             deleted = held["metadata"].get("deletionTimestamp")
             if deleted and self._tokens.long_since(deleted):

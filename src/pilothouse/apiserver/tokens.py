@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import math
 from typing import Any
 
 from ..api.object import Object
@@ -17,6 +18,9 @@ from ..base.random import Random
 LEEWAY_AFTER_DELETION_S = (
     60.0  # a bound object in deletion keeps its token that long after its deletionTimestamp
 )
+
+
+LEGACY = "kubernetes.io/serviceaccount"  # what the claims of a secret's token begin with
 
 
 class TokenError(Exception):
@@ -77,6 +81,36 @@ class Tokens:
         token = jwt.encode(claims, key, algorithm="RS256", headers={"kid": self._key_id, "typ": None})
         return token, float(now + seconds)
 
+    def issue_legacy(self, account: Object, secret: Object) -> str:
+        """What a Secret of type kubernetes.io/service-account-token holds: good until the secret is gone."""
+        import jwt
+
+        metadata, prefix = account["metadata"], f"{LEGACY}/"
+        claims = {
+            "iss": "kubernetes/serviceaccount",
+            f"{prefix}namespace": metadata["namespace"],
+            f"{prefix}secret.name": secret["metadata"]["name"],
+            f"{prefix}service-account.name": metadata["name"],
+            f"{prefix}service-account.uid": metadata["uid"],
+            "sub": f"system:serviceaccount:{metadata['namespace']}:{metadata['name']}",
+        }
+        key = self._key()
+        return jwt.encode(claims, key, algorithm="RS256", headers={"kid": self._key_id, "typ": None})
+
+    def _from_legacy(self, claims: dict[str, Any], token: str) -> dict[str, Any]:
+        """As a bound token would say it; `legacy` is what its secret must hold."""
+        get = {name.removeprefix(f"{LEGACY}/"): value for name, value in claims.items()}.get
+        return {
+            "aud": [self._issuer],
+            "exp": math.inf,
+            "legacy": base64.b64encode(token.encode()).decode(),
+            "kubernetes.io": {
+                "namespace": get("namespace"),
+                "serviceaccount": {"name": get("service-account.name"), "uid": get("service-account.uid")},
+                "secret": {"name": get("secret.name")},
+            },
+        }
+
     def verify(self, token: str) -> dict[str, Any]:
         """The claims, if we signed them. Time is checked by `check_time`, on every use."""
         import jwt
@@ -86,11 +120,13 @@ class Tokens:
                 token,
                 self._key().public_key(),
                 algorithms=["RS256"],
-                issuer=self._issuer,
+                issuer=[self._issuer, "kubernetes/serviceaccount"],
                 options={"verify_aud": False, "verify_exp": False, "verify_nbf": False, "verify_iat": False},
             )
         except jwt.PyJWTError:
             raise TokenError("invalid bearer token")
+        if f"{LEGACY}/secret.name" in claims:
+            return self._from_legacy(claims, token)
         if not isinstance(claims.get("kubernetes.io"), dict):
             raise TokenError("invalid bearer token")
         return claims

@@ -189,6 +189,7 @@ class Cluster:
             self._random.fork("controllers"),
             root_ca=pki.read("ca.crt").decode(),
             data_directory=str(self.paths.volumes),
+            issue_token=self.server.tokens.issue_legacy if self.server else None,
             load_balancer_pool=self.network.load_balancer_pool if self.has_containers else None,
         )
         client = self.client("system:kube-controller-manager")

@@ -7,6 +7,7 @@ every metric fails as it does in Kubernetes when nobody serves metrics.k8s.io. L
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 from ..api.kinds import KINDS
 from ..api.object import Object, get, split_key
@@ -28,7 +29,7 @@ _NO_CUSTOM_METRICS = "unable to fetch metrics from custom metrics API: no custom
 class HorizontalPodAutoscalerController(Controller):
     name = "horizontal-pod-autoscaler"
     component = "horizontal-pod-autoscaler"
-    delay_s = PERIOD_S
+    delays_s: ClassVar[Mapping[str, float]] = {_RESOURCE: PERIOD_S}
     extra_resources = tuple(k.resource for k in KINDS if k.is_storage_version and k.subresource("scale"))
 
     @property

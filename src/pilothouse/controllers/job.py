@@ -11,7 +11,7 @@ other pods are deleted; the final one (Complete, Failed) follows when no pod is 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from ..api.errors import ApiError
 from ..api.object import (
@@ -68,6 +68,7 @@ def _selects(job: Object, labels: dict[str, str]) -> bool:
 class JobController(Controller):
     name = "job"
     component = "job-controller"
+    delays_s: ClassVar[Mapping[str, float]] = {"pods": 1.0}  # pods that end together are counted together
 
     @property
     def sources(self) -> Mapping[str, Source]:

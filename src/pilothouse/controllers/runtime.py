@@ -210,7 +210,9 @@ class Controller:
     name: ClassVar[str]  # as in `--controllers`: deployment
     component: ClassVar[str]  # as in events: deployment-controller
     workers: ClassVar[int] = 5
-    delay_s: ClassVar[float] = 0.0  # a change wakes its key this much later (changes in between count once)
+    delays_s: ClassVar[
+        Mapping[str, float]
+    ] = {}  # resource -> how much later its changes wake (to be seen as one)
     extra_resources: ClassVar[tuple[str, ...]] = ()  # read through the view, but waking nobody
 
     def __init__(self, env: Environment):
@@ -325,9 +327,11 @@ class Runner:
                 self.follow(resource, source)
 
     def follow(self, resource: str, source: Source) -> None:
+        delay_s = self.controller.delays_s.get(resource, 0.0)
+
         def handle(old: Object | None, new: Object | None) -> None:
             for key in source(old, new, self._informers):
-                self.queue.add_after(key, self.controller.delay_s)
+                self.queue.add_after(key, delay_s)
 
         self._informers.of(resource).add_handler(handle)
 

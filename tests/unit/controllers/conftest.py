@@ -274,7 +274,7 @@ class World:
         defects = {n: r.metrics["defects"] for n, r in self.manager.runners.items() if r.metrics["defects"]}
         assert not defects, f"reconcile raised: {defects}"
 
-    async def settle(self, seconds: float = 1.0) -> None:
+    async def settle(self, seconds: float = 1.5) -> None:
         """Virtual seconds: everybody gets to do what there is to do."""
         await self.clock.sleep(seconds)
 

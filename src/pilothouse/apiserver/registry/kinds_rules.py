@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ...api.object import Object
+
 if TYPE_CHECKING:
     from .generic import Registry
     from .operation import Operation
@@ -82,6 +84,7 @@ def job_prepare_create(registry: Registry, op: Operation) -> None:
     assert job is not None
     spec = job["spec"] = dict(job.get("spec") or {})
     if spec.get("manualSelector"):
+        _label_as_template(job)
         return
     uid = job["metadata"]["uid"]
     name = job["metadata"].get("name") or ""
@@ -100,6 +103,14 @@ def job_prepare_create(registry: Registry, op: Operation) -> None:
     match = dict(selector.get("matchLabels") or {})
     match.setdefault("batch.kubernetes.io/controller-uid", uid)
     selector["matchLabels"] = match
+    _label_as_template(job)
+
+
+def _label_as_template(job: Object) -> None:
+    """A job without labels of its own has those of its template (a default that is applied on reading, too)."""
+    labels = (job["spec"].get("template") or {}).get("metadata", {}).get("labels")
+    if labels and not job["metadata"].get("labels"):
+        job["metadata"]["labels"] = dict(labels)
 
 
 def csr_prepare_create(registry: Registry, op: Operation) -> None:
