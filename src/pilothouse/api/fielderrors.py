@@ -14,6 +14,10 @@ import orjson
 from .errors import Cause
 
 
+OMIT = object()
+"""As a value: the message shows none."""
+
+
 def shown(value: Any) -> str:
     """A value inside a message, as Go prints it: strings quoted, numbers bare, everything else as JSON."""
     if value is None:
@@ -39,7 +43,8 @@ class FieldErrors(list[Cause]):
         self._add("FieldValueRequired", path, "Required value", detail)
 
     def invalid(self, path: str, value: Any, detail: str) -> None:
-        self._add("FieldValueInvalid", path, f"Invalid value: {shown(value)}", detail)
+        body = "Invalid value" if value is OMIT else f"Invalid value: {shown(value)}"
+        self._add("FieldValueInvalid", path, body, detail)
 
     def type_invalid(self, path: str, value: Any, detail: str) -> None:
         self._add("FieldValueTypeInvalid", path, f"Invalid value: {shown(value)}", detail)

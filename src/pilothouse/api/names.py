@@ -19,13 +19,16 @@ _VALUE = re.compile(r"(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?")
 _CONFIG_KEY = re.compile(r"[-._a-zA-Z0-9]+")
 _ENV_NAME = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*")
 _PORT_NAME = re.compile(r"[-a-z0-9]+")
+_HTTP_HEADER = re.compile(r"[-A-Za-z0-9]+")
+_SUBDOMAIN_UNDERSCORE = re.compile(r"_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?(\._?[a-z0-9]([-_a-z0-9]*[a-z0-9])?)*")
 _C_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PERCENT = re.compile(r"[0-9]+%")
 _PATH_SEGMENT_BAD = ("/", "%")
 
 
-def too_long(length: int) -> str:
-    return f"must be no more than {length} bytes"
+def too_long(length: int, unit: str = "characters") -> str:
+    """Label keys and values are measured in "bytes"; it is the same, since they are ASCII."""
+    return f"must be no more than {length} {unit}"
 
 
 def _regex(message: str, pattern: str, *examples: str) -> str:
@@ -89,6 +92,16 @@ def dns1123_subdomain(value: str) -> list[str]:
     return errors
 
 
+def dns1123_subdomain_with_underscore(value: str) -> list[str]:
+    errors = [too_long(SUBDOMAIN_LENGTH_MAX)] if len(value) > SUBDOMAIN_LENGTH_MAX else []
+    if not _SUBDOMAIN_UNDERSCORE.fullmatch(value):
+        errors.append(
+            _SUBDOMAIN_ERROR.replace("characters, '-'", "characters, '_', '-'").partition(" (e.g.")[0]
+            + f" (e.g. 'example.com', regex used for validation is '{_SUBDOMAIN_UNDERSCORE.pattern}')"
+        )
+    return errors
+
+
 def dns1035_label(value: str) -> list[str]:
     errors = [too_long(LABEL_LENGTH_MAX)] if len(value) > LABEL_LENGTH_MAX else []
     if not _LABEL_1035.fullmatch(value):
@@ -107,21 +120,26 @@ def qualified_name(value: str) -> list[str]:
         if not prefix:
             errors.append("prefix part must be non-empty")
         else:
-            errors += [f"prefix part {message}" for message in dns1123_subdomain(prefix)]
+            errors += [
+                f"prefix part {message}".replace("characters", "bytes")
+                if message.startswith("must be no more")
+                else f"prefix part {message}"
+                for message in dns1123_subdomain(prefix)
+            ]
     else:
         suffix = " with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"
         return ["a qualified name " + _QUALIFIED_ERROR + suffix]
     if not name:
         errors.append("name part must be non-empty")
     elif len(name) > LABEL_LENGTH_MAX:
-        errors.append("name part " + too_long(LABEL_LENGTH_MAX))
+        errors.append("name part " + too_long(LABEL_LENGTH_MAX, "bytes"))
     if not _QUALIFIED.fullmatch(name):
         errors.append("name part " + _QUALIFIED_ERROR)
     return errors
 
 
 def label_value(value: str) -> list[str]:
-    errors = [too_long(LABEL_LENGTH_MAX)] if len(value) > LABEL_LENGTH_MAX else []
+    errors = [too_long(LABEL_LENGTH_MAX, "bytes")] if len(value) > LABEL_LENGTH_MAX else []
     if not _VALUE.fullmatch(value):
         errors.append(_VALUE_ERROR)
     return errors
@@ -169,6 +187,19 @@ def port_name(value: str) -> list[str]:
     if value and (value[0] == "-" or value[-1] == "-"):
         errors.append("must not begin or end with a hyphen")
     return errors
+
+
+def http_header_name(value: str) -> list[str]:
+    if _HTTP_HEADER.fullmatch(value):
+        return []
+    return [
+        "a valid HTTP header must consist of alphanumeric characters or '-' (e.g. 'X-Header-Name', regex used for "
+        "validation is '[-A-Za-z0-9]+')"
+    ]
+
+
+def in_range(value: int, low: int, high: int) -> list[str]:
+    return [] if low <= value <= high else [f"must be between {low} and {high}, inclusive"]
 
 
 def port_number(value: int) -> list[str]:
