@@ -72,6 +72,7 @@ class Cache:
     def add_index(self, name: str, function: IndexFunction) -> None:
         """Idempotent by name: two actors that ask for the same index share it."""
         if name in self._functions:
+            assert self._functions[name].__code__ is function.__code__, f"two indexes are called {name!r}"
             return
         self._functions[name] = function
         self._indexes[name] = {}

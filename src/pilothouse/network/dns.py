@@ -46,10 +46,9 @@ class Zone:
         self._services = informers.of("services")
         self._slices = informers.of("endpointslices.discovery.k8s.io")
         self._namespaces = informers.of("namespaces")
-        self._slices.add_index(
-            "service", lambda s: [f"{namespace_of(s)}/{labels_of(s).get(SERVICE_LABEL, '')}"]
-        )
-        self._services.add_index("ip", lambda s: list((s.get("spec") or {}).get("clusterIPs") or ()))
+        self._slices.add_index("dns service", _by_service)
+        self._slices.add_index("address", _by_address)
+        self._services.add_index("ip", _by_cluster_ip)
 
     async def synced(self) -> None:
         for informer in (self._services, self._slices, self._namespaces):
@@ -96,7 +95,7 @@ class Zone:
 
     def _endpoint_names(self, address: str) -> list[str]:
         names = []
-        for slice_ in self._slices.list():
+        for slice_ in self._slices.by_index("address", address):
             service = labels_of(slice_).get(SERVICE_LABEL)
             for endpoint in slice_.get("endpoints") or ():
                 if service and address in endpoint["addresses"]:
@@ -138,7 +137,7 @@ class Zone:
         publish = (service.get("spec") or {}).get("publishNotReadyAddresses")
         answer = Answer(exists=not rest)
         wanted = _srv_name(rest)
-        for slice_ in self._slices.by_index("service", f"{namespace_of(service)}/{name_of(service)}"):
+        for slice_ in self._slices.by_index("dns service", f"{namespace_of(service)}/{name_of(service)}"):
             for endpoint in slice_.get("endpoints") or ():
                 if (endpoint.get("conditions") or {}).get("ready") is False and not publish:
                     continue
@@ -155,6 +154,18 @@ class Zone:
                             answer.extra[target] = address
         answer.addresses = list(dict.fromkeys(answer.addresses))
         return answer
+
+
+def _by_service(slice_: Object) -> list[str]:
+    return [f"{namespace_of(slice_)}/{labels_of(slice_).get(SERVICE_LABEL, '')}"]
+
+
+def _by_address(slice_: Object) -> set[str]:
+    return {address for endpoint in slice_.get("endpoints") or () for address in endpoint["addresses"]}
+
+
+def _by_cluster_ip(service: Object) -> list[str]:
+    return list((service.get("spec") or {}).get("clusterIPs") or ())
 
 
 def _endpoint_name(endpoint: Object, address: str) -> str:
