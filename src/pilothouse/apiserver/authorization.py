@@ -6,12 +6,14 @@ walk over the rules of one user. The message of a refusal is Kubernetes' own, wh
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..api.errors import ApiError, qualified
 from ..api.object import Object
 from .authentication import Bounded, Lister
+from .node_authorizer import NodeAuthorizer, node_of
 from .request import User
 from .routes import RequestInfo
 
@@ -37,9 +39,10 @@ class Attributes:
     namespace: str = ""
     name: str = ""
     path: str = ""  # where `resource` is empty
+    field_selector: str = ""
 
     @classmethod
-    def of(cls, user: User, info: RequestInfo, name: str) -> Attributes:
+    def of(cls, user: User, info: RequestInfo, name: str, field_selector: str = "") -> Attributes:
         return cls(
             user,
             info.verb,
@@ -50,7 +53,16 @@ class Attributes:
             info.namespace,
             name,
             info.path,
+            field_selector,
         )
+
+    def selects(self, field: str, value: str) -> bool:
+        """Whether the field selector admits only objects with that value."""
+        for clause in self.field_selector.split(","):
+            key, equals, wanted = clause.partition("=")
+            if equals and key.strip() == field and wanted.removeprefix("=").strip() == value:
+                return True
+        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,18 +128,34 @@ def subject_text(subject: Object, namespace: str) -> str:
 class Authorizer:
     """`allows` answers (allowed, reason)."""
 
-    def __init__(self, lister: Lister, enabled: bool = True):
-        self._lister, self._enabled = lister, enabled
+    def __init__(self, lister: Lister, nodes: NodeAuthorizer, enabled: bool = True):
+        self._lister, self._nodes, self._enabled = lister, nodes, enabled
         self._version: tuple[int, ...] = ()
         self._rules: Bounded[tuple[str, tuple[str, ...], str], list[Rule]] = Bounded(4096)
 
     def allows(self, a: Attributes) -> tuple[bool, str]:
         if not self._enabled or SUPERUSERS in a.user.groups:
             return True, ""
+        why_not = ""
+        node = node_of(a.user)
+        if node is not None:
+            decision = self._nodes.allows(node, a) if a.resource else None
+            if decision is None:
+                decision = any(rule.covers(a) for rule in self._node_rules), ""
+            allowed, why_not = decision
+            if allowed:
+                return True, ""
         for rule in self.rules(a.user, a.namespace):
             if rule.covers(a):
                 return True, f"RBAC: allowed by {rule.source}"
-        return False, ""
+        return False, why_not
+
+    @functools.cached_property
+    def _node_rules(self) -> list[Rule]:
+        """Those of the role `system:node` as it is by default: the role itself may be changed, these may not."""
+        from .bootstrap_policy import node_rules
+
+        return [rule_of(rule, "") for rule in node_rules()]
 
     def check(self, a: Attributes) -> None:
         """Raises 403."""

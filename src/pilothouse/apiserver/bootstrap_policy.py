@@ -275,8 +275,7 @@ CLUSTER_BINDINGS: dict[str, tuple[str, list[tuple[str, str]]]] = {
     "system:kube-dns": ("system:kube-dns", [("ServiceAccount", "kube-dns")]),
     "system:kube-scheduler": ("system:kube-scheduler", [("User", "system:kube-scheduler")]),
     "system:volume-scheduler": ("system:volume-scheduler", [("User", "system:kube-scheduler")]),
-    # upstream leaves this without subjects, for its Node authorizer grants by graph; until ours does, nodes get the role
-    "system:node": ("system:node", [("Group", "system:nodes")]),
+    "system:node": ("system:node", []),  # the Node authorizer grants it, to each node its part
     "system:service-account-issuer-discovery": (
         "system:service-account-issuer-discovery",
         [("Group", "system:serviceaccounts")],
@@ -286,6 +285,10 @@ CLUSTER_BINDINGS: dict[str, tuple[str, list[tuple[str, str]]]] = {
         [("Group", "system:serviceaccounts")],
     ),
 }
+
+
+def node_rules() -> list[Object]:
+    return _rules(CLUSTER_ROLES["system:node"])
 
 
 def cluster_roles() -> list[Object]:
@@ -347,7 +350,7 @@ def cluster_role_bindings() -> list[Object]:
                 "kind": "ClusterRoleBinding",
                 "metadata": {"name": name, "labels": dict(LABELS), "annotations": dict(ANNOTATIONS)},
                 "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
-                "subjects": shown,
+                **({"subjects": shown} if shown else {}),
             }
         )
     return bindings

@@ -79,7 +79,15 @@ def _attributes(user: User, spec: Object) -> Attributes:
     resource = spec.get("resourceAttributes")
     if resource is not None:
         fields = ("verb", "group", "version", "resource", "subresource", "namespace", "name")
-        return Attributes(user, *(resource.get(field, "") for field in fields))
+        selector = resource.get("fieldSelector") or {}
+        requirements = [
+            f"{one.get('key')}={one['values'][0]}"
+            for one in selector.get("requirements") or ()
+            if one.get("operator") == "In" and len(one.get("values") or ()) == 1
+        ]
+        fields_asked = selector.get("rawSelector") or ",".join(requirements)
+        values = {field: resource.get(field, "") for field in fields}
+        return Attributes(user, field_selector=fields_asked, **values)
     path = spec.get("nonResourceAttributes") or {}
     return Attributes(user, path.get("verb", ""), path=path.get("path", ""))
 

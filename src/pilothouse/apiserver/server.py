@@ -31,6 +31,7 @@ from .config import ApiConfig
 from .http import HttpServer, Limits
 from .impersonation import impersonated
 from .negotiation import negotiate
+from .node_authorizer import NodeAuthorizer
 from .nodes import NodeConnectors
 from .registry.generic import Registry
 from .registry.storage import CacheLister, Storage
@@ -74,7 +75,7 @@ class ApiServer:
         self.lister = CacheLister(self.storage)
         self.tokens = Tokens(self.config.issuer, self.config.signing_key_pem, clock, random.fork("tokens"))
         self.authenticator = Authenticator(self.config, self.tokens, self.lister)
-        self.authorizer = Authorizer(self.lister, self.config.authorize)
+        self.authorizer = Authorizer(self.lister, NodeAuthorizer(self.storage), self.config.authorize)
         environment = Environment(
             self.lister, clock, random.fork("admission"), self.config, self.authorizer, self.storage
         )
@@ -151,7 +152,8 @@ class ApiServer:
         return error_response(internal_error(f"{type(error).__name__}: {error}"), request)
 
     def authorize(self, request: Request, info: RequestInfo) -> None:
-        self.authorizer.check(Attributes.of(request.user, info, authorized_name(info, request.parameters)))
+        name = authorized_name(info, request.parameters)
+        self.authorizer.check(Attributes.of(request.user, info, name, request.parameter("fieldSelector")))
 
     def dispatch(self, request: Request, info: RequestInfo) -> Response | Awaitable[Response]:
         if not info.is_resource:

@@ -31,7 +31,7 @@ from .negotiation import negotiate
 from .options import DeleteOptions, delete_options, write_options
 from .patches import _parse as parse_patch
 from .patches import apply_patch, patch_type
-from .registry.operation import DELETE, UPDATE
+from .registry.operation import CREATE, DELETE, UPDATE
 from .request import Request, Response, User
 from .resources import Resources, check_name
 
@@ -161,6 +161,7 @@ async def evict(server: ApiServer, request: Request, kind: Kind) -> Response:
         options.resource_version,
         dry_run,
     )
+    await _admit(resources, request, PODS, eviction, dry_run)
     for _ in range(10):
         entry = resources.storage.get(PODS, info.namespace, name)
         if entry is None:
@@ -180,6 +181,18 @@ async def evict(server: ApiServer, request: Request, kind: Kind) -> Response:
         await resources.registry.delete(op, options)
         return status_reply(request, 201)
     raise too_many_requests(f"couldn't update PodDisruptionBudget {name!r} due to conflicts", 10)
+
+
+async def _admit(resources: Resources, request: Request, kind: Kind, obj: Object, dry_run: bool) -> None:
+    """Admission of an object that is posted to a subresource and stored nowhere."""
+    info = request.info
+    assert info is not None
+    op = resources.registry.operation(
+        kind, CREATE, request.user, info.namespace, info.name, info.subresource, dry_run=dry_run
+    )
+    op.object, op.warnings = obj, request.warnings
+    await resources.registry.admission.mutate(op)
+    await resources.registry.admission.validate(op)
 
 
 async def _say_evicted(resources: Resources, user: User, namespace: str, name: str) -> None:
@@ -449,6 +462,7 @@ async def create_token(server: ApiServer, request: Request, kind: Kind) -> Respo
         raise invalid(
             "TokenRequest", "authentication.k8s.io", (asked.get("metadata") or {}).get("name") or "", causes
         )
+    await _admit(resources, request, kind, asked, options.dry_run)
     audiences = list(spec.get("audiences") or server.config.audiences)
     bound: dict[str, Object] = {}
     reference = spec.get("boundObjectRef")

@@ -86,7 +86,7 @@ class LocalClient:
         resource_version: str = "",
     ) -> ObjectList:
         kind = kind_of_resource(resource)
-        request, _ = self._request(kind, "list", namespace, "")
+        request, _ = self._request(kind, "list", namespace, "", parameters=_selecting(field_selector))
         options = ListOptions(label_selector, field_selector, limit, continue_token, resource_version)
         found = await select_async(self._server.resources, request, kind, options)
         return ObjectList(
@@ -197,7 +197,7 @@ class LocalClient:
         field_selector: str = "",
     ) -> AsyncIterator[WatchEvent]:
         kind = kind_of_resource(resource)
-        self._request(kind, "watch", namespace, "")
+        self._request(kind, "watch", namespace, "", parameters=_selecting(field_selector))
         options = ListOptions(label_selector, field_selector)
         selection = selection_of(kind, options)
         start = int(resource_version or 0)
@@ -208,6 +208,11 @@ class LocalClient:
                     yield WatchEvent(event.type, event.object())
         except Compacted:
             raise too_old(start) from None
+
+
+def _selecting(field_selector: str) -> dict[str, list[str]] | None:
+    """What authorization looks at: a kubelet may list just the pods on its node."""
+    return {"fieldSelector": [field_selector]} if field_selector else None
 
 
 def _parameters(field_manager: str, dry_run: bool) -> dict[str, list[str]]:

@@ -85,6 +85,7 @@ def default_plugins() -> list[Plugin]:
     from .default_toleration_seconds import DefaultTolerationSeconds
     from .limit_ranger import LimitRanger
     from .namespace_lifecycle import NamespaceLifecycle
+    from .node_restriction import NodeRestriction
     from .priority import Priority
     from .resource_quota import ResourceQuota
     from .runtime_class import RuntimeClass
@@ -96,6 +97,7 @@ def default_plugins() -> list[Plugin]:
         NamespaceLifecycle(),
         LimitRanger(),
         ServiceAccount(),
+        NodeRestriction(),
         TaintNodesByCondition(),
         Priority(),
         DefaultTolerationSeconds(),
