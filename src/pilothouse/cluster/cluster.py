@@ -188,6 +188,7 @@ class Cluster:
         environment = Environment(
             self._random.fork("controllers"),
             root_ca=pki.read("ca.crt").decode(),
+            cluster_ca=(pki.read("ca.crt").decode(), pki.read("ca.key").decode()),
             data_directory=str(self.paths.volumes),
             issue_token=self.server.tokens.issue_legacy if self.server else None,
             load_balancer_pool=self.network.load_balancer_pool if self.has_containers else None,

@@ -7,14 +7,13 @@ every metric fails as it does in Kubernetes when nobody serves metrics.k8s.io. L
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
 
 from ..api.kinds import KINDS
-from ..api.object import Object, get, split_key
+from ..api.object import Object, get, key_of, split_key
 from ..base.clock import timestamp
 from .common import find_condition, same, with_status
 from .resources import resource_of_reference
-from .runtime import NOTHING, Action, Controller, Event, Patch, Plan, Source, Tell, Update, View, own
+from .runtime import NOTHING, Action, Controller, Event, Later, Patch, Plan, Source, Tell, Update, View
 
 PERIOD_S = 15.0
 _RESOURCE = "horizontalpodautoscalers.autoscaling"
@@ -29,12 +28,11 @@ _NO_CUSTOM_METRICS = "unable to fetch metrics from custom metrics API: no custom
 class HorizontalPodAutoscalerController(Controller):
     name = "horizontal-pod-autoscaler"
     component = "horizontal-pod-autoscaler"
-    delays_s: ClassVar[Mapping[str, float]] = {_RESOURCE: PERIOD_S}
     extra_resources = tuple(k.resource for k in KINDS if k.is_storage_version and k.subresource("scale"))
 
     @property
     def sources(self) -> Mapping[str, Source]:
-        return {_RESOURCE: own}
+        return {_RESOURCE: lambda old, new, view: [Later(key_of(new), PERIOD_S)] if new else []}
 
     def reconcile(self, key: str, view: View, now: float) -> Plan:
         hpa = view.of(_RESOURCE).get(*split_key(key))

@@ -11,7 +11,7 @@ other pods are deleted; the final one (Complete, Failed) follows when no pod is 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 from ..api.errors import ApiError
 from ..api.object import (
@@ -38,6 +38,7 @@ from .runtime import (
     Create,
     Delete,
     Event,
+    Later,
     Patch,
     Plan,
     Source,
@@ -50,6 +51,7 @@ from .runtime import (
 FINALIZER = "batch.kubernetes.io/job-tracking"
 _POD_KEY = "pod:"  # keys of pods whose Job is unknown
 _BURST_MAX = 500
+_GATHER_S = 1.0  # pods that end together are counted together
 _FINAL = {"SuccessCriteriaMet": "Complete", "FailureTarget": "Failed"}
 
 
@@ -68,7 +70,6 @@ def _selects(job: Object, labels: dict[str, str]) -> bool:
 class JobController(Controller):
     name = "job"
     component = "job-controller"
-    delays_s: ClassVar[Mapping[str, float]] = {"pods": 1.0}  # pods that end together are counted together
 
     @property
     def sources(self) -> Mapping[str, Source]:
@@ -110,7 +111,7 @@ class JobController(Controller):
         return Plan(claims) if claims else _Turn(job, pods, now).plan()
 
 
-def _of_pod(old: Object | None, new: Object | None, view: View) -> list[str]:
+def _of_pod(old: Object | None, new: Object | None, view: View) -> list[Later]:
     keys = [k for k in (key_of_controller(p, "Job", "batch") for p in (old, new)) if k]
     if new is not None and controller_of(new) is None:
         namespace = namespace_of(new)
@@ -121,7 +122,7 @@ def _of_pod(old: Object | None, new: Object | None, view: View) -> list[str]:
         ]
         if _is_tracked(new) and not keys:
             keys.append(f"{_POD_KEY}{namespace}/{name_of(new)}")
-    return keys
+    return [Later(key, _GATHER_S) for key in keys]
 
 
 def _by_job(pod: Object) -> list[str]:

@@ -28,7 +28,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 from ..api.errors import ApiError
 from ..api.object import Object, condition_of, is_deleting, key_of, name_of, namespace_of, uid_of
@@ -200,7 +200,14 @@ class View(Protocol):
     def of(self, resource: str) -> Lister: ...
 
 
-Keys = Iterable[str]
+class Later(NamedTuple):
+    """A key that is woken after a while, so that what happens until then is seen as one."""
+
+    key: str
+    delay_s: float
+
+
+Keys = Iterable[str | Later]
 Source = Callable[[Object | None, Object | None, View], Keys]
 
 
@@ -247,6 +254,7 @@ class Environment:
     random: Random
     cluster_domain: str = "cluster.local"
     root_ca: str = ""  # PEM, for kube-root-ca.crt and token secrets
+    cluster_ca: tuple[str, str] | None = None  # certificate and key (PEM) that sign what is approved
     data_directory: str = ""  # local-path volumes live under it
     load_balancer_pool: tuple[str, str] | None = (
         None  # first and last address for Services of type LoadBalancer
@@ -257,7 +265,7 @@ class Environment:
     issue_token: Callable[[Object, Object], str] | None = None  # (service account, secret) -> token
 
 
-def own(old: Object | None, new: Object | None, view: View) -> Keys:
+def own(old: Object | None, new: Object | None, view: View) -> list[str]:
     """A source: the object itself is the key."""
     obj = new or old
     return [key_of(obj)] if obj else []
@@ -327,11 +335,12 @@ class Runner:
                 self.follow(resource, source)
 
     def follow(self, resource: str, source: Source) -> None:
-        delay_s = self.controller.delays_s.get(resource, 0.0)
-
         def handle(old: Object | None, new: Object | None) -> None:
             for key in source(old, new, self._informers):
-                self.queue.add_after(key, delay_s)
+                if isinstance(key, Later):
+                    self.queue.add_after(key.key, key.delay_s)
+                else:
+                    self.queue.add(key)
 
         self._informers.of(resource).add_handler(handle)
 
@@ -642,6 +651,7 @@ __all__ = [
     "Effect",
     "Environment",
     "Event",
+    "Later",
     "Patch",
     "Plan",
     "Runner",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .autoscaler import HorizontalPodAutoscalerController
+from .certificates import CertificateCleaner, CertificateSigner
 from .cronjob import CronJobController
 from .daemonset import DaemonSetController
 from .deployment import DeploymentController
@@ -10,6 +11,7 @@ from .disruption import DisruptionController
 from .endpoints_legacy import EndpointsController
 from .endpointslice import EndpointSliceController
 from .endpointslice_mirroring import EndpointSliceMirroringController
+from .ephemeral_volume import EphemeralVolumeController
 from .garbage import GarbageCollector
 from .job import JobController
 from .load_balancer import LoadBalancerController
@@ -17,11 +19,13 @@ from .local_path import LocalPathProvisioner
 from .namespace import NamespaceController
 from .namespace_content import RootCaPublisher, ServiceAccountController
 from .node_lifecycle import NodeLifecycleController
+from .node_ttl import NodeTtlController
 from .pod_gc import PodGarbageCollector
 from .replicaset import ReplicaSetController, ReplicationControllerController
 from .resource_quota import ResourceQuotaController
 from .role_aggregation import ClusterRoleAggregationController
 from .runtime import Controller
+from .service_cidr import ServiceCidrController
 from .statefulset import StatefulSetController
 from .taint_eviction import TaintEvictionController
 from .token_secrets import TokenSecretsController
@@ -41,15 +45,20 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     NodeLifecycleController,
     TaintEvictionController,
     PodGarbageCollector,
+    NodeTtlController,
     DisruptionController,
     HorizontalPodAutoscalerController,
     ClaimProtectionController,
     VolumeProtectionController,
     PersistentVolumeBinder,
+    EphemeralVolumeController,
     LocalPathProvisioner,
     LoadBalancerController,
     ClusterRoleAggregationController,
     TokenSecretsController,
+    CertificateSigner,
+    CertificateCleaner,
+    ServiceCidrController,
     ResourceQuotaController,
     EndpointSliceController,
     EndpointSliceMirroringController,

@@ -56,7 +56,7 @@ def _encoded(text: str) -> str:
 
 
 def _of_secret(old: Object | None, new: Object | None, view: View) -> list[str]:
-    return list(own(old, new, view)) if (new or {}).get("type") == _TYPE else []
+    return own(old, new, view) if (new or {}).get("type") == _TYPE else []
 
 
 def _of_account(old: Object | None, new: Object | None, view: View) -> list[str]:

@@ -26,7 +26,7 @@ from ..api.object import (
 from ..api.quantity import Quantity
 from ..client.informer import IndexFunction
 from .common import matches, with_metadata
-from .runtime import NOTHING, Action, Controller, Event, Patch, Plan, Source, Update, View
+from .runtime import NOTHING, Action, Controller, Event, Later, Patch, Plan, Source, Update, View
 from .volume_protection import claims_of
 
 CLAIMS, VOLUMES, CLASSES = "persistentvolumeclaims", "persistentvolumes", "storageclasses.storage.k8s.io"
@@ -36,6 +36,7 @@ PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"
 SELECTED_NODE = "volume.kubernetes.io/selected-node"
 PROVISIONER = "volume.kubernetes.io/storage-provisioner"
 _PROVISIONER_BETA = "volume.beta.kubernetes.io/storage-provisioner"
+_RESYNC_S = 15.0
 _NO_PROVISIONER = "kubernetes.io/no-provisioner"
 
 
@@ -82,11 +83,13 @@ def _of_claim(old: Object | None, new: Object | None, view: View) -> list[str]:
     return keys
 
 
-def _of_volume(old: Object | None, new: Object | None, view: View) -> list[str]:
+def _of_volume(old: Object | None, new: Object | None, view: View) -> list[str | Later]:
+    """Claims that wait for any volume look again every 15 s upstream, and so some time after one has come."""
     volume = new or old or {}
-    keys = [f"volume/{name_of(volume)}", *(f"claim/{key}" for key in _by_claim(volume))]
+    keys: list[str | Later] = [f"volume/{name_of(volume)}", *(f"claim/{key}" for key in _by_claim(volume))]
     if new is not None and get(new, "status.phase") == "Available":
-        keys += _of_class(None, {"metadata": {"name": get(new, "spec.storageClassName", "")}}, view)
+        waiting = _of_class(None, {"metadata": {"name": get(new, "spec.storageClassName", "")}}, view)
+        keys += [Later(key, _RESYNC_S) for key in waiting]
     return keys
 
 
