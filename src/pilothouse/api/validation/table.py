@@ -2,23 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
-from ..fielderrors import FieldErrors
-from ..object import Object
-
-Create = Callable[[FieldErrors, Object], None]
-Update = Callable[[FieldErrors, Object, Object, str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Validator:
-    """`update(errors, new, old, subresource)` does all of it: metadata, what may not change, and what must hold anyhow."""
-
-    create: Create
-    update: Update
-
+from .validator import Validator
 
 VALIDATORS: dict[str, Validator] = {}
 """`deployments.apps` → its validator."""
