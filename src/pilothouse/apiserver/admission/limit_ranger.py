@@ -157,17 +157,17 @@ def _ratio(type_: str, name: str, bound: Any, requests: Object, limits: Object) 
 
 def _sum(spec: Object, field: str) -> Object:
     """Of all containers; of init containers, the largest. A resource that one container lacks still counts for the others."""
-    total: dict[str, Any] = {}
+    total: dict[str, quantity.Quantity] = {}
+    sidecars: dict[str, quantity.Quantity] = {}
     for container in spec.get("containers") or ():
         for name, value in ((container.get("resources") or {}).get(field) or {}).items():
-            total[name] = total.get(name, 0) + quantity.Quantity.of(value).number
-    sidecars: dict[str, Any] = {}
+            total[name] = total.get(name, quantity.ZERO) + quantity.Quantity.of(value)
     for container in spec.get("initContainers") or ():
         for name, value in ((container.get("resources") or {}).get(field) or {}).items():
-            amount = quantity.Quantity.of(value).number
+            amount, beside = quantity.Quantity.of(value), sidecars.get(name, quantity.ZERO)
             if container.get("restartPolicy") == "Always":
-                sidecars[name] = sidecars.get(name, 0) + amount
-                total[name] = total.get(name, 0) + amount
+                sidecars[name] = beside + amount
+                total[name] = total.get(name, quantity.ZERO) + amount
             else:
-                total[name] = max(total.get(name, 0), amount + sidecars.get(name, 0))
+                total[name] = max(total.get(name, quantity.ZERO), amount + beside, key=lambda q: q.number)
     return {name: str(value) for name, value in total.items()}
