@@ -1,23 +1,25 @@
 """What every cluster has from its first second: namespaces, priority classes, RBAC's roles, the `kubernetes` service.
 
-Made through the registry like anything else, by `system:apiserver`. What is there already is left alone, except for what belongs to this very
-server: its endpoint, and the service CIDR's first address.
+Made through the registry like anything else, by `system:apiserver`. What is there already is left alone, but for RBAC's defaults: at each start
+they get back the rules and subjects that they lack, unless their annotation `rbac.authorization.kubernetes.io/autoupdate` says no.
 """
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import logging
 from typing import TYPE_CHECKING
 
 from ..api.errors import ApiError
-from ..api.kinds import find_gvk, kind_of_resource
+from ..api.kinds import Kind, find_gvk, kind_of_resource
 from ..api.object import Object
 from ..base.clock import parse_timestamp
 from . import bootstrap_policy
 from .admission.priority import SYSTEM_CLASSES
 from .options import DeleteOptions
-from .registry.operation import CREATE, DELETE
+from .registry.operation import CREATE, DELETE, UPDATE
+from .registry.rbac import reconciled
 from .request import User
 
 if TYPE_CHECKING:
@@ -36,9 +38,10 @@ log = logging.getLogger(__name__)
 
 
 async def run(server: ApiServer) -> None:
-    """Makes all of it, in the order in which one needs the other."""
-    for obj in [*_essentials(server), *_once(server)]:
+    """Makes all of it: the namespaces first, then the rest at once, so that it shares commits."""
+    for obj in _essentials(server):
         await ensure(server, obj)
+    await asyncio.gather(*(ensure(server, obj) for obj in _once(server)))
 
 
 async def keep(server: ApiServer) -> None:
@@ -140,7 +143,9 @@ async def ensure(server: ApiServer, obj: Object) -> None:
     assert kind is not None, obj["kind"]
     meta = obj["metadata"]
     namespace = meta.get("namespace", "")
-    if server.storage.get(kind, namespace, meta["name"]) is not None:
+    existing = server.storage.get(kind, namespace, meta["name"])
+    if existing is not None:
+        await _reconcile(server, kind, existing.object, obj)
         return
     obj = server.resources.ready(kind, {**obj, "metadata": dict(meta)})
     op = server.registry.operation(kind, CREATE, APISERVER, namespace, meta["name"])
@@ -149,6 +154,19 @@ async def ensure(server: ApiServer, obj: Object) -> None:
     except ApiError as error:
         if error.reason != "AlreadyExists":  # another server of the same store was faster
             raise
+
+
+async def _reconcile(server: ApiServer, kind: Kind, existing: Object, wanted: Object) -> None:
+    changed = reconciled(existing, wanted)
+    if changed is None:
+        return
+    meta = existing["metadata"]
+    op = server.registry.operation(kind, UPDATE, APISERVER, meta.get("namespace", ""), meta["name"])
+
+    async def change(old: Object) -> Object:
+        return {**changed, "metadata": dict(old["metadata"])}
+
+    await server.registry.update(op, change)
 
 
 async def expire_events(server: ApiServer) -> None:

@@ -6,14 +6,17 @@ controller keeps true; here they start with those of their `system:aggregate-to-
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ..api.object import Object
+from .bootstrap_controllers import CONTROLLERS, EVENTS, NAMESPACED
 
 READ = "get list watch"
 WRITE = "create delete deletecollection patch update"
 READ_WRITE = "create delete deletecollection get list patch update watch"
 
-# A rule: "verbs", "groups" ("-" is the core group), "resources". Words are separated by blanks.
-Rules = list[tuple[str, str, str]]
+# A rule: "verbs", "groups" ("-" is the core group), "resources"[, "names"]. Words are separated by blanks.
+Rules = Sequence[tuple[str, ...]]
 
 
 def _words(text: str) -> list[str]:
@@ -21,7 +24,13 @@ def _words(text: str) -> list[str]:
 
 
 def _rules(rules: Rules) -> list[Object]:
-    return [{"apiGroups": _words(g), "resources": _words(r), "verbs": _words(v)} for v, g, r in rules]
+    made = []
+    for verbs, groups, resources, *names in rules:
+        rule: Object = {"apiGroups": _words(groups)}
+        if names:
+            rule["resourceNames"] = names[0].split()
+        made.append({**rule, "resources": _words(resources), "verbs": _words(verbs)})
+    return made
 
 
 VIEW: Rules = [
@@ -94,8 +103,6 @@ ADMIN: Rules = [
     ("create", "authorization.k8s.io", "localsubjectaccessreviews"),
     (READ_WRITE, "rbac.authorization.k8s.io", "rolebindings roles"),
 ]
-
-EVENTS: tuple[str, str, str] = ("create patch update", "- events.k8s.io", "events")
 
 # name -> rules. `None` rules: an aggregate.
 CLUSTER_ROLES: dict[str, Rules] = {
@@ -208,7 +215,18 @@ CLUSTER_ROLES: dict[str, Rules] = {
     "system:certificates.k8s.io:certificatesigningrequests:selfnodeclient": [
         ("create", "certificates.k8s.io", "certificatesigningrequests/selfnodeclient")
     ],
-    "system:service-account-issuer-discovery": [],
+    **{
+        f"system:certificates.k8s.io:{signer}-approver": [
+            ("approve", "certificates.k8s.io", "signers", f"kubernetes.io/{signer}")
+        ]
+        for signer in (
+            "kube-apiserver-client",
+            "kube-apiserver-client-kubelet",
+            "kubelet-serving",
+            "legacy-unknown",
+        )
+    },
+    **{f"system:controller:{name}": rules for name, rules in CONTROLLERS.items()},
     "system:cluster-trust-bundle-discovery": [(READ, "certificates.k8s.io", "clustertrustbundles")],
 }
 
@@ -249,6 +267,7 @@ NON_RESOURCE: dict[str, tuple[str, list[str]]] = {
     ),
 }
 
+GROUP = "rbac.authorization.k8s.io"
 LABELS = {"kubernetes.io/bootstrapping": "rbac-defaults"}
 ANNOTATIONS = {"rbac.authorization.kubernetes.io/autoupdate": "true"}
 AGGREGATE_LABELS = {
@@ -284,6 +303,10 @@ CLUSTER_BINDINGS: dict[str, tuple[str, list[tuple[str, str]]]] = {
         "system:cluster-trust-bundle-discovery",
         [("Group", "system:serviceaccounts")],
     ),
+    **{
+        f"system:controller:{name}": (f"system:controller:{name}", [("ServiceAccount", name)])
+        for name in CONTROLLERS
+    },
 }
 
 
@@ -336,64 +359,48 @@ def cluster_roles() -> list[Object]:
 
 
 def cluster_role_bindings() -> list[Object]:
-    bindings = []
-    for name, (role, subjects) in CLUSTER_BINDINGS.items():
-        shown: list[Object] = []
-        for kind, subject in subjects:
-            if kind == "ServiceAccount":
-                shown.append({"kind": kind, "name": subject, "namespace": "kube-system"})
-            else:
-                shown.append({"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": subject})
-        bindings.append(
-            {
-                "apiVersion": "rbac.authorization.k8s.io/v1",
-                "kind": "ClusterRoleBinding",
-                "metadata": {"name": name, "labels": dict(LABELS), "annotations": dict(ANNOTATIONS)},
-                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
-                **({"subjects": shown} if shown else {}),
-            }
-        )
-    return bindings
+    return [
+        _binding("ClusterRole", role, {"name": name}, subjects)
+        for name, (role, subjects) in CLUSTER_BINDINGS.items()
+    ]
 
 
-_READER: Object = {
-    "metadata": {"name": "extension-apiserver-authentication-reader", "namespace": "kube-system"},
-    "rules": [
-        {
-            "apiGroups": [""],
-            "resourceNames": ["extension-apiserver-authentication"],
-            "resources": ["configmaps"],
-            "verbs": ["get", "list", "watch"],
-        }
-    ],
-}
+def _binding(role_kind: str, role: str, metadata: Object, subjects: list[tuple[str, str]]) -> Object:
+    shown: list[Object] = []
+    for kind, subject in subjects:
+        if kind == "ServiceAccount":
+            shown.append({"kind": kind, "name": subject, "namespace": "kube-system"})
+        else:
+            shown.append({"apiGroup": GROUP, "kind": kind, "name": subject})
+    return {
+        "apiVersion": f"{GROUP}/v1",
+        "kind": "RoleBinding" if "namespace" in metadata else "ClusterRoleBinding",
+        "metadata": {**metadata, "labels": dict(LABELS), "annotations": dict(ANNOTATIONS)},
+        "roleRef": {"apiGroup": GROUP, "kind": role_kind, "name": role},
+        **({"subjects": shown} if shown else {}),
+    }
 
 
 def roles() -> list[Object]:
-    metadata = {**_READER["metadata"], "labels": dict(LABELS), "annotations": dict(ANNOTATIONS)}
-    return [{"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", **_READER, "metadata": metadata}]
+    return [
+        {
+            "apiVersion": f"{GROUP}/v1",
+            "kind": "Role",
+            "metadata": {
+                "name": name,
+                "namespace": namespace,
+                "labels": dict(LABELS),
+                "annotations": dict(ANNOTATIONS),
+            },
+            "rules": _rules(rules),
+        }
+        for (namespace, name), (rules, _) in NAMESPACED.items()
+    ]
 
 
 def role_bindings() -> list[Object]:
-    metadata = {
-        "name": "system::extension-apiserver-authentication-reader",
-        "namespace": "kube-system",
-        "labels": dict(LABELS),
-        "annotations": dict(ANNOTATIONS),
-    }
-    users = ["system:kube-controller-manager", "system:kube-scheduler"]
-    return [
-        {
-            "apiVersion": "rbac.authorization.k8s.io/v1",
-            "kind": "RoleBinding",
-            "metadata": metadata,
-            "roleRef": {
-                "apiGroup": "rbac.authorization.k8s.io",
-                "kind": "Role",
-                "name": "extension-apiserver-authentication-reader",
-            },
-            "subjects": [
-                {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user} for user in users
-            ],
-        }
-    ]
+    made = []
+    for (namespace, role), (_, subjects) in NAMESPACED.items():
+        name = role if role.startswith("system:") else f"system::{role}"
+        made.append(_binding("Role", role, {"name": name, "namespace": namespace}, subjects))
+    return made

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ...api.errors import forbidden, not_found
 from ...api.object import Object
-from ..authorization import SUPERUSERS, Attributes, Rule
+from ..authorization import SUPERUSERS, Attributes, Rule, rule_of
 
 if TYPE_CHECKING:
     from .generic import Registry
@@ -110,3 +110,25 @@ def _shown(group: str, resource: str, name: str, url: str, verbs: list[str]) -> 
         return f'{{NonResourceURLs:["{url}"], Verbs:[{listed}]}}'
     names = f', ResourceNames:["{name}"]' if name else ""
     return f'{{APIGroups:["{group}"], Resources:["{resource}"]{names}, Verbs:[{listed}]}}'
+
+
+AUTO_UPDATE = "rbac.authorization.kubernetes.io/autoupdate"
+
+
+def reconciled(existing: Object, wanted: Object) -> Object | None:
+    """A default role or binding with what it lacks of its rules or subjects; None: it lacks nothing, or wants to be left alone."""
+    if (existing["metadata"].get("annotations") or {}).get(AUTO_UPDATE) != "true":
+        return None
+    if "aggregationRule" in existing:
+        return None  # its rules are a controller's
+    if "roleRef" in wanted:
+        held = existing.get("subjects") or []
+        missing = [subject for subject in wanted.get("subjects") or () if subject not in held]
+        return {**existing, "subjects": [*held, *missing]} if missing else None
+    rules = [rule_of(rule, "") for rule in existing.get("rules") or ()]
+    missing = [
+        rule
+        for rule in wanted.get("rules") or ()
+        if not all(any(_covers(held, grant) for held in rules) for grant in _grants(rule))
+    ]
+    return {**existing, "rules": [*(existing.get("rules") or ()), *missing]} if missing else None

@@ -1,0 +1,69 @@
+"""What a cluster is born with, and what it gets back at the next start."""
+
+from __future__ import annotations
+
+from pilothouse.apiserver.config import ADMIN, ApiConfig
+from pilothouse.apiserver.server import ApiServer
+from pilothouse.base.clock import RealClock
+from pilothouse.base.random import Random
+from pilothouse.client.local import LocalClient
+from pilothouse.store.memory import MemoryStore
+
+ROLES = "clusterroles.rbac.authorization.k8s.io"
+BINDINGS = "clusterrolebindings.rbac.authorization.k8s.io"
+
+
+async def restarted(change) -> LocalClient:
+    """A client of the second server on a store where `change` was made at the first."""
+    store = MemoryStore()
+    for again in (False, True):
+        server = ApiServer(store, RealClock(), Random(7), ApiConfig())
+        await server.start()
+        client = LocalClient(server, ADMIN)
+        if again:
+            return client
+        await change(client)
+        await server.stop()
+    raise AssertionError
+
+
+async def test_a_default_role_gets_back_a_rule_that_was_taken_away_and_keeps_what_was_added():
+    extra = {"apiGroups": ["example.com"], "resources": ["things"], "verbs": ["get"]}
+
+    async def change(client):
+        await client.patch(ROLES, "", "system:kube-dns", {"rules": [extra]}, type="merge")
+
+    client = await restarted(change)
+    rules = (await client.get(ROLES, "", "system:kube-dns"))["rules"]
+    assert rules[0] == extra
+    assert any("endpoints" in rule["resources"] for rule in rules[1:])
+
+
+async def test_a_default_role_that_wants_to_be_left_alone_is():
+    async def change(client):
+        annotations = {"rbac.authorization.kubernetes.io/autoupdate": "false"}
+        patch = {"metadata": {"annotations": annotations}, "rules": []}
+        await client.patch(ROLES, "", "system:kube-dns", patch, type="merge")
+
+    client = await restarted(change)
+    assert not (await client.get(ROLES, "", "system:kube-dns")).get("rules")
+
+
+async def test_a_default_binding_gets_back_its_subjects():
+    async def change(client):
+        await client.patch(BINDINGS, "", "system:discovery", {"subjects": []}, type="merge")
+
+    client = await restarted(change)
+    subjects = (await client.get(BINDINGS, "", "system:discovery"))["subjects"]
+    assert [subject["name"] for subject in subjects] == ["system:authenticated"]
+
+
+async def test_every_controllers_role_is_bound_to_its_account():
+    async def nothing(client):
+        pass
+
+    client = await restarted(nothing)
+    binding = await client.get(BINDINGS, "", "system:controller:job-controller")
+    assert binding["subjects"] == [
+        {"kind": "ServiceAccount", "name": "job-controller", "namespace": "kube-system"}
+    ]
