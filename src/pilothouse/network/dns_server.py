@@ -21,6 +21,7 @@ UDP_SIZE_MAX = 1232  # DNS flag day 2020
 FORWARDS_MAX = 256  # queries under way to the upstream servers; more are refused
 FORWARD_TIMEOUT_S = 4.0
 TCP_IDLE_S = 30.0
+RDTYPE_A, RDTYPE_AAAA = 1, 28
 
 
 class DnsServer:
@@ -66,7 +67,7 @@ class DnsServer:
             return
 
         async def forward() -> None:
-            answer = await self._forward(data)
+            answer = await self._reply_from_upstream(data, UDP_SIZE_MAX)
             if answer and self._udp and not self._udp.is_closing():
                 self._udp.sendto(answer, sender)
 
@@ -82,7 +83,7 @@ class DnsServer:
                     data = await reader.readexactly(size)
                 reply = self.reply_locally(data, 65535)
                 if reply is None:
-                    reply = await self._forward(data)
+                    reply = await self._reply_from_upstream(data, 65535)
                 if not reply:
                     return
                 writer.write(len(reply).to_bytes(2) + reply)
@@ -93,7 +94,7 @@ class DnsServer:
             writer.close()
 
     def reply_locally(self, data: bytes, size_max: int) -> bytes | None:
-        """The answer to a query for a name of ours; None where it must be forwarded, b"" for what is no query."""
+        """The answer where we know it all; None where upstream must be asked, b"" for what is no query."""
         import dns.exception
         import dns.flags
         import dns.message
@@ -112,18 +113,37 @@ class DnsServer:
             response = dns.message.make_response(query)
             response.set_rcode(dns.rcode.REFUSED)
             return response.to_wire()
-        response = dns.message.make_response(query)
-        response.flags |= dns.flags.AA
         answer = self._zone.answer(name)
         self._random.shuffle(answer.addresses)
+        response = dns.message.make_response(query)
+        response.flags |= dns.flags.AA
+        alias = answer.alias.rstrip(".").lower()
         fill(response, answer, self._zone)
-        limit = size_max if query.edns >= 0 or size_max > UDP_SIZE_MAX else 512
+        if alias and self._zone.owns(alias):
+            fill(response, self._zone.answer(alias), self._zone, alias)
+        elif alias and self._upstream and query.question[0].rdtype in (RDTYPE_A, RDTYPE_AAAA):
+            return None
+        return _to_wire(response, query, size_max)
+
+    async def _reply_from_upstream(self, data: bytes, size_max: int) -> bytes:
+        """What the world's resolvers say; with an alias of ours in front, where the name is one (ExternalName)."""
+        import dns.exception
+        import dns.message
+
+        query = dns.message.from_wire(data)
+        question = query.question[0]
+        name = question.name.to_text(omit_final_dot=True).lower()
+        if not self._zone.owns(name):
+            return await self._forward(data)
+        response = dns.message.make_response(query)
+        answer = self._zone.answer(name)
+        fill(response, answer, self._zone)
+        target = dns.message.make_query(answer.alias, question.rdtype, id=query.id)
         try:
-            return response.to_wire(max_size=limit)
-        except dns.exception.TooBig:
-            response = dns.message.make_response(query)
-            response.flags |= dns.flags.AA | dns.flags.TC
-            return response.to_wire()
+            response.answer += dns.message.from_wire(await self._forward(target.to_wire())).answer
+        except dns.exception.DNSException as error:
+            log.debug("dns: upstream's answer for %s: %s", answer.alias, error)
+        return _to_wire(response, query, size_max)
 
     async def _forward(self, data: bytes) -> bytes:
         """Asks the upstream resolvers in order, and passes their answer on unread."""
@@ -176,14 +196,32 @@ def _failure(data: bytes) -> bytes:
     return response.to_wire()
 
 
-def fill(response: dns.message.Message, answer: Answer, zone: Zone) -> None:
-    """Puts what is known of the name into the response: the records of the type that was asked for."""
+def _to_wire(response: dns.message.Message, query: dns.message.Message, size_max: int) -> bytes:
+    """Within what the client takes; truncated, so that it asks again over TCP, where it is more."""
+    import dns.exception
+    import dns.flags
+    import dns.message
+
+    limit = size_max if query.edns >= 0 or size_max > UDP_SIZE_MAX else 512
+    try:
+        return response.to_wire(max_size=limit)
+    except dns.exception.TooBig:
+        response = dns.message.make_response(query)
+        response.flags |= dns.flags.AA | dns.flags.TC
+        return response.to_wire()
+
+
+def fill(response: dns.message.Message, answer: Answer, zone: Zone, alias: str = "") -> None:
+    """Puts what is known of the name (or of its alias) into the response: the records of the type that was asked for."""
+    import dns.name
     import dns.rcode
     import dns.rdatatype
     import dns.rrset
 
     question = response.question[0]
     name, kind = question.name, dns.rdatatype.to_text(question.rdtype)
+    if alias:
+        name = dns.name.from_text(alias)
     if not answer.exists:
         response.set_rcode(dns.rcode.NXDOMAIN)
     records: dict[str, list[str]] = {

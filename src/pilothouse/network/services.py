@@ -17,7 +17,7 @@ from ..api.object import Object, annotations_of, labels_of, name_of, namespace_o
 TABLE = "pilothouse"
 MASQUERADE_MARK = "0x4000"  # kube-proxy's
 CLUSTER, LOCAL = "Cluster", "Local"
-ELEMENTS = ("service-ips", "service-nodeports", "no-endpoints", "host-ports", "hairpin")
+ELEMENTS = ("cluster-ips", "service-ips", "service-nodeports", "no-endpoints", "host-ports", "hairpin")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +94,7 @@ def build(
         spec = service.get("spec") or {}
         if spec.get("type") == "ExternalName" or spec.get("clusterIP") in (None, "", "None"):
             continue
+        rules.maps["cluster-ips"][spec["clusterIP"]] = ""
         slices = slices_of.get((namespace_of(service), name_of(service)), [])
         for port in spec.get("ports") or ():
             _service_port(rules, service, port, slices, node, pod_cidr)
@@ -244,6 +245,7 @@ table ip {TABLE} {{
   map service-nodeports {{ type inet_proto . inet_service : verdict; }}
   map no-endpoints {{ type ipv4_addr . inet_proto . inet_service : verdict; }}
   map host-ports {{ type inet_proto . inet_service : verdict; }}
+  set cluster-ips {{ type ipv4_addr; }}
   set hairpin {{ type ipv4_addr . ipv4_addr; }}
 
   chain reject-it {{
@@ -257,6 +259,8 @@ table ip {TABLE} {{
   }}
   chain refuse {{
     ct state new ip daddr . meta l4proto . th dport vmap @no-endpoints
+    ct state new ip daddr @cluster-ips reject with icmp type admin-prohibited
+    ct state new ip daddr {service_cidr} drop
   }}
   chain prerouting {{ type nat hook prerouting priority dstnat; jump services; }}
   chain output {{ type nat hook output priority -100; jump services; }}
