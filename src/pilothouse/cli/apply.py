@@ -1,21 +1,23 @@
-"""`pilothouse apply`: client-side apply as kubectl does it, or server-side with --server-side."""
+"""`pilothouse apply`: client-side apply as kubectl does it, or server-side with --server-side; `apply view-last-applied`."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
-from urllib.parse import urlencode
 
 import click
 
 from ..api.errors import ApiError
-from ..api.kinds import Kind
-from ..api.object import Object, annotations_of, name_of, namespace_of
+from ..api.object import Object, annotations_of, is_deleting, name_of, namespace_of, uid_of
 from ..api.schema import has_schema, schema_of
 from ..api.threeway import three_way_patch
+from ..client.http import PATCH_TYPES, delete_options, with_query
 from . import printing
-from .connection import Connection, Target, connection_options, run
-from .targets import documents, path
+from .connection import Connection
+from .errors import Failure, Failures, while_doing
+from .jsonpath import go_json
+from .targets import Finder, Info, documents, info_of, items_of
+from .verb import DRY_RUN_NOTE, FILES, SELECTOR, WRITE, Call, Flag, dry_run_of, flag, many, text, verb
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 MISSING = (
@@ -23,113 +25,322 @@ MISSING = (
     "only be used on resources created declaratively by either kubectl create --save-config or kubectl apply. "
     "The missing annotation will be patched automatically."
 )
+CONFLICT = """
+Please review the fields above--they currently have other managers. Here
+are the ways you can resolve this warning:
+* If you intend to manage all of these fields, please re-run the apply
+  command with the `--force-conflicts` flag.
+* If you do not intend to manage all of the fields, please edit your
+  manifest to remove references to the fields that should keep their
+  current managers.
+* You may co-own fields by updating your manifest to match the existing
+  value; in this case, you'll become the manager if the other manager(s)
+  stop managing the field (remove it from their configuration).
+See https://kubernetes.io/docs/reference/using-api/server-side-apply/#conflicts"""
+PRUNED = (  # kinds that --prune looks at, unless --prune-allowlist names others
+    "v1/ConfigMap v1/Endpoints v1/Namespace v1/PersistentVolumeClaim v1/PersistentVolume v1/Pod "
+    "v1/ReplicationController v1/Secret v1/Service batch/v1/Job batch/v1/CronJob networking.k8s.io/v1/Ingress "
+    "apps/v1/DaemonSet apps/v1/Deployment apps/v1/ReplicaSet apps/v1/StatefulSet"
+).split()
 
 
-@click.command("apply")
-@click.option("-f", "--filename", "files", multiple=True, required=True, help="Files, folders, URLs, or - .")
-@click.option("-R", "--recursive", is_flag=True)
-@click.option("--dry-run", type=click.Choice(["none", "client", "server"]), default="none")
-@click.option("--server-side", is_flag=True, help="Let the server merge.")
-@click.option("--force-conflicts", is_flag=True)
-@click.option("--field-manager", default="")
-@click.option("--validate", default="true")
-@click.option("-o", "--output", default="")
-@connection_options
-def command(files: tuple[str, ...], recursive: bool, target: Target, **options: Any) -> None:
-    """Apply manifests: make the cluster's objects what the files say."""
-
-    async def main(connection: Connection) -> int:
-        failed = 0
-        shown: list[Object] = []
-        for where, obj in documents(files, recursive):
-            try:
-                result, verb = await apply(connection, obj, **options)
-            except ApiError as error:
-                failed = 1
-                click.echo(_error(error, where, obj), err=True)
-                continue
-            kind = await connection.kind_of_object(obj["apiVersion"], obj["kind"])
-            suffix = {"client": " (dry run)", "server": " (server dry run)"}.get(options["dry_run"], "")
-            if options["output"] in ("yaml", "json"):
-                shown.append(printing.without_managed_fields(result))
-            elif options["output"] == "name":
-                click.echo(printing.resource_name(kind, name_of(result)))
-            else:
-                click.echo(f"{printing.resource_name(kind, name_of(result))} {verb}{suffix}")
-        if shown:
-            whole: Object = (
-                shown[0] if len(shown) == 1 else {"apiVersion": "v1", "kind": "List", "items": shown}
-            )
-            click.echo(
-                (printing.to_yaml if options["output"] == "yaml" else printing.to_json)(whole), nl=False
-            )
-        return failed
-
-    if code := run(main, target):
-        raise click.exceptions.Exit(code)
+def VALIDATE() -> Flag:
+    return text("--validate", default="strict", bare="strict", help="strict, warn or ignore unknown fields.")
 
 
-def _error(error: ApiError, where: str, obj: Object) -> str:
-    reason = f" ({error.reason})" if error.reason else ""
-    if error.code in (400, 422):
-        return f'Error from server{reason}: error when applying "{where}": {error.message}'
-    return f"Error from server{reason}: {error.message}"
+@verb(
+    "apply",
+    *FILES,
+    *SELECTOR,
+    *WRITE,
+    VALIDATE,
+    lambda: flag("--server-side", help="Let the server merge."),
+    lambda: flag("--force-conflicts", help="Take over fields of other managers."),
+    lambda: flag("--force"),
+    lambda: flag("--overwrite", default=True),
+    lambda: flag("--prune", help="Delete what was applied before and is in no file any more."),
+    lambda: many("--prune-allowlist", split=True),
+    lambda: flag("--all", help="With --prune: everything that was applied."),
+    lambda: text("--subresource"),
+    lambda: flag("--wait"),
+    help="Make the cluster's objects what the files say.",
+)
+async def command(call: Call) -> None:
+    options = call.options
+    if call.words:
+        raise Failure(
+            f"Unexpected args: [{' '.join(call.words)}]\nSee '{call.path} -h' for help and examples"
+        )
+    if not options.filename:
+        raise Failure("must specify one of -f and -k")
+    if options.force_conflicts and not options.server_side:
+        raise Failure("--force-conflicts only works with --server-side")
+    if options.prune and not (options.selector or options.all):
+        raise Failure(
+            "all resources selected for prune without explicitly passing --all. To prune all resources, pass the --all flag. If you did not mean to prune all resources, specify a label selector"
+        )
+    applier = Applier(call.connection, options)
+    errors: list[Exception] = []
+    found = []
+    for source, obj in documents(options.filename, options.recursive):
+        try:
+            found.append(await info_of(call.connection, obj, source))
+        except Failure as error:
+            errors.append(error)
+    if not found and not errors:
+        raise Failure("no objects passed to apply")
+    if options.selector:
+        from ..api.selectors import compile_labels
+
+        chosen = compile_labels(options.selector)
+        found = [info for info in found if chosen(info.obj["metadata"].get("labels") or {})]
+    printer = printing.printer(options)
+    shown: list[Object] = []
+    for info in found:
+        try:
+            result, done = await applier.one(info)
+        except (ApiError, Failure) as error:
+            errors.append(error)
+            continue
+        if printer:
+            shown.append(result)
+        else:
+            click.echo(f"{info.shown} {done}{DRY_RUN_NOTE[applier.dry_run]}")
+    if printer and shown:
+        whole = {"apiVersion": "v1", "items": shown, "kind": "List", "metadata": {"resourceVersion": ""}}
+        each = printer.name not in printing.PLAIN
+        for obj in shown if each or len(shown) == 1 else [whole]:
+            click.echo(printer.show(obj), nl=False)
+    if errors:
+        raise Failures(errors)
+    if options.prune:
+        await applier.prune(found)
 
 
-async def apply(connection: Connection, obj: Object, **options: Any) -> tuple[Object, str]:
-    """(the object as it is now, created | configured | unchanged | serverside-applied)."""
-    kind = await connection.kind_of_object(obj["apiVersion"], obj["kind"])
-    namespace = namespace_of(obj) or connection.namespace
-    if not name_of(obj):
-        raise click.ClickException("error: from " + obj["kind"] + ": cannot use generate name with apply")
-    where = path(kind, namespace, name_of(obj))
-    query = {"fieldManager": options.get("field_manager") or "kubectl-client-side-apply"}
-    if options.get("dry_run") == "server":
-        query["dryRun"] = "All"
-    query["fieldValidation"] = {"true": "Strict", "false": "Ignore", "warn": "Warn", "ignore": "Ignore"}.get(
-        str(options.get("validate", "true")).lower(), "Strict"
-    )
-    client = connection.client
-    if options.get("server_side"):
-        query["fieldManager"] = options.get("field_manager") or "kubectl"
-        query["force"] = "true" if options.get("force_conflicts") else "false"
-        content_type = "application/apply-patch+yaml"
-        result = await client.call("PATCH", f"{where}?{urlencode(query)}", obj, content_type=content_type)
+class Applier:
+    def __init__(self, connection: Connection, options: Any):
+        self._connection, self._options = connection, options
+        self.dry_run = dry_run_of(options)
+        self._query = write_query(options, "kubectl" if options.server_side else "kubectl-client-side-apply")
+        self._uids: set[str] = set()
+
+    async def one(self, info: Info) -> tuple[Object, str]:
+        """(the object as it is now, created | configured | unchanged | serverside-applied)."""
+        if not info.name and info.obj["metadata"].get("generateName"):
+            raise Failure(f"from {info.obj['metadata']['generateName']}: cannot use generate name with apply")
+        result, done = await (
+            self._server_side(info) if self._options.server_side else self._client_side(info)
+        )
+        if uid := (result.get("metadata") or {}).get("uid"):
+            self._uids.add(uid)
+        if is_deleting(result):
+            message = "Detected changes to resource %s which is currently being deleted."
+            click.echo(f"Warning: {message % info.name}", err=True)
+        return result, done
+
+    async def _server_side(self, info: Info) -> tuple[Object, str]:
+        query = {**self._query, "force": "true" if self._options.force_conflicts else "false"}
+        where = with_query(info.path + _sub(self._options), query)
+        try:
+            result = await self._patch(where, info.obj, "apply")
+            last = annotations_of(result).get(LAST_APPLIED)
+            if query["fieldManager"] == "kubectl" and last and self.dry_run == "none":
+                result = await self._take_over(info, result, last, where)
+        except ApiError as error:
+            if error.code != 409:
+                raise
+            raise Failure(error.message + CONFLICT)
         return result, "serverside-applied"
-    modified = _with_last_applied(obj)
-    try:
-        current = await client.call("GET", where)
-    except ApiError as error:
-        if error.code != 404:
-            raise
-        if options.get("dry_run") == "client":
-            return modified, "created"
-        collection = path(kind, namespace)
-        return await client.call("POST", f"{collection}?{urlencode(query)}", modified), "created"
-    last = annotations_of(current).get(LAST_APPLIED)
-    if last is None:
-        click.echo(MISSING.format(printing.resource_name(kind, name_of(obj)), LAST_APPLIED), err=True)
-    patch = three_way_patch(json.loads(last or "{}"), modified, current, _type(kind))
-    if not patch:
-        return current, "unchanged"
-    if options.get("dry_run") == "client":
-        return modified, "configured"
-    content_type = f"application/{'merge' if kind.custom else 'strategic-merge'}-patch+json"
-    result = await client.call("PATCH", f"{where}?{urlencode(query)}", patch, content_type=content_type)
-    same = result["metadata"].get("resourceVersion") == current["metadata"].get("resourceVersion")
-    return result, "unchanged" if same else "configured"
+
+    async def _take_over(self, info: Info, obj: Object, last: str, where: str) -> Object:
+        """What client-side apply managed goes over to server-side apply; its annotation gets a manager of its own."""
+        managers = obj["metadata"].get("managedFields") or []
+        if not any(entry["operation"] == "Apply" and _owns_annotation(entry) for entry in managers):
+            metadata: Object = {"name": name_of(obj), "annotations": {LAST_APPLIED: last}}
+            if namespace_of(obj):
+                metadata["namespace"] = namespace_of(obj)
+            just = {"apiVersion": obj["apiVersion"], "kind": obj["kind"], "metadata": metadata}
+            obj = await self._patch(
+                with_query(info.path, {"fieldManager": "kubectl-last-applied"}), just, "apply"
+            )
+            managers = obj["metadata"].get("managedFields") or []
+        old = [entry for entry in managers if _is_client_side(entry)]
+        if not old:
+            return obj
+        own = next((e for e in managers if e["manager"] == "kubectl" and e["operation"] == "Apply"), None)
+        fields: Object = own["fieldsV1"] if own else {}
+        for entry in old:
+            fields = _union(fields, entry.get("fieldsV1") or {})
+        fields = _without_annotation(fields)
+        first = {**(own or old[0]), "manager": "kubectl", "operation": "Apply", "fieldsV1": fields}
+        rest = [entry for entry in managers if entry is not own and not _is_client_side(entry)]
+        patch = [
+            {"op": "replace", "path": "/metadata/managedFields", "value": [first, *rest]},
+            {
+                "op": "replace",
+                "path": "/metadata/resourceVersion",
+                "value": obj["metadata"]["resourceVersion"],
+            },
+        ]
+        await self._patch(with_query(info.path, {"fieldManager": "kubectl"}), patch, "json")
+        return await self._patch(where, info.obj, "apply")
+
+    async def _patch(self, where: str, patch: Any, type_: str) -> Object:
+        return await self._connection.client.call("PATCH", where, patch, content_type=PATCH_TYPES[type_])
+
+    async def _client_side(self, info: Info) -> tuple[Object, str]:
+        modified = with_last_applied(info.obj)
+        try:
+            if not info.name:
+                raise Failure("resource name may not be empty")
+            current = await self._connection.client.call("GET", info.path)
+        except (ApiError, Failure) as error:
+            if isinstance(error, ApiError) and error.code == 404:
+                return await self._create(info, modified), "created"
+            what = f"retrieving current configuration of:\n{described(info)}\nfrom server for:"
+            if isinstance(error, ApiError):
+                raise while_doing(what, info.source, error)
+            raise Failure(f'error when {what} "{info.source}": {error.message}')
+        last = annotations_of(current).get(LAST_APPLIED)
+        if last is None:
+            click.echo(MISSING.format(f"{info.kind.plural}/{info.name}", LAST_APPLIED), err=True)
+        kind = info.kind
+        typed = not kind.custom and has_schema(kind.group, kind.version, kind.kind)
+        type_ = schema_of(kind.group, kind.version, kind.kind) if typed else None
+        patch = three_way_patch(json.loads(last or "{}"), modified, current, type_)
+        if not patch:
+            return current, "unchanged"
+        if self.dry_run == "client":
+            return modified, "configured"
+        where = with_query(info.path + _sub(self._options), self._query)
+        try:
+            return await self._patch(where, patch, "strategic" if typed else "merge"), "configured"
+        except ApiError as error:
+            what = f"applying patch:\n{go_json(patch)}\nto:\n{described(info)}\nfor:"
+            raise while_doing(what, info.source, error)
+
+    async def _create(self, info: Info, modified: Object) -> Object:
+        if self.dry_run == "client":
+            return modified
+        where = with_query(info.path.rpartition("/")[0], self._query)
+        try:
+            return await self._connection.client.call("POST", where, _without_nulls(modified))
+        except ApiError as error:
+            raise while_doing("creating", info.source, error)
+
+    async def prune(self, applied: list[Info]) -> None:
+        """Deletes what was applied once, is of the kinds looked at, and was not applied now."""
+        namespaces = sorted(
+            {info.namespace for info in applied if info.namespace} or {self._connection.namespace}
+        )
+        for word in self._options.prune_allowlist or PRUNED:
+            group_version, _, name = word.rpartition("/")
+            kind = await self._connection.kind_of_object(group_version.removeprefix("core/"), name)
+            for namespace in namespaces if kind.namespaced else [""]:
+                for obj in await items_of(
+                    self._connection, kind, namespace, labelSelector=self._options.selector
+                ):
+                    if (
+                        LAST_APPLIED not in annotations_of(obj)
+                        or uid_of(obj) in self._uids
+                        or is_deleting(obj)
+                    ):
+                        continue
+                    info = Info(kind, namespace, name_of(obj), obj)
+                    if self.dry_run != "client":
+                        body = delete_options(propagation="Background", dry_run=self.dry_run == "server")
+                        await self._connection.client.call("DELETE", info.path, body)
+                    click.echo(f"{info.shown} pruned{DRY_RUN_NOTE[self.dry_run]}")
 
 
-def _type(kind: Kind) -> Any:
-    if kind.custom or not has_schema(kind.group, kind.version, kind.kind):
-        return None
-    return schema_of(kind.group, kind.version, kind.kind)
+def write_query(options: Any, manager: str) -> dict[str, str]:
+    """What every write of a manifest says beside it."""
+    value = str(options.validate).lower()
+    modes = {"true": "Strict", "strict": "Strict", "warn": "Warn", "false": "Ignore", "ignore": "Ignore"}
+    if value not in modes:
+        raise Failure(f"invalid - validate option {value}")
+    return {
+        "fieldManager": options.field_manager or manager,
+        "fieldValidation": modes[value],
+        "dryRun": "All" if dry_run_of(options) == "server" else "",
+    }
 
 
-def _with_last_applied(obj: Object) -> Object:
+def _sub(options: Any) -> str:
+    return f"/{options.subresource}" if options.subresource else ""
+
+
+def described(info: Info) -> str:
+    """An object as error messages name it in full."""
+    kind = info.kind
+    return (
+        f'Resource: "{kind.group}/{kind.version}, Resource={kind.plural}", '
+        f'GroupVersionKind: "{kind.group}/{kind.version}, Kind={kind.kind}"\n'
+        f'Name: "{info.name}", Namespace: "{info.namespace}"'
+    )
+
+
+def with_last_applied(obj: Object) -> Object:
     """The object with its own text in the annotation, as kubectl writes it."""
     metadata = dict(obj.get("metadata") or {})
     annotations = {k: v for k, v in (metadata.get("annotations") or {}).items() if k != LAST_APPLIED}
     plain = {**obj, "metadata": {**metadata, "annotations": annotations}}
-    text = json.dumps(plain, separators=(",", ":"), sort_keys=True, ensure_ascii=False) + "\n"
-    return {**obj, "metadata": {**metadata, "annotations": {**annotations, LAST_APPLIED: text}}}
+    return {
+        **obj,
+        "metadata": {**metadata, "annotations": {**annotations, LAST_APPLIED: go_json(plain) + "\n"}},
+    }
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nulls(inner) for key, inner in value.items() if inner is not None}
+    return [_without_nulls(item) for item in value] if isinstance(value, list) else value
+
+
+def _is_client_side(entry: Object) -> bool:
+    return entry["manager"] in ("kubectl", "kubectl-client-side-apply") and entry["operation"] == "Update"
+
+
+def _owns_annotation(entry: Object) -> bool:
+    metadata = (entry.get("fieldsV1") or {}).get("f:metadata") or {}
+    return f"f:{LAST_APPLIED}" in (metadata.get("f:annotations") or {})
+
+
+def _union(a: Object, b: Object) -> Object:
+    return {key: _union(a.get(key) or {}, b.get(key) or {}) for key in {**a, **b}}
+
+
+def _without_annotation(fields: Object) -> Object:
+    annotations = (fields.get("f:metadata") or {}).get("f:annotations")
+    if not annotations:
+        return fields
+    rest = {key: value for key, value in annotations.items() if key != f"f:{LAST_APPLIED}"}
+    return {**fields, "f:metadata": {**fields["f:metadata"], "f:annotations": rest}}
+
+
+@verb(
+    "view-last-applied",
+    *FILES,
+    *SELECTOR,
+    lambda: flag("--all"),
+    lambda: text("-o", "--output", default="yaml", help="yaml or json."),
+    help="Show what was applied last.",
+)
+async def view_last_applied(call: Call) -> None:
+    finder = Finder(call)
+    for info in await finder.run():
+        last = annotations_of(info.obj).get(LAST_APPLIED)
+        if last is None:
+            raise Failure(f"no last-applied-configuration annotation found on resource: {info.name}")
+        value = json.loads(last)
+        if call.options.output not in ("yaml", "json"):
+            raise call.usage(
+                f"Unexpected -o output mode: {call.options.output}, the flag 'output' must be one of yaml|json"
+            )
+        click.echo(
+            printing.to_yaml(value) if call.options.output == "yaml" else printing.to_json(value), nl=False
+        )
+    finder.end()
+
+
+command.subcommand(view_last_applied)

@@ -6,16 +6,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import contextlib
 import os
+import re
 import ssl
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
@@ -23,8 +24,7 @@ from ..api.errors import ApiError
 from ..api.kinds import KINDS, Kind
 from ..client.http import HttpClient
 from ..client.transport import Transport
-
-T = TypeVar("T")
+from .errors import Failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,69 +37,103 @@ class Target:
     namespace: str = ""
     server: str = ""
     token: str = ""
+    user: str = ""
+    impersonate: tuple[tuple[str, str], ...] = ()
+    overrides: tuple[tuple[str, Any], ...] = ()
+    """Of the kubeconfig's cluster and user entries: certificate files, insecure-skip-tls-verify."""
 
-
-def connection_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds -n, --context, --kubeconfig, --cluster to a command; it gets one argument `target`."""
-    import functools
-
-    @click.option("-n", "--namespace", default="", help="The namespace.")
-    @click.option("--context", default="", help="The kubeconfig's context.")
-    @click.option("--kubeconfig", default="", metavar="FILE", help="The kubeconfig.")
-    @click.option("--cluster", default="", metavar="NAME", help="A cluster of this machine, by its name.")
-    @functools.wraps(function)
-    def wrapper(
-        *args: Any, namespace: str, context: str, kubeconfig: str, cluster: str, **kwargs: Any
-    ) -> Any:
-        target = Target(kubeconfig, context, cluster, namespace)
-        return function(*args, target=target, **kwargs)
-
-    return wrapper
+    @classmethod
+    def of(cls, options: Any) -> Target:
+        headers = [("impersonate-user", getattr(options, "as"))]
+        headers += [("impersonate-group", group) for group in options.as_group]
+        headers.append(("impersonate-uid", options.as_uid))
+        names = ("certificate_authority", "client_certificate", "client_key", "insecure_skip_tls_verify")
+        return cls(
+            kubeconfig=options.kubeconfig,
+            context=options.context,
+            cluster=options.cluster,
+            namespace=options.namespace,
+            server=options.server,
+            token=options.token,
+            user=options.user,
+            impersonate=tuple((name, value) for name, value in headers if value),
+            overrides=tuple(
+                (name.replace("_", "-"), value) for name in names if (value := getattr(options, name))
+            ),
+        )
 
 
 class Connection:
-    """An open client for one context. `async with Connection.of(target) as connection`."""
+    """An open client for one context. `async with Connection(target) as connection`; it connects when first used."""
 
-    def __init__(self, client: HttpClient, namespace: str):
-        self.client, self.namespace = client, namespace
+    def __init__(self, target: Target):
+        self.target = target
+        self._config: dict[str, Any] | None = None
+        self._client: HttpClient | None = None
         self._discovered: list[Kind] | None = None
 
     async def __aenter__(self) -> Connection:
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        await self.client.transport.close()
+        if self._client is not None:
+            await self._client.transport.close()
 
-    @classmethod
-    def of(cls, target: Target) -> Connection:
-        """Raises click.ClickException when there is no such context."""
-        config = _load(target)
-        name = target.context or config.get("current-context") or ""
-        if target.cluster and not target.context:
-            name = f"pilothouse-{target.cluster}"
-        context = _named(config, "contexts", "context", name)
+    @property
+    def config(self) -> dict[str, Any]:
+        """The merged kubeconfig."""
+        if self._config is None:
+            self._config = load(self.target)
+        return self._config
+
+    @property
+    def context(self) -> dict[str, Any]:
+        """The context in use. Raises Failure when the one that was asked for is not there."""
+        name = self.target.context or self.config.get("current-context") or ""
+        if self.target.cluster and not self.target.context:
+            name = f"pilothouse-{self.target.cluster}"
+        context = named(self.config, "contexts", "context", name)
         if context is None:
+            if self.target.server:
+                return {}
             if not name:
-                raise click.ClickException(
-                    "no cluster is chosen: `pilothouse up` starts one, --context names one"
-                )
-            raise click.ClickException(f'context "{name}" does not exist')
-        cluster = _named(config, "clusters", "cluster", context.get("cluster", "")) or {}
-        user = _named(config, "users", "user", context.get("user", "")) or {}
-        headers = {"user-agent": "pilothouse-cli"}
-        if token := user.get("token"):
-            headers["authorization"] = f"Bearer {token}"
-        server = cluster.get("server") or "http://localhost:8080"
-        transport = Transport(server, _tls(cluster, user) if server.startswith("https") else None, headers)
-        return cls(HttpClient(transport), target.namespace or context.get("namespace") or "default")
+                raise Failure("no cluster is chosen: `pilothouse up` starts one, --context names one")
+            raise Failure(f'context "{name}" does not exist')
+        return context
+
+    @property
+    def namespace(self) -> str:
+        return self.target.namespace or self.context.get("namespace") or "default"
+
+    @property
+    def client(self) -> HttpClient:
+        if self._client is None:
+            context, target = self.context, self.target
+            cluster = dict(named(self.config, "clusters", "cluster", context.get("cluster", "")) or {})
+            user = dict(named(self.config, "users", "user", target.user or context.get("user", "")) or {})
+            for key, value in target.overrides:
+                entry = user if key.startswith("client-") else cluster
+                entry.pop(f"{key}-data", None)
+                entry[key] = value
+            headers = {"user-agent": "pilothouse-cli"}
+            if token := target.token or user.get("token") or _token_file(user):
+                headers["authorization"] = f"Bearer {token}"
+            elif user.get("username"):
+                pair = f"{user['username']}:{user.get('password', '')}".encode()
+                headers["authorization"] = "Basic " + base64.b64encode(pair).decode()
+            for name, value in target.impersonate:  # several groups are several lines
+                headers[name] = f"{headers[name]}\n{value}" if name in headers else value
+            server = target.server or cluster.get("server") or "http://localhost:8080"
+            tls = _tls(cluster, user) if server.startswith("https") else None
+            self._client = HttpClient(_Transport(server, tls, headers))
+        return self._client
 
     async def kind(self, text: str) -> Kind:
         """The kind of `po`, `pods`, `Pod`, `deployments.apps`, `deployments.v1.apps`. Raises ApiError (404)."""
-        for kinds in (KINDS, await self._discover() if not _find(KINDS, text) else []):
-            if found := _find(kinds, text):
+        for kinds in (KINDS, await self._discover() if not find_kind(KINDS, text) else []):
+            if found := find_kind(kinds, text):
                 return found
-        message = f'the server doesn\'t have a resource type "{text}"'
-        raise click.ClickException(message)
+        raise Failure(f'the server doesn\'t have a resource type "{text}"')
 
     async def kind_of_object(self, api_version: str, kind: str) -> Kind:
         group, _, version = api_version.rpartition("/")
@@ -107,7 +141,7 @@ class Connection:
             for candidate in kinds:
                 if (candidate.group, candidate.version, candidate.kind) == (group, version, kind):
                     return candidate
-        raise click.ClickException(
+        raise NoMatch(
             f'no matches for kind "{kind}" in version "{api_version}"\nensure CRDs are installed first'
         )
 
@@ -130,14 +164,28 @@ class Connection:
         return self._discovered
 
 
-def run(main: Callable[[Connection], Awaitable[T]], target: Target) -> T:
-    """Runs a command's coroutine with an open connection."""
+class NoMatch(Failure):
+    """The server does not serve such a kind."""
 
-    async def body() -> T:
-        async with Connection.of(target) as connection:
-            return await main(connection)
 
-    return asyncio.run(body())
+class _Transport(Transport):
+    """Says the server's warnings, each once."""
+
+    def __init__(self, server: str, tls: Any, headers: dict[str, str]):
+        super().__init__(server, tls, headers)
+        self._said: set[str] = set()
+
+    @asynccontextmanager
+    async def stream(
+        self, method: str, target: str, *, headers: dict[str, str] | None = None, body: bytes = b""
+    ) -> AsyncIterator[tuple[int, dict[str, str], AsyncIterator[bytes]]]:
+        async with super().stream(method, target, headers=headers, body=body) as answer:
+            for value in answer[1].get("warning", "").split("\n"):
+                match = re.match(r'\d{3} \S+ "(.*)"', value)
+                if match and (said := re.sub(r"\\(.)", r"\1", match[1])) not in self._said:
+                    self._said.add(said)
+                    click.echo(f"Warning: {said}", err=True)
+            yield answer
 
 
 def _kinds(group: str, version: str, document: dict[str, Any]) -> list[Kind]:
@@ -163,7 +211,7 @@ def _has(kinds: Any, group: str, version: str, kind: str) -> bool:
     return any((k.group, k.version, k.kind) == (group, version, kind) for k in kinds)
 
 
-def _find(kinds: Any, text: str) -> Kind | None:
+def find_kind(kinds: Any, text: str) -> Kind | None:
     name, _, rest = text.lower().partition(".")
     version, _, group = rest.partition(".")
     for matches_group in (
@@ -179,7 +227,7 @@ def _find(kinds: Any, text: str) -> Kind | None:
     return None
 
 
-def _load(target: Target) -> dict[str, Any]:
+def load(target: Target) -> dict[str, Any]:
     from ..cluster import kubeconfig, manage
     from ..cluster.config import ClusterConfig
 
@@ -188,7 +236,7 @@ def _load(target: Target) -> dict[str, Any]:
         return manage.kubeconfig_of(paths, ClusterConfig.load(paths.config))
     if target.kubeconfig:
         if not Path(target.kubeconfig).exists():
-            raise click.ClickException(f"stat {target.kubeconfig}: no such file or directory")
+            raise Failure(f"stat {target.kubeconfig}: no such file or directory")
         return kubeconfig.read(Path(target.kubeconfig))
     merged: dict[str, Any] = {}
     files = [part for part in os.environ.get("KUBECONFIG", "").split(os.pathsep) if part]
@@ -204,7 +252,7 @@ def _load(target: Target) -> dict[str, Any]:
     return merged
 
 
-def _named(config: dict[str, Any], section: str, key: str, name: str) -> dict[str, Any] | None:
+def named(config: dict[str, Any], section: str, key: str, name: str) -> dict[str, Any] | None:
     for entry in config.get(section) or ():
         if entry.get("name") == name:
             return entry.get(key) or {}
@@ -225,6 +273,10 @@ def _tls(cluster: dict[str, Any], user: dict[str, Any]) -> ssl.SSLContext:
             file.flush()
             context.load_cert_chain(file.name)
     return context
+
+
+def _token_file(user: dict[str, Any]) -> str:
+    return Path(user["tokenFile"]).read_text().strip() if user.get("tokenFile") else ""
 
 
 def _data(entry: dict[str, Any], key: str) -> bytes:

@@ -2,148 +2,200 @@
 
 from __future__ import annotations
 
-from typing import Any
-from urllib.parse import urlencode
-
 import click
 
 from ..api.errors import ApiError
-from ..api.kinds import Kind
-from ..api.object import name_of, namespace_of, uid_of
+from ..api.object import Object, uid_of
 from ..base.clock import RealClock
 from ..client.http import delete_options
-from . import printing
-from .connection import Connection, Target, connection_options, run
-from .targets import documents, parse, path
+from .errors import Failure, Failures, while_doing
+from .targets import Finder, Info
+from .timing import duration
+from .verb import (
+    ALL_NAMESPACES,
+    DRY_RUN,
+    DRY_RUN_NOTE,
+    FIELD_SELECTOR,
+    FILES,
+    SELECTOR,
+    Call,
+    dry_run_of,
+    flag,
+    number,
+    text,
+    verb,
+)
+
+FORCED = (
+    "Warning: Immediate deletion does not wait for confirmation that the running resource has been terminated. "
+    "The resource may continue to run on the cluster indefinitely."
+)
+CASCADE = {
+    "background": "Background",
+    "foreground": "Foreground",
+    "orphan": "Orphan",
+    "true": "Background",
+    "false": "Orphan",
+}
 
 
-@click.command("delete")
-@click.argument("words", nargs=-1)
-@click.option("-f", "--filename", "files", multiple=True, help="Files that name the resources.")
-@click.option("-R", "--recursive", is_flag=True)
-@click.option("-l", "--selector", default="")
-@click.option("--field-selector", default="")
-@click.option("--all", "everything", is_flag=True)
-@click.option("-A", "--all-namespaces", is_flag=True)
-@click.option("--grace-period", type=int, default=-1)
-@click.option("--now", is_flag=True, help="A grace period of 1 second.")
-@click.option("--force", is_flag=True)
-@click.option("--wait", default="", help="true or false: return when they are gone.")
-@click.option("--cascade", default="background")
-@click.option("--ignore-not-found", is_flag=True)
-@click.option("--dry-run", type=click.Choice(["none", "client", "server"]), default="none")
-@click.option("-o", "--output", default="")
-@click.option("--timeout", default="0s")
-@connection_options
-def command(words: tuple[str, ...], files: tuple[str, ...], target: Target, **options: Any) -> None:
-    """Delete a cluster (`delete NAME`), or resources (`delete pod NAME`, `delete -f FILE`)."""
-    if _names_a_cluster(words, files, options):
-        _delete_cluster(words[0])
-        return
+@verb(
+    "delete",
+    *FILES,
+    *SELECTOR,
+    *FIELD_SELECTOR,
+    *ALL_NAMESPACES,
+    *DRY_RUN,
+    lambda: flag("--all", help="All objects of the type."),
+    lambda: number("--grace-period", default=-1, help="Seconds that a pod may take to end."),
+    lambda: flag("--now", help="A grace period of 1 second."),
+    lambda: flag("--force", help="At once, without waiting for containers to end."),
+    lambda: flag("--wait", default=True, help="Return when they are gone."),
+    lambda: text("--timeout", default="0s", help="How long to wait."),
+    lambda: text(
+        "--cascade", default="background", bare="background", help="background, foreground or orphan."
+    ),
+    lambda: flag("--ignore-not-found", help="Absent objects are no error."),
+    lambda: text("-o", "--output", help="name, for short output."),
+    lambda: text("--raw"),
+    lambda: flag("-i", "--interactive", help="Ask before."),
+    help="Delete a cluster (`delete NAME`), or resources (`delete pod NAME`, `delete -f FILE`).",
+)
+async def command(call: Call) -> int | None:
+    options = call.options
+    if await _names_a_cluster(call):
+        return _delete_cluster(call.words[0])
+    if options.given("raw"):
+        answer = await call.client.transport.request("DELETE", options.raw)
+        click.echo(answer.body, nl=False)
+        return None
+    if options.output not in ("", "name"):
+        raise Failure(f"Unexpected -o output mode: {options.output}. We only support '-o name'")
+    dry_run = dry_run_of(options)
+    grace = _grace(call)
+    cascade = CASCADE.get(options.cascade)
+    if cascade is None:
+        raise Failure(
+            f'Invalid cascade value ({options.cascade}). Must be "background", "foreground", or "orphan".'
+        )
+    finder = Finder(call)
+    load = bool(options.interactive)
+    found = await finder.run(load=load)
+    ignore = options.ignore_not_found or options.selector or options.field_selector or options.all
+    if options.interactive and not _agreed(found):
+        return 0
+    gone: list[Info] = []
+    answer: Object
+    body = delete_options(grace, cascade, dry_run=dry_run == "server")
+    for info in found:
+        try:
+            if dry_run == "client":
+                await call.client.call("GET", info.path)
+                answer = {}
+            else:
+                answer = await call.client.call("DELETE", info.path, body)
+        except ApiError as error:
+            if not (error.code == 404 and ignore):
+                finder.errors.append(while_doing("deleting", info.source, error))
+            continue
+        info.obj = answer or info.obj
+        gone.append(info)
+        click.echo(_said(call, info, grace, dry_run))
+    if options.wait and dry_run == "none":
+        await until_gone(call, gone, options.timeout)
+    if not found and not finder.errors:
+        click.echo("No resources found")
+    finder.end()
+    return None
 
-    async def main(connection: Connection) -> int:
-        return await _delete(connection, words, files, options)
 
-    if code := run(main, target):
-        raise click.exceptions.Exit(code)
-
-
-def _names_a_cluster(words: tuple[str, ...], files: tuple[str, ...], options: dict[str, Any]) -> bool:
-    """One bare word that no selector or flag makes a resource type of."""
-    if len(words) != 1 or files or "/" in words[0] or options["everything"]:
+async def _names_a_cluster(call: Call) -> bool:
+    """One bare word that no selector or flag makes a resource type of, and that no kind is called."""
+    options = call.options
+    if len(call.words) != 1 or options.filename or "/" in call.words[0] or "," in call.words[0]:
         return False
-    return not (options["selector"] or options["field_selector"])
+    if options.all or options.selector or options.field_selector or options.given("raw"):
+        return False
+    from ..api.kinds import KINDS
+    from ..cluster import manage
+    from .connection import find_kind
+
+    word = call.words[0]
+    if (
+        find_kind(KINDS, word) is not None
+    ):  # then it must be a cluster of that odd name, or kubectl's usual mistake
+        return any(paths.name == word for paths in manage.clusters())
+    return True
 
 
-def _delete_cluster(name: str) -> None:
+def _delete_cluster(name: str) -> int:
     from ..cluster import manage
 
     manage.delete(manage.find(name), RealClock(), lambda text: click.echo(text, err=True))
     click.echo(f"Cluster {name!r} is deleted")
+    return 0
 
 
-async def _delete(
-    connection: Connection, words: tuple[str, ...], files: tuple[str, ...], options: dict[str, Any]
-) -> int:
-    found: list[tuple[Kind, str, str, str]] = []  # kind, namespace, name, uid
-    failed = 0
-    client = connection.client
-    if files:
-        for _, obj in documents(files, options["recursive"]):
-            kind = await connection.kind_of_object(obj["apiVersion"], obj["kind"])
-            found.append((kind, namespace_of(obj) or connection.namespace, name_of(obj), ""))
-    else:
-        asks = await parse(connection, words)
-        if not any(ask.name for ask in asks) and not (
-            options["everything"] or options["selector"] or options["field_selector"]
-        ):
-            raise click.ClickException("resource(s) were provided, but no name was specified")
-        namespace = "" if options["all_namespaces"] else connection.namespace
-        for ask in asks:
-            if ask.name:
-                found.append((ask.kind, connection.namespace, ask.name, ""))
-                continue
-            query = {"labelSelector": options["selector"], "fieldSelector": options["field_selector"]}
-            listed = await client.call("GET", f"{path(ask.kind, namespace)}?{urlencode(query)}")
-            found += [(ask.kind, namespace_of(o), name_of(o), uid_of(o)) for o in listed.get("items") or ()]
-        if not found:
-            click.echo("No resources found", err=True)
-            return 0
-    grace = 1 if options["now"] else options["grace_period"]
-    if options["force"]:
-        click.echo(
-            "Warning: Immediate deletion does not wait for confirmation that the running resource has been "
-            "terminated. The resource may continue to run on the cluster indefinitely.",
-            err=True,
-        )
-        grace = max(0, options["grace_period"]) if options["grace_period"] >= 0 else 0
-    propagation = {"background": "Background", "foreground": "Foreground", "orphan": "Orphan"}.get(
-        options["cascade"]
-    )
-    if propagation is None:
-        raise click.ClickException('--cascade must be "background", "foreground" or "orphan"')
-    body = delete_options(grace if grace >= 0 else None, propagation, dry_run=options["dry_run"] == "server")
-    gone: list[tuple[Kind, str, str, str]] = []
-    for kind, namespace, name, uid in found:
-        try:
-            if options["dry_run"] != "client":
-                answer = await client.call("DELETE", path(kind, namespace, name), body)
-                uid = (
-                    uid
-                    or (answer.get("details") or {}).get("uid")
-                    or (answer.get("metadata") or {}).get("uid")
-                    or ""
-                )
-        except ApiError as error:
-            if not (error.code == 404 and options["ignore_not_found"]):
-                failed = 1
-                click.echo(f"Error from server ({error.reason}): {error.message}", err=True)
-            continue
-        short = printing.resource_name(kind, name)
-        if options["output"] == "name":
-            click.echo(short)
-        else:
-            type_ = f"{kind.singular}.{kind.group}" if kind.group else kind.singular
-            suffix = {"client": " (dry run)", "server": " (server dry run)"}.get(options["dry_run"], "")
-            inside = f" from {namespace} namespace" if kind.namespaced else ""
-            how = " force deleted" if options["force"] else " deleted"
-            click.echo(f'{type_} "{name}"{how}{inside}{suffix}')
-        gone.append((kind, namespace, name, uid))
-    if options["wait"] != "false" and options["dry_run"] == "none":
-        for kind, namespace, name, uid in gone:
-            await _until_gone(connection, kind, namespace, name, uid)
-    return failed
+def _grace(call: Call) -> int | None:
+    options = call.options
+    grace = options.grace_period
+    if options.now:
+        if grace != -1:
+            raise Failure("--now and --grace-period cannot be specified together")
+        grace = 1
+    if grace == 0 and not options.force:
+        grace = 1  # kubectl: 0 needs --force, and would not wait
+    if options.force:
+        if grace < 0:
+            grace = 0
+        elif grace > 0:
+            raise Failure("--force and --grace-period greater than 0 cannot be specified together")
+        click.echo(FORCED, err=True)
+    return grace if grace >= 0 else None
 
 
-async def _until_gone(connection: Connection, kind: Kind, namespace: str, name: str, uid: str) -> None:
+def _agreed(found: list[Info]) -> bool:
+    click.echo(f"You are about to delete the following {len(found)} resource(s):")
+    for info in found:
+        click.echo(info.shown)
+    if click.prompt(
+        "Do you want to continue? (y/N)", default="n", show_default=False, prompt_suffix=": "
+    ) in ("y", "Y"):
+        return True
+    click.echo("deletion is cancelled")
+    return False
+
+
+def _said(call: Call, info: Info, grace: int | None, dry_run: str) -> str:
+    if call.options.output == "name":
+        return info.shown
+    type_ = info.shown.partition("/")[0]
+    how = "force deleted" if grace == 0 else "deleted"
+    inside = f" from {info.namespace} namespace" if info.kind.namespaced else ""
+    return f'{type_} "{info.name}" {how}{inside}{DRY_RUN_NOTE[dry_run]}'
+
+
+async def until_gone(call: Call, gone: list[Info], timeout: str) -> None:
     clock = RealClock()
-    while True:
-        try:
-            obj = await connection.client.call("GET", path(kind, namespace, name))
-        except ApiError as error:
-            if error.code == 404:
-                return
-            raise
-        if uid and uid_of(obj) != uid:
-            return
-        await clock.sleep(0.1)
+    limit = duration(timeout)
+    deadline = clock.monotonic() + limit if limit else None
+    late: list[Exception] = []
+    for info in gone:
+        obj = info.obj
+        details = obj.get("details") or {}
+        uid = details.get("uid") or (obj.get("metadata") or {}).get("uid") or ""
+        while True:
+            try:
+                now = await call.client.call("GET", info.path)
+            except ApiError as error:
+                if error.code in (404, 403, 405):
+                    break
+                raise
+            if uid and uid_of(now) != uid:
+                break
+            if deadline is not None and clock.monotonic() >= deadline:
+                late.append(Failure(f"timed out waiting for the condition on {info.kind.plural}/{info.name}"))
+                break
+            await clock.sleep(0.1)
+    if late:
+        raise Failures(late)

@@ -2,233 +2,246 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlencode
 
 import click
 import orjson
 
 from ..api.errors import ApiError
-from ..api.object import Object, get, name_of
-from ..client.http import lines, raise_for_status
+from ..api.object import Object, get
+from ..client.http import lines, raise_for_status, with_query
 from ..client.transport import Response
 from . import printing
-from .connection import Connection, Target, connection_options, run
-from .targets import Ask, documents, parse, path
+from .errors import Failure, Failures
+from .jsonpath import relaxed
+from .tabs import table as laid_out
+from .targets import Ask, documents, fetch, info_of, parse, path
+from .verb import (
+    ALL_NAMESPACES,
+    FIELD_SELECTOR,
+    FILES,
+    OUTPUT,
+    SELECTOR,
+    Call,
+    flag,
+    many,
+    number,
+    program,
+    text,
+    verb,
+)
 
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
-CHUNK_SIZE = 500
 
 
-@click.command("get")
-@click.argument("words", nargs=-1)
-@click.option("-f", "--filename", "files", multiple=True, help="Files that name the resources.")
-@click.option("-R", "--recursive", is_flag=True)
-@click.option("-A", "--all-namespaces", is_flag=True, help="In all namespaces.")
-@click.option("-l", "--selector", default="", help="Labels to match.")
-@click.option("--field-selector", default="", help="Fields to match.")
-@click.option("-o", "--output", default="", help="wide, yaml, json, name, jsonpath=…, custom-columns=….")
-@click.option("-w", "--watch", is_flag=True, help="Go on with what changes.")
-@click.option("--watch-only", is_flag=True, help="Only what changes.")
-@click.option("--sort-by", default="", help="A jsonpath to sort by.")
-@click.option("--no-headers", is_flag=True)
-@click.option("--show-labels", is_flag=True)
-@click.option("--show-kind", is_flag=True)
-@click.option("--show-managed-fields", is_flag=True)
-@click.option("-L", "--label-columns", multiple=True)
-@click.option("--ignore-not-found", is_flag=True)
-@click.option("--subresource", default="")
-@connection_options
-def command(words: tuple[str, ...], target: Target, **options: Any) -> None:
-    """Display one or many resources: `get pods`, `get pod NAME`, `get deploy,svc`, `get all`."""
+@verb(
+    "get",
+    *FILES,
+    *ALL_NAMESPACES,
+    *SELECTOR,
+    *FIELD_SELECTOR,
+    *OUTPUT,
+    lambda: flag("-w", "--watch", help="Go on with what changes."),
+    lambda: flag("--watch-only", help="Only what changes."),
+    lambda: flag("--output-watch-events", help="Name each change: ADDED, MODIFIED, DELETED."),
+    lambda: text("--sort-by", help="A JSONPath to sort by."),
+    lambda: flag("--no-headers", help="Rows only."),
+    lambda: flag("--show-labels", help="A column with all labels."),
+    lambda: flag("--show-kind", help="The kind before each name."),
+    lambda: many("-L", "--label-columns", split=True, help="Labels to show as columns."),
+    lambda: flag("--ignore-not-found", help="Absent objects are no error."),
+    lambda: text("--subresource", help="status, scale or resize."),
+    lambda: text("--raw", help="A path to get as it is."),
+    lambda: number("--chunk-size", default=500, help="Items a request."),
+    lambda: flag("--server-print", default=True),
+    lambda: flag("--allow-missing-template-keys", default=True),
+    help="Display one or many resources: `get pods`, `get pod NAME`, `get deploy,svc`, `get all`.",
+)
+async def command(call: Call) -> None:
+    if call.options.given("raw"):
+        await _raw(call)
+    else:
+        await Getter(call).run()
 
-    async def main(connection: Connection) -> int:
-        return await Getter(connection, options).run(words)
 
-    if code := run(main, target):
-        raise click.exceptions.Exit(code)
+async def _raw(call: Call) -> None:
+    response = await call.client.transport.request(
+        "GET", call.options.raw, headers={"accept": "application/json, */*"}
+    )
+    raise_for_status(response)
+    click.echo(response.body, nl=False)
 
 
 class Getter:
-    def __init__(self, connection: Connection, options: dict[str, Any]):
-        self._connection, self._options = connection, options
-        self._client = connection.client
-        self._namespace = "" if options["all_namespaces"] else connection.namespace
-        self.output = options["output"]
-
-    async def run(self, words: tuple[str, ...]) -> int:
-        asks = await self._asks(words)
-        if self._options["watch"] or self._options["watch_only"]:
-            return await self._watch(asks)
-        if self.output in ("", "wide"):
-            return await self._tables(
-                asks, "all" in words[:1] or len({ask.kind.resource for ask in asks}) > 1
+    def __init__(self, call: Call):
+        self._call, self._options, self._connection = call, call.options, call.connection
+        self._namespace = "" if call.options.all_namespaces else call.namespace
+        self._errors: list[Exception] = []
+        output = call.options.output or ("go-template" if call.options.template else "")
+        self._wide = output == "wide"
+        self._printer = None
+        if output and not self._wide:
+            self._printer = printing.Printer(
+                output,
+                call.options.template,
+                call.options.show_managed_fields,
+                printing.GET_FORMATS,
+                not call.options.no_headers,
             )
-        return await self._objects(asks, any(ask.name == "" for ask in asks) or len(asks) > 1)
 
-    async def _asks(self, words: tuple[str, ...]) -> list[Ask]:
-        if not self._options["files"]:
-            return await parse(self._connection, words)
-        asks = []
-        for _, obj in documents(self._options["files"], self._options["recursive"]):
-            asks.append(
-                Ask(await self._connection.kind_of_object(obj["apiVersion"], obj["kind"]), name_of(obj))
+    async def run(self) -> None:
+        asks = await self._asks()
+        if self._options.watch or self._options.watch_only:
+            await self._watch(asks)
+            return
+        if self._printer is None:
+            await self._tables(asks)
+        else:
+            await self._objects(asks, self._printer)
+        if self._errors:
+            raise Failures(self._errors)
+
+    async def _asks(self) -> list[Ask]:
+        words, files = self._call.words, self._options.filename
+        if files:
+            if words:
+                raise Failure(
+                    "when paths, URLs, or stdin is provided as input, you may not specify resource arguments as well"
+                )
+            infos = [
+                await info_of(self._connection, obj, source)
+                for source, obj in documents(files, self._options.recursive)
+            ]
+            return [Ask(info.kind, info.name) for info in infos]
+        if not words:
+            hint = f'Use "{program()} api-resources" for a complete list of supported resources.'
+            click.echo(f"You must specify the type of resource to get. {hint}\n", err=True)
+            raise self._call.usage(
+                f'Required resource not specified.\nUse "{program()} explain <resource>" for a detailed description of '
+                f"that resource (e.g. {program()} explain pods)."
             )
+        asks = await parse(self._connection, words)
+        if any(ask.name for ask in asks):
+            if self._options.selector or self._options.field_selector:
+                raise Failure("name cannot be provided when a selector is specified")
+            if self._options.all_namespaces and any(ask.kind.namespaced for ask in asks):
+                raise Failure("a resource cannot be retrieved by name across all namespaces")
         return asks
-
-    def _query(self, **more: Any) -> str:
-        query = {
-            "labelSelector": self._options["selector"],
-            "fieldSelector": self._options["field_selector"],
-            **more,
-        }
-        used = {key: value for key, value in query.items() if value}
-        return "?" + urlencode(used) if used else ""
 
     async def _fetch(self, ask: Ask, accept: str) -> Object:
         """A Table, an object or a list; a long list in pages."""
-        where = path(ask.kind, self._namespace, ask.name, self._options["subresource"])
-        whole: Object | None = None
-        token = ""
-        while True:
-            query = (
-                "" if ask.name else self._query(limit=CHUNK_SIZE, **({"continue": token} if token else {}))
+        where = path(ask.kind, self._namespace, ask.name, self._options.subresource)
+        if ask.name:
+            response = await self._connection.client.transport.request(
+                "GET", where, headers={"accept": accept}
             )
-            response = await self._client.transport.request("GET", where + query, headers={"accept": accept})
             raise_for_status(response)
-            page: Object = orjson.loads(response.body)
-            if whole is None:
-                whole = page
-            else:
-                for key in ("rows", "items"):
-                    if page.get(key):
-                        whole[key] = [*(whole.get(key) or ()), *page[key]]
-            token = (page.get("metadata") or {}).get("continue") or ""
-            if ask.name or not token:
-                return whole
+            return orjson.loads(response.body)  # type: ignore[no-any-return]
+        chunk = 0 if self._options.sort_by else self._options.chunk_size
+        return await fetch(self._connection, where, self._selectors(), accept, chunk)
 
-    async def _tables(self, asks: list[Ask], several: bool) -> int:
-        blocks: list[list[printing.Row]] = []
-        failures: list[ApiError] = []
-        last_kind = None
+    def _selectors(self) -> dict[str, Any]:
+        query = {"labelSelector": self._options.selector, "fieldSelector": self._options.field_selector}
+        return query | {"includeObject": "Object" if self._options.sort_by and self._printer is None else ""}
+
+    async def _each(self, asks: list[Ask], accept: str) -> list[tuple[Ask, Object]]:
+        found = []
         for ask in asks:
             try:
-                table = await self._fetch(ask, TABLE)
+                found.append((ask, await self._fetch(ask, accept)))
             except ApiError as error:
-                if not (error.code == 404 and self._options["ignore_not_found"]):
-                    failures.append(error)
-                continue
-            if self._options["sort_by"]:
-                table["rows"] = self._sorted(table.get("rows") or [], lambda row: row.get("object") or {})
-            same = last_kind == ask.kind.resource
-            prefix = ""
-            if several or self._options["show_kind"]:
-                prefix = printing.resource_name(ask.kind, "")
-            rows = printing.table_rows(
-                table,
-                wide=self.output == "wide",
-                headers=not self._options["no_headers"] and not same,
-                namespaces=bool(self._options["all_namespaces"]) and ask.kind.namespaced,
-                prefix=prefix,
-                show_labels=self._options["show_labels"],
-                label_columns=[c for part in self._options["label_columns"] for c in part.split(",")],
-            )
+                if not (error.code == 404 and self._options.ignore_not_found):
+                    self._errors.append(error)
+        return found
+
+    async def _tables(self, asks: list[Ask]) -> None:
+        several = len({ask.kind.resource for ask in asks}) > 1 or "all" in ",".join(
+            self._call.words[:1]
+        ).split(",")
+        blocks: list[list[printing.Row]] = []
+        last = None
+        for ask, table in await self._each(asks, TABLE):
+            if self._options.sort_by:
+                table["rows"] = self._sorted(table.get("rows") or [], lambda row: row["object"])
             if not table.get("rows"):
                 continue
-            if same and blocks:
+            same = last == ask.kind.resource
+            rows = printing.table_rows(
+                table,
+                wide=self._wide,
+                headers=not self._options.no_headers and not same,
+                namespaces=bool(self._options.all_namespaces) and ask.kind.namespaced,
+                prefix=_prefix(ask) if several or self._options.show_kind else "",
+                show_labels=self._options.show_labels,
+                label_columns=self._options.label_columns,
+            )
+            if same:
                 blocks[-1] += rows
             else:
                 blocks.append(rows)
-            last_kind = ask.kind.resource
-        if blocks:
-            click.echo("\n".join(printing.align(rows) for rows in blocks), nl=False)
-        elif not failures and not self._options["ignore_not_found"]:
-            where = (
-                f" in {self._namespace} namespace"
-                if self._namespace and any(a.kind.namespaced for a in asks)
-                else ""
+            last = ask.kind.resource
+        click.echo("\n".join(laid_out(rows) for rows in blocks), nl=False)
+        if not blocks and not self._errors and not self._options.ignore_not_found:
+            inside = self._namespace and any(ask.kind.namespaced for ask in asks)
+            click.echo(
+                f"No resources found in {self._namespace} namespace." if inside else "No resources found",
+                err=True,
             )
-            click.echo(f"No resources found{where}" + ("." if where else ""), err=True)
-        return _report(failures)
 
-    def _sorted(self, items: list[Any], key: Any) -> list[Any]:
-        text = self._options["sort_by"].strip().strip("{}")
-        found = printing._Path(text if text.startswith((".", "[")) else "." + text)
+    def _sorted(self, items: list[Any], object_of: Callable[[Any], Object]) -> list[Any]:
+        found = relaxed(self._options.sort_by)
+        values = [found.find(object_of(item)) for item in items]
+        if items and not any(values):
+            path = self._options.sort_by.strip("{}").lstrip(".")
+            raise Failure(f'couldn\'t find any field with path "{{.{path}}}" in the list of objects')
+        pairs = zip(values, items, strict=True)
+        return [
+            item for _, item in sorted(pairs, key=lambda pair: _sort_key(pair[0][0] if pair[0] else None))
+        ]
 
-        def value(item: Any) -> tuple[int, Any]:
-            values = found.find(key(item), key(item))
-            if not values or values[0] is None:
-                return (0, "")
-            return (1, values[0]) if isinstance(values[0], int | float) else (2, str(values[0]))
-
-        return sorted(items, key=value)
-
-    async def _objects(self, asks: list[Ask], as_list: bool) -> int:
+    async def _objects(self, asks: list[Ask], printer: printing.Printer) -> None:
         items: list[Object] = []
-        failures: list[ApiError] = []
-        for ask in asks:
-            try:
-                found = await self._fetch(ask, "application/json")
-            except ApiError as error:
-                if not (error.code == 404 and self._options["ignore_not_found"]):
-                    failures.append(error)
-                continue
+        single = len(asks) == 1 and asks[0].name
+        for ask, found in await self._each(asks, "application/json"):
             if ask.name:
                 items.append(found)
             else:
-                kind = {"apiVersion": ask.kind.api_version, "kind": ask.kind.kind}
-                items += [{**kind, **item} for item in found.get("items") or ()]
-        if self._options["sort_by"]:
+                typed = {"apiVersion": ask.kind.api_version, "kind": ask.kind.kind}
+                items += [{**typed, **item} for item in found.get("items") or ()]
+        if self._options.sort_by:
             items = self._sorted(items, lambda item: item)
-        if not self._options["show_managed_fields"]:
-            items = [printing.without_managed_fields(item) for item in items]
-        if items or as_list:
-            kinds = {(k.kind.api_version, k.kind.kind): k.kind for k in asks}
-            click.echo(self._render(items, as_list, kinds), nl=False)
-        return _report(failures)
+        if single and not items:
+            return
+        if self._errors and not items:
+            return
+        if single:
+            click.echo(printer.show(items[0]), nl=False)
+            return
+        whole = {"apiVersion": "v1", "items": items, "kind": "List", "metadata": {"resourceVersion": ""}}
+        click.echo(printer.show(whole), nl=False)
 
-    def _render(self, items: list[Object], as_list: bool, kinds: dict[Any, Any]) -> str:
-        name, _, argument = self.output.partition("=")
-        whole: Any = (
-            {"apiVersion": "v1", "items": items, "kind": "List", "metadata": {"resourceVersion": ""}}
-            if as_list
-            else items[0]
-        )
-        if name == "yaml":
-            return printing.to_yaml(whole)
-        if name == "json":
-            return printing.to_json(whole)
-        if name == "name":
-            return "".join(
-                printing.resource_name(kinds[item["apiVersion"], item["kind"]], name_of(item)) + "\n"
-                for item in items
-            )
-        if name in ("jsonpath", "jsonpath-as-json"):
-            return printing.jsonpath(argument, whole)
-        if name == "custom-columns":
-            return printing.custom_columns(argument, items, not self._options["no_headers"])
-        raise click.ClickException(
-            f'unable to match a printer suitable for the output format "{self.output}", '
-            "allowed formats are: custom-columns,json,jsonpath,name,wide,yaml"
-        )
-
-    async def _watch(self, asks: list[Ask]) -> int:
-        if len({ask.kind.resource for ask in asks}) > 1:
-            raise click.ClickException("you may only specify a single resource type")
+    async def _watch(self, asks: list[Ask]) -> None:
+        if len({ask.kind.resource for ask in asks}) > 1 or len(asks) > 1:
+            raise Failure("you may only specify a single resource type")
         ask = asks[0]
-        version = "0"
-        headers = not self._options["no_headers"]
-        widths: list[int] = []
+        query = self._selectors()
         if ask.name:
-            self._options["field_selector"] = f"metadata.name={ask.name}"
-        everything = Ask(ask.kind)
-        first = await self._fetch(everything, TABLE)
+            query["fieldSelector"] = f"metadata.name={ask.name}"
+        accept = "application/json" if self._printer else TABLE
+        show = _Watched(self, ask)
+        if ask.name:
+            await self._fetch(ask, accept)  # an absent one is an error
+        first = await fetch(
+            self._connection, path(ask.kind, self._namespace), query, accept, self._options.chunk_size
+        )
+        if not self._options.watch_only:
+            show.first(first)
         version = get(first, "metadata.resourceVersion", "0")
-        if not self._options["watch_only"]:
-            headers = self._print_table(first, ask, headers, widths) and False
-        query = self._query(watch="true", resourceVersion=version, allowWatchBookmarks="true")
-        where = path(ask.kind, self._namespace) + query
-        async with self._client.transport.stream("GET", where, headers={"accept": TABLE}) as (
+        query |= {"watch": "true", "resourceVersion": version, "allowWatchBookmarks": "true"}
+        where = with_query(path(ask.kind, self._namespace), query)
+        async with self._connection.client.transport.stream("GET", where, headers={"accept": accept}) as (
             status,
             answered,
             pieces,
@@ -238,34 +251,91 @@ class Getter:
             async for line in lines(pieces):
                 event = orjson.loads(line)
                 if event["type"] == "ERROR":
-                    raise click.ClickException(event["object"].get("message", "watch failed"))
+                    raise Failure(event["object"].get("message", "watch failed"))
                 if event["type"] != "BOOKMARK":
-                    headers = self._print_table(event["object"], ask, headers, widths) and False
-        return 0
+                    show.event(event["type"], event["object"])
 
-    def _print_table(self, table: Object, ask: Ask, headers: bool, widths: list[int]) -> bool:
+
+class _Watched:
+    """Prints what a watch brings; a column grows with the cells that come."""
+
+    def __init__(self, getter: Getter, ask: Ask):
+        self._getter, self._ask = getter, ask
+        self._options, self._printer, self._wide = getter._options, getter._printer, getter._wide
+        self._headers = not self._options.no_headers
+        self._widths: list[int] = []
+        self._events = bool(self._options.output_watch_events)
+
+    def first(self, found: Object) -> None:
+        if self._printer is None:
+            self._rows(found, "ADDED")
+            return
+        typed = {"apiVersion": self._ask.kind.api_version, "kind": self._ask.kind.kind}
+        for item in found.get("items") or ():
+            self._object({**typed, **item}, "ADDED")
+
+    def event(self, type_: str, obj: Object) -> None:
+        if self._printer is None:
+            self._rows(obj, type_)
+        else:
+            self._object(obj, type_)
+
+    def _object(self, obj: Object, type_: str) -> None:
+        assert self._printer is not None
+        if self._events:
+            if self._printer.name in printing.PLAIN:
+                obj = {"type": type_, "object": printing.without_managed_fields(obj)}
+            else:
+                click.echo(f"{type_}   ", nl=False)
+        click.echo(self._printer.show(obj), nl=False)
+
+    def _rows(self, found: Object, type_: str) -> None:
         rows = printing.table_rows(
-            table,
-            wide=self.output == "wide",
-            headers=headers,
-            namespaces=bool(self._options["all_namespaces"]) and ask.kind.namespaced,
-            show_labels=self._options["show_labels"],
+            found,
+            wide=self._wide,
+            headers=self._headers,
+            namespaces=bool(self._options.all_namespaces) and self._ask.kind.namespaced,
+            prefix=_prefix(self._ask) if self._options.show_kind else "",
+            show_labels=self._options.show_labels,
+            label_columns=self._options.label_columns,
         )
+        if self._events:
+            rows = [["EVENT" if self._headers and i == 0 else type_, *row] for i, row in enumerate(rows)]
+        if not (found.get("rows") or self._widths):
+            return
         for row in rows:
+            self._widths += [6] * (len(row) - len(self._widths))
             for index, cell in enumerate(row):
-                if index >= len(widths):
-                    widths.append(0)
-                widths[index] = max(widths[index], len(cell))
+                self._widths[index] = max(self._widths[index], len(cell) + 3)
         for row in rows:
-            cells = [
-                cell.ljust(width + printing.PADDING) for cell, width in zip(row[:-1], widths, strict=False)
-            ]
+            cells = [cell.ljust(width) for cell, width in zip(row[:-1], self._widths, strict=False)]
             click.echo("".join(cells) + row[-1])
-        return bool(rows)
+        self._headers = self._headers and not rows
 
 
-def _report(failures: list[ApiError]) -> int:
-    for error in failures:
-        reason = f" ({error.reason})" if error.reason else ""
-        click.echo(f"Error from server{reason}: {error.message}", err=True)
-    return 1 if failures else 0
+def _prefix(ask: Ask) -> str:
+    kind = ask.kind.kind.lower()
+    return f"{kind}.{ask.kind.group}/" if ask.kind.group else f"{kind}/"
+
+
+_QUANTITY = re.compile(r"[-+]?[0-9.]+([eE][-+]?[0-9]+|[numkMGTPE]i?)?")
+
+
+def _sort_key(value: Any) -> tuple[int, Any, str]:
+    """Absent before everything; numbers and quantities by size; text in natural order."""
+    if value is None:
+        return (0, 0, "")
+    if isinstance(value, (bool, int, float)):
+        return (1, value, "")
+    if isinstance(value, str) and _QUANTITY.fullmatch(value):
+        from ..api.quantity import Quantity
+
+        return (1, Quantity.parse(value).milli_value(), value)
+    return (
+        2,
+        [
+            (part.isdigit(), int(part) if part.isdigit() else 0, part)
+            for part in re.split(r"(\d+)", str(value))
+        ],
+        "",
+    )

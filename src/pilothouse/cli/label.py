@@ -2,112 +2,152 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
-from ..api.object import Object, name_of, namespace_of
+from ..api.errors import ApiError
+from ..api.object import Object
+from ..client.http import with_query
 from . import printing
-from .connection import Connection, Target, connection_options, run
-from .targets import Ask, parse, path
+from .errors import Failure, Failures
+from .targets import Finder, Info
+from .verb import (
+    ALL_NAMESPACES,
+    DRY_RUN_NOTE,
+    FIELD_SELECTOR,
+    FILES,
+    SELECTOR,
+    WRITE,
+    Call,
+    Verb,
+    dry_run_of,
+    flag,
+    text,
+    verb,
+)
 
 
-def metadata_command(name: str, field: str, done: str) -> click.Command:
-    """`label` and `annotate` differ in the field that they change, and in a word."""
+def metadata_command(name: str, field: str, done: str) -> Verb:
+    """`label` and `annotate` differ in the field that they change, and in words."""
 
-    @click.command(name)
-    @click.argument("words", nargs=-1, required=True)
-    @click.option("--overwrite", is_flag=True)
-    @click.option("--all", "everything", is_flag=True)
-    @click.option("-l", "--selector", default="")
-    @click.option("--list", "listing", is_flag=True)
-    @click.option("-A", "--all-namespaces", is_flag=True)
-    @connection_options
-    def command(words: tuple[str, ...], target: Target, **options: Any) -> None:
-        resources = tuple(word for word in words if not _is_change(word))
-        changes: dict[str, str | None] = {}
-        for word in words[len(resources) :]:
-            key, equals, value = word.partition("=")
-            changes[key if equals else key.removesuffix("-")] = value if equals else None
-        if not changes and not options["listing"]:
-            raise click.ClickException(f"at least one {field[:-1]} update is required")
+    @verb(
+        name,
+        *FILES,
+        *SELECTOR,
+        *FIELD_SELECTOR,
+        *ALL_NAMESPACES,
+        *WRITE,
+        lambda: flag("--overwrite", help="Also values that are there."),
+        lambda: flag("--all", help="All objects of the type."),
+        lambda: flag("--list", help="Show them after the change."),
+        lambda: flag("--local"),
+        lambda: text("--resource-version", help="Only if the object is at this version."),
+        help=f"Update the {field} of resources: `{name} pod web key=value other-`.",
+    )
+    async def command(call: Call) -> None:
+        resources, changes = _split(call.words, field)
+        if not changes and not call.options.list:
+            raise Failure(f"at least one {field[:-1]} update is required")
+        finder = Finder(call)
+        change = _Change(call, field, done, changes)
+        for info in await finder.run(resources):
+            try:
+                await change.one(info)
+            except (ApiError, Failure, Failures) as error:
+                finder.errors.append(error)
+        finder.end()
 
-        async def main(connection: Connection) -> int:
-            return await _change(connection, resources, changes, field, done, options)
-
-        if code := run(main, target):
-            raise click.exceptions.Exit(code)
-
-    command.help = f"Update the {field} of resources: `{name} pod web key=value other-`."
     return command
 
 
-def _is_change(word: str) -> bool:
-    return "=" in word or word.endswith("-")
+def _split(words: list[str], field: str) -> tuple[list[str], dict[str, str | None]]:
+    """(resources, changes): changes start at the first word with `=` or a `-` at its end."""
+    resources: list[str] = []
+    changes: dict[str, str | None] = {}
+    for index, word in enumerate(words):
+        change = "=" in word or (word.endswith("-") and index > 0)
+        if not change:
+            if changes:
+                raise Failure("all resources must be specified before " + field[:-1] + f" changes: {word}")
+            resources.append(word)
+            continue
+        key, equals, value = word.partition("=")
+        key = key if equals else key.removesuffix("-")
+        if key in changes and (changes[key] is None) != (not equals):
+            what = "label" if field == "labels" else "annotation"
+            raise Failure(
+                f"can not both modify and remove {'a' if what == 'label' else 'an'} {what} in the same command"
+            )
+        changes[key] = value if equals else None
+    return resources, changes
 
 
-async def _change(
-    connection: Connection,
-    words: tuple[str, ...],
-    changes: dict[str, str | None],
-    field: str,
-    done: str,
-    options: dict[str, Any],
-) -> int:
-    failed = 0
-    for ask, obj in await _objects(connection, words, options):
-        name = printing.resource_name(ask.kind, name_of(obj))
-        have: dict[str, str] = obj["metadata"].get(field) or {}
-        if options["listing"]:
-            for key, value in sorted(have.items()):
+class _Change:
+    def __init__(self, call: Call, field: str, done: str, changes: dict[str, str | None]):
+        self._call, self._field, self._done, self._changes = call, field, done, changes
+        self._dry_run = dry_run_of(call.options)
+        self._printer = printing.printer(call.options)
+
+    async def one(self, info: Info) -> None:
+        have: dict[str, str] = info.obj["metadata"].get(self._field) or {}
+        self._refuse(info, have)
+        for key, value in self._changes.items():
+            if value is None and key not in have and self._field == "labels":
+                click.echo(f'label "{key}" not found.')
+        update = {key: value for key, value in self._changes.items() if have.get(key) != value}
+        after = info.obj
+        if update and self._dry_run != "client":
+            after = await self._send(info, update)
+        elif update:
+            merged = {key: value for key, value in {**have, **update}.items() if value is not None}
+            after = {**info.obj, "metadata": {**info.obj["metadata"], self._field: merged}}
+        if self._call.options.list:
+            for key, value in sorted((after["metadata"].get(self._field) or {}).items()):
                 click.echo(f"{key}={value}")
-            continue
-        taken = [
-            key for key, value in changes.items() if value is not None and key in have and have[key] != value
-        ]
-        if taken and not options["overwrite"]:
-            for key in taken:
-                message = f"'{key}' already has a value ({have[key]}), and --overwrite is false"
-                click.echo(f"error: {message}", err=True)
-            failed = 1
-            continue
-        for key, value in changes.items():
-            if value is None and key not in have:
-                click.echo(f'{field[:-1]} "{key}" not found.', err=True)
-        update = {key: value for key, value in changes.items() if have.get(key) != value}
+        elif self._printer:
+            click.echo(self._printer.show(after), nl=False)
+        else:
+            click.echo(f"{info.shown} {self._said(update)}{DRY_RUN_NOTE[self._dry_run]}")
+
+    def _refuse(self, info: Info, have: dict[str, str]) -> None:
+        """Values that are there already need --overwrite."""
+        clashes = {
+            key: have[key]
+            for key, value in sorted(self._changes.items())
+            if value is not None and key in have and (self._field == "annotations" or have[key] != value)
+        }
+        if self._call.options.overwrite or not clashes:
+            return
+        if self._field == "annotations":
+            listed = "; ".join(f"'{key}' already has a value ({value})" for key, value in clashes.items())
+            raise Failure(f"--overwrite is false but found the following declared annotation(s): {listed}")
+        raise Failures(
+            [
+                Failure(f"'{key}' already has a value ({value}), and --overwrite is false")
+                for key, value in clashes.items()
+            ]
+        )
+
+    async def _send(self, info: Info, update: dict[str, str | None]) -> Object:
+        options = self._call.options
+        metadata: Object = {self._field: update}
+        if options.resource_version:
+            metadata["resourceVersion"] = options.resource_version
+        manager = options.field_manager or (
+            "kubectl-label" if self._field == "labels" else "kubectl-annotate"
+        )
+        query = {"fieldManager": manager, "dryRun": "All" if self._dry_run == "server" else ""}
+        return await self._call.client.call(  # type: ignore[no-any-return]
+            "PATCH",
+            with_query(info.path, query),
+            {"metadata": metadata},
+            content_type="application/merge-patch+json",
+        )
+
+    def _said(self, update: dict[str, str | None]) -> str:
+        if self._field == "annotations":
+            return self._done
         removed = bool(update) and all(value is None for value in update.values())
-        if update:
-            where = path(ask.kind, namespace_of(obj), name_of(obj))
-            patch = {"metadata": {field: update}}
-            await connection.client.call("PATCH", where, patch, content_type="application/merge-patch+json")
-        if field == "labels":
-            verb = "unlabeled" if removed else done if update else f"not {done}"
-        else:
-            verb = done
-        click.echo(f"{name} {verb}")
-    return failed
-
-
-async def _objects(
-    connection: Connection, words: tuple[str, ...], options: dict[str, Any]
-) -> list[tuple[Ask, Object]]:
-    found: list[tuple[Ask, Object]] = []
-    for ask in await parse(connection, words):
-        if ask.name:
-            found.append(
-                (ask, await connection.client.call("GET", path(ask.kind, connection.namespace, ask.name)))
-            )
-        elif options["everything"] or options["selector"]:
-            from ..client.http import with_query
-
-            where = path(ask.kind, "" if options["all_namespaces"] else connection.namespace)
-            listed = await connection.client.call(
-                "GET", with_query(where, {"labelSelector": options["selector"]})
-            )
-            found += [(ask, item) for item in listed.get("items") or ()]
-        else:
-            raise click.ClickException("resource(s) were provided, but no name was specified")
-    return found
+        return "unlabeled" if removed else self._done if update else f"not {self._done}"
 
 
 command = metadata_command("label", "labels", "labeled")

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 
 import click
+
+from ..api.errors import ApiError
+from .errors import Failure, Failures, message_of
+from .verb import GLOBAL, Parsed, flag, program
 
 # name: (module below pilothouse.cli, one line of help, section)
 COMMANDS: dict[str, tuple[str, str, str]] = {
@@ -18,22 +23,37 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "token": ("cluster_token", "Print a bearer token of a cluster's admin", "Clusters"),
     "image": ("cluster_image", "Load images into a cluster, or list them", "Clusters"),
     "get": ("get", "Display one or many resources", "Resources"),
-    "describe": ("describe_command", "Show details of resources", "Resources"),
-    "apply": ("apply", "Apply manifests", "Resources"),
-    "create": ("create", "Create resources", "Resources"),
+    "describe": ("describe", "Show details of resources", "Resources"),
+    "explain": ("explain", "Explain the fields of a resource", "Resources"),
+    "create": ("create", "Create a resource from a file or from flags", "Resources"),
+    "apply": ("apply", "Make objects what the files say", "Resources"),
+    "diff": ("diff", "Show what `apply` would change", "Resources"),
+    "replace": ("replace", "Replace objects by those in files", "Resources"),
     "patch": ("patch", "Update fields of a resource", "Resources"),
     "label": ("label", "Update the labels on resources", "Resources"),
     "annotate": ("annotate", "Update the annotations on resources", "Resources"),
-    "scale": ("scale", "Set a new size", "Resources"),
-    "rollout": ("rollout", "Manage the rollout of a workload", "Resources"),
-    "expose": ("expose", "Make a Service for a workload", "Resources"),
-    "run": ("run", "Run an image in a pod", "Resources"),
-    "wait": ("wait", "Wait for a condition", "Resources"),
-    "events": ("events", "List events", "Resources"),
+    "run": ("run", "Run an image in a pod", "Workloads"),
+    "expose": ("expose", "Make a Service for a workload", "Workloads"),
+    "set": ("set_command", "Set images, environment, resources of workloads", "Workloads"),
+    "scale": ("scale", "Set a new size", "Workloads"),
+    "autoscale": ("autoscale", "Scale with the load", "Workloads"),
+    "rollout": ("rollout", "Manage the rollout of a workload", "Workloads"),
+    "wait": ("wait", "Wait for a condition", "Workloads"),
     "logs": ("logs", "Print the logs of a container, or of a cluster's components", "Pods"),
-    "exec": ("exec", "Execute a command in a container", "Pods"),
+    "exec": ("exec_command", "Execute a command in a container", "Pods"),
+    "attach": ("attach", "Attach to a running container", "Pods"),
     "port-forward": ("port_forward", "Forward local ports to a pod", "Pods"),
+    "cp": ("cp", "Copy files from and to containers", "Pods"),
+    "cordon": ("cordon", "Mark a node as unschedulable", "Nodes"),
+    "uncordon": ("uncordon", "Mark a node as schedulable", "Nodes"),
+    "drain": ("drain", "Move the pods off a node", "Nodes"),
+    "taint": ("taint", "Update the taints on nodes", "Nodes"),
+    "events": ("events", "List events", "Other"),
+    "auth": ("auth", "Ask what one may do, and who one is", "Other"),
     "api-resources": ("api_resources", "Print the resources that the server knows", "Other"),
+    "api-versions": ("api_versions", "Print the API versions that the server knows", "Other"),
+    "config": ("config", "Show and change the kubeconfig", "Other"),
+    "cluster-info": ("info", "Print the address of the control plane", "Other"),
     "version": ("version", "Print the client's and the server's version", "Other"),
 }
 
@@ -50,6 +70,24 @@ class Commands(click.Group):
         module = importlib.import_module(f"{__package__}.{COMMANDS[cmd_name][0]}")
         return module.command  # type: ignore[no-any-return]
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Global flags may stand before the verb too: what they say is handed down in `ctx.params`."""
+        parsed = Parsed([*(each() for each in GLOBAL), flag("-h", "--help"), flag("--version")], program())
+        rest = parsed.read(args, interspersed=False)
+        if parsed.values.pop("version", False):
+            from .. import __version__
+
+            click.echo(f"pilothouse, version {__version__}")
+            ctx.exit()
+        if parsed.values.pop("help", False) or not rest:
+            click.echo(ctx.get_help())
+            ctx.exit()
+        if rest[0] not in COMMANDS:
+            raise Failure(_unknown(rest[0]))
+        ctx.params = parsed.values
+        ctx._protected_args, ctx.args = rest[:1], rest[1:]
+        return ctx.args
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         sections: dict[str, list[tuple[str, str]]] = {}
         for name, (_, text, section) in COMMANDS.items():
@@ -59,45 +97,77 @@ class Commands(click.Group):
                 formatter.write_dl(rows)
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="pilothouse", prog_name="pilothouse")
-def cli() -> None:
-    """A whole Kubernetes in one command.
+def _unknown(word: str) -> str:
+    near = [name for name in sorted(COMMANDS) if name.startswith(word) or _distance(word, name) <= 2]
+    hint = "\n\nDid you mean this?\n" + "".join(f"\t{name}\n" for name in near) if near else ""
+    return f'unknown command "{word}" for "{program()}"{hint}'
+
+
+def _distance(a: str, b: str) -> int:
+    """Levenshtein's."""
+    row = list(range(len(b) + 1))
+    for i, left in enumerate(a, 1):
+        diagonal, row[0] = row[0], i
+        for j, right in enumerate(b, 1):
+            diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (left != right))
+    return row[-1]
+
+
+cli = Commands(
+    "pilothouse",
+    help="""A whole Kubernetes in one command.
 
     `pilothouse up` starts a cluster; kubectl, or the same verbs of this command, work on it.
-    """
+    """,
+)
 
 
 def main() -> None:
-    from ..api.errors import ApiError
-    from ..cluster.config import ConfigError
-    from ..cluster.kubeconfig import KubeconfigError
-    from ..cluster.manage import ClusterError
+    sys.exit(_main())
 
+
+def _main() -> int:
     try:
-        cli(standalone_mode=False)
+        cli.main(standalone_mode=False)
     except click.exceptions.Exit as exit_:
-        sys.exit(exit_.exit_code)
-    except click.Abort:
-        sys.exit(130)
-    except click.ClickException as error:
+        return int(exit_.exit_code)
+    except click.ClickException as error:  # of the commands on clusters, whose parser is click's own
         error.show()
-        sys.exit(error.exit_code)
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return 130
+    except (Failure, Failures) as error:
+        if message := message_of(error):
+            click.echo(message.removesuffix("\n"), err=True)
+        return error.code
     except ApiError as error:
-        reason = f" ({error.reason})" if error.reason else ""
-        click.echo(f"Error from server{reason}: {error.message}", err=True)
-        sys.exit(1)
-    except (ClusterError, ConfigError, KubeconfigError) as error:
-        click.echo(f"error: {error}", err=True)
-        sys.exit(1)
-    except ConnectionError as error:
-        click.echo(f"The connection to the server was refused or lost: {error}", err=True)
-        sys.exit(1)
+        click.echo(message_of(error), err=True)
+        return 1
     except BrokenPipeError:
-        sys.exit(141)
-    except KeyboardInterrupt:
-        sys.exit(130)
+        os.close(sys.stdout.fileno())
+        return 141
+    except ConnectionRefusedError as error:
+        host = getattr(error, "server", "") or "its address"
+        click.echo(
+            f"The connection to the server {host} was refused - did you specify the right host or port?",
+            err=True,
+        )
+        return 1
+    except (OSError, TimeoutError) as error:
+        click.echo(
+            f"Unable to connect to the server: {error}" if not error.args else f"error: {error}", err=True
+        )
+        return 1
+    except Exception as error:
+        if type(error).__name__ not in EXPECTED:
+            raise
+        click.echo(f"error: {error}", err=True)
+        return 1
+    return 0
 
+
+EXPECTED = ("ClusterError", "ConfigError", "KubeconfigError")
+"""By name, so that `get` need not import what only the commands on clusters use."""
 
 if __name__ == "__main__":
     main()

@@ -3,60 +3,70 @@
 from __future__ import annotations
 
 import json
-from typing import Any
-from urllib.parse import urlencode
 
 import click
-import yaml
 
-from ..api.object import name_of
-from ..client.http import PATCH_TYPES
+from ..api.errors import ApiError
+from ..client.http import PATCH_TYPES, with_query
 from . import printing
-from .connection import Connection, Target, connection_options, run
-from .targets import parse, path
+from .errors import Failure
+from .targets import Finder, Info, yaml_documents
+from .verb import DRY_RUN_NOTE, FILES, WRITE, Call, dry_run_of, flag, text, verb
 
 
-@click.command("patch")
-@click.argument("words", nargs=-1, required=True)
-@click.option("-p", "--patch", default="", help="The patch, JSON or YAML.")
-@click.option("--patch-file", default="", type=click.Path())
-@click.option("--type", "type_", type=click.Choice(["json", "merge", "strategic"]), default="strategic")
-@click.option("--subresource", default="")
-@click.option("--dry-run", type=click.Choice(["none", "client", "server"]), default="none")
-@click.option("-o", "--output", default="")
-@connection_options
-def command(words: tuple[str, ...], target: Target, **options: Any) -> None:
-    """Update fields of a resource."""
-    text = options["patch"]
-    if options["patch_file"]:
-        with open(options["patch_file"]) as file:
-            text = file.read()
-    if not text:
-        raise click.ClickException(
-            "must specify --patch or --patch-file containing the contents of the patch"
-        )
+@verb(
+    "patch",
+    *FILES,
+    *WRITE,
+    lambda: text("-p", "--patch", help="The patch, JSON or YAML."),
+    lambda: text("--patch-file", help="A file with the patch."),
+    lambda: text("--type", default="strategic", help="json, merge or strategic."),
+    lambda: text("--subresource", help="status, scale or resize."),
+    lambda: flag("--local"),
+    help='Update fields of a resource: `patch deployment web -p \'{"spec":{"replicas":2}}\'`.',
+)
+async def command(call: Call) -> None:
+    options = call.options
+    if options.type not in ("json", "merge", "strategic"):
+        raise Failure(f'--type must be one of [json merge strategic], not "{options.type}"')
+    if bool(options.patch) == bool(options.patch_file):
+        if options.patch:
+            raise Failure("cannot specify --patch and --patch-file together")
+        raise Failure("must specify --patch or --patch-file containing the contents of the patch")
+    source = options.patch
+    if options.patch_file:
+        with open(options.patch_file) as file:
+            source = file.read()
     try:
-        patch = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise click.ClickException(f"unable to parse {json.dumps(text)}: {error}") from error
+        patch = next(iter(yaml_documents(source, "patch")), None)
+    except Failure as error:
+        raise Failure(
+            f"unable to parse {json.dumps(source)}: {error.message.removeprefix('error parsing patch: error converting YAML to JSON: ')}"
+        )
+    finder, printer, dry_run = Finder(call), printing.printer(options), dry_run_of(options)
+    for info in await finder.run(load=not options.filename):
+        try:
+            await _one(call, info, patch, printer, dry_run)
+        except ApiError as error:
+            finder.errors.append(error)
+    finder.end()
 
-    async def main(connection: Connection) -> None:
-        for ask in await parse(connection, words):
-            where = path(ask.kind, connection.namespace, ask.name, options["subresource"])
-            before = await connection.client.call("GET", where)
-            query = {"fieldManager": "kubectl-patch"}
-            if options["dry_run"] == "server":
-                query["dryRun"] = "All"
-            content_type = PATCH_TYPES[options["type_"]]
-            after = await connection.client.call(
-                "PATCH", f"{where}?{urlencode(query)}", patch, content_type=content_type
-            )
-            if options["output"] in ("yaml", "json"):
-                show = printing.to_yaml if options["output"] == "yaml" else printing.to_json
-                click.echo(show(printing.without_managed_fields(after)), nl=False)
-                continue
-            changed = before["metadata"].get("resourceVersion") != after["metadata"].get("resourceVersion")
-            note = "" if changed or options["dry_run"] == "server" else " (no change)"
-            click.echo(f"{printing.resource_name(ask.kind, name_of(after))} patched{note}")
 
-    run(main, target)
+async def _one(call: Call, info: Info, patch: object, printer: printing.Printer | None, dry_run: str) -> None:
+    options = call.options
+    where = info.path + (f"/{options.subresource}" if options.subresource else "")
+    before = await call.client.call("GET", where)
+    query = {
+        "fieldManager": options.field_manager or "kubectl-patch",
+        "dryRun": "All" if dry_run != "none" else "",
+    }
+    kind = "merge" if options.type == "strategic" and info.kind.custom else options.type
+    after = await call.client.call("PATCH", with_query(where, query), patch, content_type=PATCH_TYPES[kind])
+    if printer:
+        click.echo(printer.show(after), nl=False)
+        return
+    version = [obj["metadata"].get("resourceVersion") for obj in (before, after)]
+    unchanged = version[0] == version[1] if dry_run == "none" else before == after
+    click.echo(
+        f"{printing.resource_name(after)} patched{DRY_RUN_NOTE[dry_run]}{' (no change)' if unchanged else ''}"
+    )

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import click
+import orjson
 
+from ..api.errors import ApiError
 from ..api.kinds import Kind
-from ..api.object import Object
-from ..client.http import path_of
-from .connection import Connection
+from ..api.object import Object, name_of, namespace_of
+from ..client.http import path_of, raise_for_status, with_query
+from .connection import Connection, NoMatch
+from .errors import Failure, Failures
+from .verb import Call
 
 ALL_CATEGORY = "all"
+CHUNK_SIZE = 500
+NOTHING_GIVEN = """you must provide one or more resources by argument or filename.
+Example resource specifications include:
+   '-f rsrc.yaml'
+   '--filename=rsrc.json'
+   '<resource> <name>'
+   '<resource>'"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,24 +37,54 @@ class Ask:
     name: str = ""
 
 
-async def parse(connection: Connection, words: tuple[str, ...]) -> list[Ask]:
-    """`pod`, `pod a b`, `pods,svc`, `pod/a svc/b`, `all`. Raises click.UsageError."""
-    if not words:
-        raise click.UsageError(
-            'You must specify the type of resource to get. Use "pilothouse api-resources" for a complete list of supported resources.'
-        )
+@dataclass(slots=True)
+class Info:
+    """One object that a command works on. `source`: the file that names it."""
+
+    kind: Kind
+    namespace: str
+    name: str
+    obj: Object
+    source: str = ""
+
+    @property
+    def path(self) -> str:
+        return path(self.kind, self.namespace, self.name)
+
+    @property
+    def shown(self) -> str:
+        """`deployment.apps/web`"""
+        kind = self.kind.kind.lower()
+        return f"{kind}.{self.kind.group}/{self.name}" if self.kind.group else f"{kind}/{self.name}"
+
+
+async def parse(connection: Connection, words: list[str]) -> list[Ask]:
+    """`pod`, `pod a b`, `pods,svc`, `pod/a svc/b`, `all`. Raises Failure."""
     if any("/" in word for word in words):
         if not all("/" in word for word in words):
-            raise click.UsageError(
-                "there is no need to specify a resource type as a separate argument when passing arguments in resource/name form"
-            )
+            word = next(word for word in words if "/" in word)
+            if len(words) == 1 or "/" not in words[0]:
+                raise Failure(
+                    "there is no need to specify a resource type as a separate argument when passing arguments in "
+                    "resource/name form (e.g. 'kubectl get resource/<resource_name>' instead of 'kubectl get resource "
+                    "resource/<resource_name>'"
+                )
+            raise Failure(f"arguments in resource/name form must have a single resource and name: {word}")
         asks = []
         for word in words:
             type_, _, name = word.partition("/")
+            if not type_ or not name or "/" in name:
+                raise Failure("arguments in resource/name form must have a single resource and name")
             asks.append(Ask(await connection.kind(type_), name))
         return asks
     kinds: list[Kind] = []
-    for type_ in words[0].split(","):
+    for type_ in words[0].split(",") if words else ():
+        if not type_:
+            raise Failure(
+                'the server doesn\'t have a resource type ""'
+                if len(words[0]) < 2
+                else f"arguments must consist of a resource and a name: {words[0]}"
+            )
         if type_ == ALL_CATEGORY:
             seen = set()
             for kind in await connection.all_kinds():
@@ -52,14 +93,144 @@ async def parse(connection: Connection, words: tuple[str, ...]) -> list[Ask]:
                     kinds.append(kind)
         else:
             kinds.append(await connection.kind(type_))
-    names = words[1:]
-    if not names:
+    if len(words) < 2:
         return [Ask(kind) for kind in kinds]
-    return [Ask(kind, name) for kind in kinds for name in names]
+    return [Ask(kind, name) for kind in kinds for name in words[1:]]
 
 
 def path(kind: Kind, namespace: str, name: str = "", subresource: str = "") -> str:
     return path_of(kind, namespace if kind.namespaced else "", name, subresource)
+
+
+async def fetch(
+    connection: Connection, where: str, query: dict[str, Any], accept: str, chunk: int = CHUNK_SIZE
+) -> Object:
+    """A list (or a Table) whole, got in pages."""
+    whole: Object | None = None
+    token = ""
+    while True:
+        target = with_query(where, {**query, "limit": chunk, "continue": token})
+        response = await connection.client.transport.request("GET", target, headers={"accept": accept})
+        raise_for_status(response)
+        page: Object = orjson.loads(response.body)
+        if whole is None:
+            whole = page
+        else:
+            for key in ("rows", "items"):
+                if page.get(key):
+                    whole[key] = [*(whole.get(key) or ()), *page[key]]
+        token = (page.get("metadata") or {}).get("continue") or ""
+        if not token:
+            return whole
+
+
+async def items_of(connection: Connection, kind: Kind, namespace: str, **query: Any) -> list[Object]:
+    """The objects of a kind, each with apiVersion and kind. `labelSelector=`, `fieldSelector=` as the API has them."""
+    found = await fetch(connection, path(kind, namespace), query, "application/json")
+    typed = {"apiVersion": kind.api_version, "kind": kind.kind}
+    return [{**typed, **item} for item in found.get("items") or ()]
+
+
+class Finder:
+    """Finds what words, selectors and files mean; goes on past errors and keeps them."""
+
+    def __init__(self, call: Call, **more: Any):
+        self._call, self._connection = call, call.connection
+        self._more = more
+        self.errors: list[Exception] = []
+
+    def _option(self, name: str, default: Any = "") -> Any:
+        if name in self._more:
+            return self._more[name]
+        try:
+            return getattr(self._call.options, name)
+        except KeyError:
+            return default
+
+    async def run(
+        self, words: list[str] | None = None, *, load: bool = True, everything: bool = False
+    ) -> list[Info]:
+        """`load`: with the objects as they are on the server. `everything`: a type alone means all of it."""
+        words = self._call.words if words is None else words
+        files = self._option("filename", ())
+        if files:
+            if words:
+                raise Failure(
+                    "when paths, URLs, or stdin is provided as input, you may not specify resource arguments as well"
+                )
+            return await self._of_files(files, load)
+        if not words:
+            raise Failure(NOTHING_GIVEN)
+        selector, fields = self._option("selector"), self._option("field_selector")
+        everything = everything or bool(self._option("all", False))
+        everywhere = self._option("all_namespaces", False)
+        asks = await parse(self._connection, words)
+        named = any(ask.name for ask in asks)
+        if named and (selector or fields):
+            raise Failure("name cannot be provided when a selector is specified")
+        if named and everywhere and any(ask.kind.namespaced for ask in asks):
+            raise Failure("a resource cannot be retrieved by name across all namespaces")
+        if not named and not (everything or selector or fields):
+            raise Failure("resource(s) were provided, but no name was specified")
+        found: list[Info] = []
+        for ask in asks:
+            namespace = "" if everywhere or not ask.kind.namespaced else self._connection.namespace
+            try:
+                if ask.name:
+                    obj = (
+                        await self._connection.client.call("GET", path(ask.kind, namespace, ask.name))
+                        if load
+                        else {}
+                    )
+                    found.append(Info(ask.kind, namespace, ask.name, obj))
+                    continue
+                query = {"labelSelector": selector, "fieldSelector": fields}
+                for obj in await items_of(self._connection, ask.kind, namespace, **query):
+                    found.append(Info(ask.kind, namespace_of(obj), name_of(obj), obj))
+            except ApiError as error:
+                self.errors.append(error)
+        return found
+
+    async def _of_files(self, files: Iterable[str], load: bool) -> list[Info]:
+        found = []
+        for source, obj in documents(files, self._option("recursive", False)):
+            try:
+                info = await info_of(self._connection, obj, source)
+                if load:
+                    info.obj = await self._connection.client.call("GET", info.path)
+                found.append(info)
+            except (ApiError, Failure) as error:
+                self.errors.append(error)
+        return found
+
+    def end(self) -> None:
+        """Raises what went wrong on the way."""
+        if self.errors:
+            raise Failures(self.errors)
+
+
+async def info_of(connection: Connection, obj: Object, source: str) -> Info:
+    """An object from a file, in the namespace that it says or that the command is for. Raises Failure."""
+    metadata = obj.get("metadata") or {}
+    obj["metadata"] = metadata
+    try:
+        kind = await connection.kind_of_object(obj["apiVersion"], obj["kind"])
+    except NoMatch as error:
+        raise NoMatch(
+            f'resource mapping not found for name: "{metadata.get("name") or ""}" namespace: '
+            f'"{metadata.get("namespace") or ""}" from "{source}": {error.message}'
+        )
+    namespace = ""
+    if kind.namespaced:
+        asked = connection.target.namespace
+        namespace = metadata.get("namespace") or connection.namespace
+        if asked and asked != namespace:
+            raise Failure(
+                f'the namespace from the provided object "{namespace}" does not match the namespace "{asked}". '
+                f"You must pass '--namespace={namespace}' to perform this operation."
+            )
+        metadata["namespace"] = namespace
+    return Info(kind, namespace, metadata.get("name") or "", obj, source)
 
 
 def documents(files: Iterable[str], recursive: bool = False) -> Iterator[tuple[str, Object]]:
@@ -68,57 +239,90 @@ def documents(files: Iterable[str], recursive: bool = False) -> Iterator[tuple[s
         if file == "-":
             yield from _parse(sys.stdin.read(), "STDIN")
         elif file.startswith(("http://", "https://")):
-            import urllib.request
-
-            with urllib.request.urlopen(file, timeout=30) as answer:
-                yield from _parse(answer.read().decode(), file)
+            yield from _parse(_download(file), file)
         else:
-            where = Path(file)
-            if not where.exists():
-                raise click.ClickException(f'the path "{file}" does not exist')
-            for part in _files(where, recursive):
+            for part in _files(file, recursive):
                 yield from _parse(part.read_text(), str(part))
 
 
-def _files(where: Path, recursive: bool) -> list[Path]:
-    if where.is_file():
+def _download(url: str) -> str:
+    import urllib.error
+    import urllib.request
+
+    try:
+        with urllib.request.urlopen(url, timeout=30) as answer:
+            return str(answer.read().decode())
+    except urllib.error.HTTPError as error:
+        raise Failure(
+            f'unable to read URL "{url}", server reported {error.code} {error.reason}, status code={error.code}'
+        )
+    except urllib.error.URLError as error:
+        raise Failure(f'unable to read URL "{url}": {error.reason}')
+
+
+def _files(file: str, recursive: bool) -> list[Path]:
+    where = Path(file)
+    if not where.exists():
+        if any(character in file for character in "*?["):
+            import glob
+
+            if matching := sorted(glob.glob(file)):
+                return [Path(each) for each in matching]
+        raise Failure(f'the path "{file}" does not exist')
+    if where.is_file() or not where.is_dir():
         return [where]
     entries = where.rglob("*") if recursive else where.iterdir()
     found = sorted(
         entry for entry in entries if entry.is_file() and entry.suffix in (".yaml", ".yml", ".json")
     )
     if not found:
-        raise click.ClickException(
-            f"error reading [{where}]: recognized file extensions are [.json .yaml .yml]"
-        )
+        raise Failure(f"error reading [{file}]: recognized file extensions are [.json .yaml .yml]")
     return found
 
 
-def _parse(text: str, where: str) -> Iterator[tuple[str, Object]]:
+def yaml_documents(text: str, where: str) -> Iterator[Any]:
+    """The documents of a text, YAML or JSON, as plain values. Raises Failure."""
+    if text.lstrip().startswith("{"):
+        try:
+            yield orjson.loads(text)
+            return
+        except orjson.JSONDecodeError:
+            pass  # YAML in flow style, or several documents
     import yaml
 
     loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        for document in yaml.load_all(text, _plain(loader)):
-            if document is None:
-                continue
-            if not isinstance(document, dict):
-                raise click.ClickException(
-                    f"error parsing {where}: expected an object, not {type(document).__name__}"
-                )
-            if not document.get("kind") or not document.get("apiVersion"):
-                missing = "kind" if not document.get("kind") else "apiVersion"
-                raise click.ClickException(
-                    f'error validating "{where}": error validating data: {missing} not set; '
-                    "if you choose to ignore these errors, turn validation off with --validate=false"
-                )
-            if document["kind"] == "List" or (document["kind"].endswith("List") and "items" in document):
-                for item in document.get("items") or ():
-                    yield where, item
-            else:
-                yield where, document
-    except yaml.YAMLError as error:
-        raise click.ClickException(f"error parsing {where}: {error}") from error
+        yield from yaml.load_all(text, _plain(loader))
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise Failure(
+            f"error parsing {where}: error converting YAML to JSON: yaml: line {line}: {error.problem}"
+        )
+    except (yaml.YAMLError, ValueError) as error:
+        raise Failure(f"error parsing {where}: error converting YAML to JSON: yaml: {error}")
+
+
+_GO_TYPES = {str: "string", int: "number", float: "number", bool: "bool", list: "array"}
+
+
+def _parse(text: str, where: str) -> Iterator[tuple[str, Object]]:
+    for document in yaml_documents(text, where):
+        if document is None:
+            continue
+        if not isinstance(document, dict):
+            kind = _GO_TYPES.get(type(document), "string")
+            raise Failure(
+                f'unable to decode "{where}": json: cannot unmarshal {kind} into Go value of type unstructured.detector'
+            )
+        for field, shown in (("kind", "Kind"), ("apiVersion", "apiVersion")):
+            if not document.get(field):
+                body = json.dumps(document, separators=(",", ":"), sort_keys=True)
+                raise Failure(f"unable to decode \"{where}\": Object '{shown}' is missing in '{body}'")
+        if document["kind"].endswith("List") and "items" in document:
+            for item in document.get("items") or ():
+                yield where, item
+        else:
+            yield where, document
 
 
 def _plain(loader: Any) -> Any:

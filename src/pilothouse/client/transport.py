@@ -77,9 +77,9 @@ class Transport:
         everything = {**self._headers, **headers}
         if body or method in ("POST", "PUT", "PATCH"):
             everything["content-length"] = str(len(body))
-        connection.send(
-            h11.Request(method=method, target=self._prefix + target, headers=list(everything.items()))
-        )
+        # several values of one name stand below each other, as in the answers of `_headers`
+        split = [(name, value) for name, values in everything.items() for value in values.split("\n")]
+        connection.send(h11.Request(method=method, target=self._prefix + target, headers=split))
         if body:
             connection.send(h11.Data(data=body))
         connection.send(h11.EndOfMessage())
