@@ -94,7 +94,8 @@ class _Walk:
             else:
                 converted = self.value(field.type, inner, (path, name), type_)
                 if converted or (presence != "o" and presence != "z"):
-                    result[name] = converted
+                    if converted != [] or presence != "n" or name == "items":
+                        result[name] = converted  # elsewhere an empty list is null once it has been stored
         if self.duplicates and id(value) in self.duplicates:
             for name in self.duplicates[id(value)]:
                 self.problem("duplicate", path, name)
