@@ -1,0 +1,74 @@
+"""Where a webhook is called: `url` or `service`, as webhook configurations and CustomResourceDefinitions have it (apiserver/pkg/util/webhook)."""
+
+from __future__ import annotations
+
+import binascii
+from urllib.parse import urlsplit
+
+from .. import names
+from ..fielderrors import FieldErrors
+from ..object import Object
+
+_FORM = "; desired format: https://host[/path]"
+
+
+def client_config(errors: FieldErrors, config: Object, path: str) -> None:
+    url, service = config.get("url"), config.get("service")
+    if (url is None) == (service is None):
+        errors.required(path, "exactly one of url or service is required")
+    elif url is not None:
+        webhook_url(errors, url, f"{path}.url")
+    else:
+        webhook_service(errors, service or {}, f"{path}.service")
+
+
+def webhook_url(errors: FieldErrors, url: str, path: str) -> None:
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        errors.required(path, f"url must be a valid URL: {error}{_FORM}")
+        return
+    if parts.scheme != "https":
+        errors.invalid(path, parts.scheme, f"'https' is the only allowed URL scheme{_FORM}")
+    host = parts.netloc.rpartition("@")[2]
+    if not host:
+        errors.invalid(path, host, f"host must be specified{_FORM}")
+    if "@" in parts.netloc:
+        errors.invalid(path, parts.netloc.rpartition("@")[0], "user information is not permitted in the URL")
+    if parts.fragment:
+        errors.invalid(path, parts.fragment, "fragments are not permitted in the URL")
+    if parts.query:
+        errors.invalid(path, parts.query, "query parameters are not permitted in the URL")
+
+
+def webhook_service(errors: FieldErrors, service: Object, path: str) -> None:
+    if not service.get("name"):
+        errors.required(f"{path}.name", "service name is required")
+    if not service.get("namespace"):
+        errors.required(f"{path}.namespace", "service namespace is required")
+    port = service.get("port", 443)
+    if wrong := names.port_number(port):
+        errors.invalid(f"{path}.port", port, f"port is not valid: {','.join(wrong)}")
+    given, at = service.get("path"), f"{path}.path"
+    if not given or given == "/":
+        return
+    if given == "//":
+        errors.invalid(at, given, "segment[0] may not be empty")
+    if not given.startswith("/"):
+        errors.invalid(at, given, "must start with a '/'")
+    for i, step in enumerate(given[1:].removesuffix("/").split("/")):
+        if not step:
+            errors.invalid(at, given, f"segment[{i}] may not be empty")
+        for wrong_step in names.dns1123_subdomain(step) if step else ():
+            errors.invalid(at, given, f"segment[{i}]: {wrong_step}")
+
+
+def ca_bundle(errors: FieldErrors, bundle: str, path: str) -> None:
+    """`bundle`: base64 of PEM."""
+    try:
+        text = binascii.a2b_base64(bundle)
+    except binascii.Error:
+        text = b""
+    if b"-----BEGIN CERTIFICATE-----" not in text:
+        why = "unable to load root certificates: unable to parse bytes as PEM block"
+        errors.invalid(path, bundle, why)
