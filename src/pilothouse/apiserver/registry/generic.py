@@ -32,11 +32,13 @@ from ...base.clock import Clock, parse_timestamp, timestamp
 from ...base.random import Random
 from ...store.interface import Condition, Conflict, Put
 from ..admission import Admission
+from ..authorization import Attributes
 from ..config import ApiConfig
 from ..options import DeleteOptions
 from ..request import User
 from . import strategy as strategies
 from .operation import CREATE, Operation
+from .ownership import own, same_but_for_times
 from .storage import Entry, Storage
 from .strategy import Strategy
 
@@ -72,6 +74,13 @@ def shallow(obj: Object) -> Object:
     return new
 
 
+# the fields of ObjectMeta in the order in which Kubernetes writes them
+_METADATA_ORDER = (
+    *("name", "generateName", "namespace", "uid", "generation", "creationTimestamp"),
+    *("labels", "annotations", "ownerReferences", "finalizers"),
+)
+
+
 class Registry:
     def __init__(
         self, storage: Storage, admission: Admission, clock: Clock, random: Random, config: ApiConfig
@@ -95,7 +104,7 @@ class Registry:
         field_manager: str = "",
         warnings: list[str] | None = None,
     ) -> Operation:
-        kind = storage_kind(kind)
+        requested, kind = kind, storage_kind(kind)
         strategy = strategies.strategy_of(kind.resource)
         op = Operation(
             kind,
@@ -107,6 +116,7 @@ class Registry:
             subresource,
             dry_run=dry_run,
             field_manager=field_manager,
+            requested=requested,
         )
         if warnings is not None:
             op.warnings = warnings
@@ -128,11 +138,14 @@ class Registry:
             meta.pop("namespace", None)
         op.name = meta.get("name") or ""
         generate = not op.name and meta.get("generateName")
+        own(op, None, obj, self.now())
         await self.admission.mutate(op)
         self._prepare_create(op)
         if generate:
             meta["name"] = op.name = self._generated(str(meta["generateName"]))
         self._validate_create(op)
+        if op.by_update:
+            self.admission.environment.authorizer.check(_create_attributes(op))
         await self.admission.validate(op)
         if meta.pop("resourceVersion", ""):
             raise ApiError(
@@ -175,13 +188,14 @@ class Registry:
         obj = op.object
         assert obj is not None
         meta = obj["metadata"]
-        for field in ("deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "managedFields"):
+        for field in ("deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"):
             meta.pop(field, None)
         strategy = op.strategy
         meta["uid"] = self.random.uid()
         meta["creationTimestamp"] = self.now()
         if strategy.generation is not None:
             meta["generation"] = 1
+        obj["metadata"] = {**{f: meta[f] for f in _METADATA_ORDER if f in meta}, **meta}
         if strategy.initial_status is not None:
             obj["status"] = dict(strategy.initial_status)
         if strategy.prepare_create is not None:
@@ -243,6 +257,7 @@ class Registry:
                 meta["namespace"] = op.namespace
             if not meta.get("name"):
                 meta["name"] = op.name
+            own(op, old, new, self.now())
             await self.admission.mutate(op)
             asked = self._check_identity(op, new, old)
             outcome = await self._update_once(op, existing, new, old)
@@ -259,7 +274,9 @@ class Registry:
             why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: "
             raise conflict(op.kind.plural, op.kind.group, op.name, why)
         new["metadata"].pop("resourceVersion", None)
-        return await self.create(replace_verb(op, CREATE), new)
+        op = replace_verb(op, CREATE)
+        op.by_update = True
+        return await self.create(op, new)
 
     def _check_identity(self, op: Operation, new: Object, old: Object) -> bool:
         """Checks the name, uid and version that the new object claims. True: the client insists on a version."""
@@ -299,7 +316,6 @@ class Registry:
             else:
                 meta.pop(field, None)
         meta.pop("selfLink", None)
-        meta.pop("managedFields", None)
         strategy = op.strategy
         if op.subresource == "status":
             for field in [
@@ -339,7 +355,7 @@ class Registry:
         complete_object(op.kind, new)
         if op.dry_run:
             return Outcome(200, obj=new)
-        if new == old and not op.puts and not op.deletes:
+        if not op.puts and not op.deletes and (new == old or same_but_for_times(new, old)):
             return Outcome(200, existing)
         key = self.storage.key(op.kind, op.namespace, op.name)
         op.conditions.append(Condition(key, existing.revision))
@@ -521,6 +537,13 @@ def _restore(new: Object, old: Object, field: str) -> None:
         new[field] = old[field]
     else:
         new.pop(field, None)
+
+
+def _create_attributes(op: Operation) -> Attributes:
+    kind = op.requested or op.kind
+    return Attributes(
+        op.user, "create", kind.group, kind.version, kind.plural, op.subresource, op.namespace, op.name
+    )
 
 
 def replace_verb(op: Operation, verb: str) -> Operation:
