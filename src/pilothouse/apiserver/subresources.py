@@ -244,7 +244,7 @@ def _budget_of(resources: Resources, pod: Object) -> Object | None:
         message = (
             "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support."
         )
-        raise ApiError(500, "InternalError", message, details=False)
+        raise ApiError(500, "", message, details=False)
     return budgets[0] if budgets else None
 
 
