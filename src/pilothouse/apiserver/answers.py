@@ -10,8 +10,8 @@ import orjson
 from ..api.errors import ApiError
 from ..api.kinds import Kind
 from ..api.object import Object
+from ..api.tables import columns, row
 from .negotiation import JSON, PARTIAL, PARTIAL_LIST, PLAIN, TABLE, YAML, Form, not_acceptable
-from .pending import columns, row
 from .request import Request, Response
 
 if TYPE_CHECKING:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
+
 from ..api.errors import ApiError, Cause, bad_request, invalid
 from ..api.object import Object
 from .request import Request
@@ -139,9 +141,9 @@ def _list_causes(o: ListOptions) -> list[Cause]:
     return causes
 
 
-def write_options(request: Request, kind: str) -> WriteOptions:
-    """`kind`: CreateOptions, UpdateOptions or PatchOptions."""
-    if not request.parameters:
+def write_options(request: Request, kind: str, *, apply: bool = False) -> WriteOptions:
+    """`kind`: CreateOptions, UpdateOptions or PatchOptions (which differ for an apply)."""
+    if not request.parameters and not apply:
         return WriteOptions()
     dry_run = request.parameters.get("dryRun") or []
     options = WriteOptions(
@@ -150,17 +152,13 @@ def write_options(request: Request, kind: str) -> WriteOptions:
         field_validation=request.parameter("fieldValidation"),
         force=_boolean(request, "force") if kind == "PatchOptions" else None,
     )
-    causes = _dry_run_causes(dry_run)
-    if len(options.field_manager) > 128:
-        causes.append(Cause("FieldValueTooLong", "Too long: may not be more than 128 bytes", "fieldManager"))
-    elif any(not character.isprintable() for character in options.field_manager):
-        causes.append(
-            Cause(
-                "FieldValueInvalid",
-                f'Invalid value: "{options.field_manager}": should only contain printable characters',
-                "fieldManager",
-            )
-        )
+    causes: list[Cause] = []
+    if apply and not options.field_manager:
+        why = "Required value: is required for apply patch"
+        causes.append(Cause("FieldValueRequired", why, "fieldManager"))
+    elif not apply and options.force is not None:
+        causes.append(_forbidden("may not be specified for non-apply patch", "force"))
+    causes += _field_manager_causes(options.field_manager) + _dry_run_causes(dry_run)
     if options.field_validation not in ("", "Ignore", "Warn", "Strict"):
         shown = '"", "Ignore", "Strict", "Warn"'
         why = f'Unsupported value: "{options.field_validation}": supported values: {shown}'
@@ -168,6 +166,17 @@ def write_options(request: Request, kind: str) -> WriteOptions:
     if causes:
         raise invalid(kind, META, "", causes)
     return options
+
+
+def _field_manager_causes(manager: str) -> list[Cause]:
+    if len(manager.encode()) > 128:
+        return [Cause("FieldValueTooLong", "Too long: may not be more than 128 bytes", "fieldManager")]
+    for position, character in enumerate(manager):
+        if not character.isprintable():
+            why = f"invalid character U+{ord(character):04X} (at position {position})"
+            shown = orjson.dumps(manager).decode()
+            return [Cause("FieldValueInvalid", f"Invalid value: {shown}: {why}", "fieldManager")]
+    return []
 
 
 def _dry_run_causes(dry_run: list[str]) -> list[Cause]:

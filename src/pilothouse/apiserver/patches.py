@@ -2,6 +2,7 @@
 
 The patch applies to the object in the version of the request; what comes out is checked against the schema as a body would be, and then goes the
 way of an update. A conflict with another writer makes it start again from the newer object, unless the patch itself names a version.
+An apply (server-side) may also create; who owns which field is in `api/managed_fields.py`.
 """
 
 from __future__ import annotations
@@ -10,17 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from ..api import managed_fields
+from ..api import patch as patching
 from ..api.decode_text import SyntaxFailure, parse_json, parse_yaml
 from ..api.decode_values import WrongValue, go_kind, normalize
-from ..api.errors import ApiError, Cause, bad_request, invalid
+from ..api.errors import ApiError, Cause, bad_request, conflict, invalid
 from ..api.kinds import Kind
 from ..api.object import Object
 from ..api.schema import has_schema, schema_of
 from .conversion import from_storage
 from .options import WriteOptions
-from .pending import patching
-from .registry.generic import Outcome
+from .registry.generic import Change, Outcome
 from .registry.operation import Operation
+from .registry.ownership import request_of, versions_of
 from .request import Request
 
 if TYPE_CHECKING:
@@ -50,38 +53,127 @@ async def patched(
     resources: Resources, request: Request, kind: Kind, op: Operation, options: WriteOptions
 ) -> Outcome:
     how = patch_type(request, kind)
-    parsed = request.object if request.object is not None else _parse(request.body, how)
-    strict = options.field_validation or "Warn"
-    if how != "apply" and options.force is not None:
-        cause = Cause("FieldValueForbidden", "Forbidden: may not be specified for non-apply patch", "force")
-        raise invalid("PatchOptions", "meta.k8s.io", "", [cause])
     if how == "apply":
-        raise unsupported_media_type()
+        return await resources.registry.update(
+            op, _applying(resources, request, kind, op, options), create=True
+        )
+    parsed = request.object if request.object is not None else parse_patch(request.body, how)
+    strict = options.field_validation or "Warn"
     warnings_before = list(request.warnings)
 
     async def change(old: Object) -> Object:
         request.warnings[:] = warnings_before
         shown = from_storage(kind, old)
         new = apply_patch(how, kind, shown, parsed)
-        if new.get("metadata", {}).get("name") != op.name:
-            raise bad_request(
-                f"the name of the object ({(new.get('metadata') or {}).get('name', '')}) does not match the name on the URL ({op.name})"
-            )
-        namespace = (new.get("metadata") or {}).get("namespace") or op.namespace
-        if op.kind.namespaced and namespace != op.namespace:
-            raise bad_request(
-                "the namespace of the provided object does not match the namespace sent on the request"
-            )
+        check_identity(op, new)
         return resources.ready(kind, checked(kind, new, strict, request.warnings), request.warnings)
 
     return await resources.registry.update(op, change)
 
 
-def _parse(body: bytes, how: str) -> Any:
+def check_identity(op: Operation, new: Object) -> None:
+    """What a patch made must still be the object that the URL names."""
+    meta = new.get("metadata") or {}
+    if op.kind.namespaced and (meta.get("namespace") or op.namespace) != op.namespace:
+        raise bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request"
+        )
+    name = meta.get("name") or ""
+    if not name:
+        why = f"the name of the object ({op.name} based on URL) was undeterminable: name must be provided"
+        raise bad_request(why)
+    if name != op.name:
+        raise bad_request(f"the name of the object ({name}) does not match the name on the URL ({op.name})")
+
+
+def _applying(
+    resources: Resources, request: Request, kind: Kind, op: Operation, options: WriteOptions
+) -> Change:
+    config, duplicates = parse_apply(request)
+    op.applied = True
+    asked = request_of(op, resources.registry.now())
+    warnings_before = list(request.warnings)
+
+    async def change(old: Object) -> Object:
+        request.warnings[:] = warnings_before
+        shown = from_storage(kind, old) if old else empty(kind)
+        made, entries = managed_fields.apply(
+            shown,
+            config,
+            versions_of(kind),
+            asked,
+            kind.kind,
+            force=bool(options.force),
+            exists=bool(old),
+        )
+        check_duplicates(duplicates, options, request.warnings)
+        if made is None and old:
+            new: Object = {**old, "metadata": dict(old["metadata"])}
+        else:
+            new = resources.ready(kind, _fitting(kind, made or shown), request.warnings)
+        managed_fields.set_entries(new, entries)
+        meta = new["metadata"]
+        if meta.get("uid") and not old:
+            why = f"uid mismatch: the provided object specified uid {meta['uid']}, and no existing object was found"
+            raise conflict(kind.plural, kind.group, op.name, why)
+        check_identity(op, new)
+        return new
+
+    return change
+
+
+def empty(kind: Kind) -> Object:
+    """What an apply that creates starts from."""
+    shape = versions_of(kind).shape(kind.api_version)
+    always = shape.always if shape is not None else {}
+    return {"apiVersion": kind.api_version, "kind": kind.kind, **always, "metadata": {}}
+
+
+def parse_apply(request: Request) -> tuple[Object, list[str]]:
+    """(the configuration, what it says twice)."""
+    if request.object is not None:
+        return request.object, []
+    try:
+        parsed = parse_yaml(request.body)
+    except SyntaxFailure as failure:
+        raise bad_request(f"error decoding patch: error converting YAML to JSON: {failure}")
+    if not isinstance(parsed.value, dict | None):
+        what = (
+            f"json: cannot unmarshal {go_kind(parsed.value)} into Go value of type map[string]interface {{}}"
+        )
+        raise bad_request(f"error decoding patch: error unmarshaling JSON: while decoding JSON: {what}")
+    return parsed.value or {}, parsed.yaml_duplicates
+
+
+def check_duplicates(duplicates: list[str], options: WriteOptions, warnings: list[str]) -> None:
+    if not duplicates or options.field_validation == "Ignore":
+        return
+    if options.field_validation == "Strict":
+        lines = "".join(f"\n  {line}" for line in duplicates)
+        why = f"error converting YAML to JSON: yaml: unmarshal errors:{lines}"
+        raise bad_request(f"error strict decoding patch: {why}")
+    warnings.extend(duplicates)
+
+
+def _fitting(kind: Kind, made: Object) -> Object:
+    """What came of an apply, as the type has it."""
+    if kind.custom or not has_schema(kind.group, kind.version, kind.kind):
+        return made
+    try:
+        new, _ = normalize(schema_of(kind.group, kind.version, kind.kind), made)
+    except WrongValue as error:
+        shown = managed_fields.described(made)
+        why = f"failed to convert new object ({shown}) to proper version: {error}"
+        raise ApiError(500, "", why, details=False) from None
+    new["apiVersion"], new["kind"] = kind.api_version, kind.kind
+    return new
+
+
+def parse_patch(body: bytes, how: str) -> Any:
     if how == "json":
         return patching.parse_json_patch(body)
     try:
-        parsed = parse_yaml(body).value if how == "apply" else parse_json(body, find_duplicates=False).value
+        parsed = parse_json(body, find_duplicates=False).value
     except SyntaxFailure as failure:
         raise bad_request(str(failure))
     if not isinstance(parsed, dict):

@@ -13,6 +13,7 @@ import orjson
 
 from ..api.decode import decode, decode_options
 from ..api.decode_values import WrongValue, normalize
+from ..api.defaults import apply_defaults
 from ..api.errors import ApiError, bad_request, method_not_allowed, not_found
 from ..api.kinds import Kind, storage_kind
 from ..api.object import Object
@@ -22,10 +23,10 @@ from .answers import bare, dumps, object_response, shaped_list, status_success, 
 from .conversion import from_storage, to_storage
 from .negotiation import Form, negotiate
 from .options import DeleteOptions, delete_options, list_options, write_options
-from .patches import patched
-from .pending import apply_defaults
+from .patches import patch_type, patched
 from .registry.generic import Outcome, Registry
 from .registry.operation import CREATE, DELETE, UPDATE, Operation
+from .registry.ownership import manager_of_agent
 from .request import Request, Response
 from .routes import RequestInfo
 
@@ -78,7 +79,7 @@ class Resources:
             info.name,
             info.subresource,
             dry_run=dry_run,
-            field_manager=field_manager,
+            field_manager=field_manager or manager_of(request),
             warnings=request.warnings,
         )
 
@@ -134,9 +135,10 @@ class Resources:
 
     async def patch(self, request: Request, kind: Kind) -> Response:
         form = negotiate(request.headers.get("accept", ""))
-        options = write_options(request, "PatchOptions")
+        applies = patch_type(request, kind) == "apply"
         if request.body_too_large:
             raise too_large()
+        options = write_options(request, "PatchOptions", apply=applies)
         op = self.operation(
             request, kind, UPDATE, dry_run=options.dry_run, field_manager=options.field_manager
         )
@@ -218,6 +220,26 @@ class Resources:
         shown = from_storage(kind, obj)
         include = request.parameter("includeObject")
         return object_response(kind, shown, form, code, now=self.clock.now(), include=include)
+
+
+def manager_of(request: Request) -> str:
+    """Whose fields a write sets that does not say: the client's, by its User-Agent; an actor's in this process, by its account."""
+    agent = request.headers.get("user-agent")
+    if agent is not None:
+        return manager_of_agent(agent)
+    name = request.user.name
+    for prefix, manager in COMPONENTS.items():
+        if name.startswith(prefix):
+            return manager
+    return ""
+
+
+COMPONENTS = {
+    "system:node:": "kubelet",
+    "system:kube-scheduler": "kube-scheduler",
+    "system:serviceaccount:kube-system:": "kube-controller-manager",
+    "system:kube-controller-manager": "kube-controller-manager",
+}
 
 
 def _info(request: Request) -> RequestInfo:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from ..api import selectors
+from ..api import managed_fields, selectors
 from ..api.decode import decode
 from ..api.errors import (
     ApiError,
@@ -28,12 +28,12 @@ from ..api.object import Object
 from ..base.clock import timestamp
 from .answers import with_warnings
 from .negotiation import negotiate
-from .options import DeleteOptions, delete_options, write_options
-from .patches import _parse as parse_patch
-from .patches import apply_patch, patch_type
+from .options import DeleteOptions, WriteOptions, delete_options, write_options
+from .patches import apply_patch, check_duplicates, parse_apply, parse_patch, patch_type
 from .registry.operation import CREATE, DELETE, UPDATE
+from .registry.ownership import versions_of
 from .request import Request, Response, User
-from .resources import Resources, check_name
+from .resources import Resources, check_name, manager_of
 
 if TYPE_CHECKING:
     from .server import ApiServer
@@ -371,31 +371,60 @@ async def put_scale(server: ApiServer, request: Request, kind: Kind) -> Response
     options = write_options(request, "UpdateOptions")
     scale = body_of(request, kind.of_subresource("scale"))
     check_name(scale, info, kind)
-    return await _write_scale(server, request, kind, options.dry_run, lambda old: scale)
+    return await _write_scale(server, request, kind, options, lambda old: scale)
 
 
 async def patch_scale(server: ApiServer, request: Request, kind: Kind) -> Response:
-    options = write_options(request, "PatchOptions")
     how = patch_type(request, kind)
-    patch = request.object if request.object is not None else parse_patch(request.body, how)
+    options = write_options(request, "PatchOptions", apply=how == "apply")
     scale_kind = kind.of_subresource("scale")
+    if how == "apply":
+        config, duplicates = parse_apply(request)
+        check_duplicates(duplicates, options, request.warnings)
+        return await _write_scale(server, request, kind, options, lambda old: config, apply=True)
+    patch = request.object if request.object is not None else parse_patch(request.body, how)
     return await _write_scale(
         server,
         request,
         kind,
-        options.dry_run,
+        options,
         lambda old: apply_patch(how, scale_kind, scale_of(old, kind), patch),
     )
 
 
 async def _write_scale(
-    server: ApiServer, request: Request, kind: Kind, dry_run: bool, make: Callable[[Object], Object]
+    server: ApiServer,
+    request: Request,
+    kind: Kind,
+    options: WriteOptions,
+    make: Callable[[Object], Object],
+    *,
+    apply: bool = False,
 ) -> Response:
     assert request.info is not None
     info, resources = request.info, server.resources
+    scale_kind = kind.of_subresource("scale")
+    paths = {kind.api_version: managed_fields.REPLICAS}
+    whose = managed_fields.Request(
+        options.field_manager or manager_of(request),
+        managed_fields.SCALE_VERSION,
+        "scale",
+        resources.registry.now(),
+    )
 
     async def change(old: Object) -> Object:
         scale = make(old)
+        owners = old["metadata"].get("managedFields")
+        live = scale_of(old, kind)
+        live["metadata"]["managedFields"] = managed_fields.to_scale(owners, paths)
+        versions = versions_of(scale_kind)
+        if apply:
+            made, entries = managed_fields.apply(
+                live, scale, versions, whose, scale_kind.kind, force=bool(options.force), exists=True
+            )
+            scale = made or live
+        else:
+            entries = managed_fields.update(live, {"metadata": {}, **scale}, versions, whose)
         _check_scale(scale, info.name)
         meta = scale.get("metadata") or {}
         if meta.get("uid") and meta["uid"] != old["metadata"]["uid"]:
@@ -407,7 +436,9 @@ async def _write_scale(
         else:
             metadata.pop("resourceVersion", None)
         spec = {**(old.get("spec") or {}), "replicas": (scale.get("spec") or {}).get("replicas") or 0}
-        return {**old, "metadata": metadata, "spec": spec}
+        new = {**old, "metadata": metadata, "spec": spec}
+        managed_fields.set_entries(new, managed_fields.from_scale(owners, entries, paths, kind.api_version))
+        return new
 
     op = resources.registry.operation(
         kind,
@@ -416,12 +447,13 @@ async def _write_scale(
         info.namespace,
         info.name,
         "scale",
-        dry_run=dry_run,
+        dry_run=options.dry_run,
         warnings=request.warnings,
     )
     op.patch = True  # a version is not needed
+    op.applied = True  # who owns the replicas is settled above
     outcome = await resources.registry.update(op, change)
-    return reply(resources, request, kind.of_subresource("scale"), scale_of(outcome.value(), kind), 200)
+    return reply(resources, request, scale_kind, scale_of(outcome.value(), kind), 200)
 
 
 # -- serviceaccounts/token -------------------------------------------------------------------------------------

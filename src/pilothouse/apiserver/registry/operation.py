@@ -30,7 +30,10 @@ class Operation:
     options: Object = field(default_factory=dict)
     dry_run: bool = False
     field_manager: str = ""
+    requested: Kind | None = None  # the version that was asked for; `kind` is the stored one
     patch: bool = False
+    applied: bool = False  # a server-side apply, which says itself who owns what
+    by_update: bool = False  # a create by way of PUT or apply: for those who may create
     warnings: list[str] = field(default_factory=list)
     # what goes into the same transaction
     conditions: list[Condition] = field(default_factory=list)

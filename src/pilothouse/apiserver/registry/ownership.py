@@ -1,0 +1,119 @@
+"""managedFields of a write under way: whose it is, which fields its door lets through, and how the kind's versions merge.
+
+What is in `api/managed_fields.py` is pure and knows no kinds; this is what it needs to know of one.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from ...api.fieldset import FieldSet
+from ...api.kinds import Kind, find_gvk, storage_kind
+from ...api.managed_fields import Request, set_entries, update
+from ...api.merge_types import DEDUCED, Shape, shape_of_kind
+from ...api.object import Object
+from ...api.schema import has_schema
+from ..conversion import from_storage, to_storage
+
+if TYPE_CHECKING:
+    from .operation import Operation
+
+MANAGER_BYTES_MAX = 128
+_STATUS: FieldSet = {"f:status": {}}
+_SPEC: FieldSet = {"f:spec": {}}
+_RESIZED: FieldSet = {"*": {"f:resources": {}, "f:resizePolicy": {}}}
+
+RESET: dict[tuple[str, str], FieldSet] = {
+    ("pods", "status"): {**_SPEC, "f:metadata": {"f:deletionTimestamp": {}, "f:ownerReferences": {}}},
+    ("deployments.apps", "status"): {**_SPEC, "f:metadata": {"f:labels": {}}},
+    ("customresourcedefinitions.apiextensions.k8s.io", "status"): {**_SPEC, "f:metadata": {}},
+}
+"""What a write through (resource, subresource) does not change, where it is not just the spec of a status and the status of the rest."""
+
+ONLY: dict[str, FieldSet] = {
+    "resize": {"f:spec": {"f:containers": _RESIZED, "f:initContainers": _RESIZED}},
+    "ephemeralcontainers": {"f:spec": {"f:ephemeralContainers": {}}},
+}
+
+
+class KindVersions:
+    """`managed_fields.Versions` of one kind."""
+
+    def __init__(self, kind: Kind):
+        self._kind, self._stored = kind, storage_kind(kind)
+        self._known: dict[str, tuple[Kind, Shape] | None] = {kind.api_version: (kind, _shape(kind))}
+
+    def _version(self, api_version: str) -> tuple[Kind, Shape] | None:
+        if api_version not in self._known:
+            group, _, version = api_version.rpartition("/")
+            kind = find_gvk(group, version, self._kind.kind)
+            known = kind is not None and storage_kind(kind) is self._stored
+            self._known[api_version] = (kind, _shape(kind)) if known and kind is not None else None
+        return self._known[api_version]
+
+    def shape(self, api_version: str) -> Shape | None:
+        version = self._version(api_version)
+        return None if version is None else version[1]
+
+    def convert(self, obj: Object, api_version: str) -> Object:
+        given = obj.get("apiVersion")
+        if given == api_version:
+            return obj
+        origin, target = self._version(given or api_version), self._version(api_version)
+        if origin is None or target is None:
+            return obj
+        return from_storage(target[0], to_storage(origin[0], {**obj, "metadata": obj.get("metadata") or {}}))
+
+
+def _shape(kind: Kind) -> Shape:
+    known = not kind.custom and has_schema(kind.group, kind.version, kind.kind)
+    return shape_of_kind(kind.group, kind.version, kind.kind) if known else DEDUCED
+
+
+@lru_cache(maxsize=1024)
+def versions_of(kind: Kind) -> KindVersions:
+    return KindVersions(kind)
+
+
+@lru_cache(maxsize=1024)
+def doors(kind: Kind, subresource: str) -> tuple[FieldSet | None, FieldSet | None]:
+    """(what a write there does not change, the only things that it does)."""
+    if subresource in ONLY:
+        return None, ONLY[subresource]
+    if subresource == "status" and kind.custom:
+        return None, _STATUS
+    if subresource in ("status", "approval"):
+        return RESET.get((kind.resource, subresource), _SPEC), None
+    return (_STATUS if kind.subresource("status") else None), None
+
+
+def request_of(op: Operation, now: str) -> Request:
+    reset, only = doors(op.kind, op.subresource)
+    requested = op.requested or op.kind
+    return Request(
+        op.field_manager or "kube-apiserver", requested.api_version, op.subresource, now, reset, only
+    )
+
+
+def own(op: Operation, old: Object | None, new: Object, now: str) -> None:
+    """Writes into the new object who owns what after this create or update. Before admission: what that changes belongs to nobody."""
+    if not op.applied:
+        set_entries(new, update(old, new, versions_of(op.requested or op.kind), request_of(op, now)))
+
+
+def manager_of_agent(user_agent: str) -> str:
+    """A client's name, up to the first slash: its manager unless it says otherwise."""
+    name = "".join(c for c in user_agent.partition("/")[0] if c.isprintable())
+    return name.encode()[:MANAGER_BYTES_MAX].decode(errors="ignore")
+
+
+def same_but_for_times(new: Object, old: Object) -> bool:
+    """Whether only the times in managedFields differ: then nothing is written."""
+    entries, before = new["metadata"].get("managedFields"), old["metadata"].get("managedFields")
+    if not entries or not before or len(entries) != len(before) or entries == before:
+        return False
+    for entry, was in zip(entries, before, strict=True):
+        if entry is not was and {**entry, "time": ""} != {**was, "time": ""}:
+            return False
+    return {**new, "metadata": {**new["metadata"], "managedFields": before}} == old
