@@ -66,25 +66,25 @@ def _label_keys(errors: FieldErrors, term: Object, path: str) -> None:
         for index, key in enumerate(term.get(field) or ()):
             errors.messages(f"{path}.{field}[{index}]", key, qualified_name(key))
     match = term.get("matchLabelKeys") or []
-    if selector is not None:
-        # The keys are in the selector already, by the merge on create: a second time is the client's own.
-        seen = set(selector.get("matchLabels") or ())
-        for expression in selector.get("matchExpressions") or ():
-            key = expression.get("key") or ""
-            if key in match and key in seen:
-                why = "exists in both matchLabelKeys and labelSelector"
-                errors.invalid(f"{path}[{match.index(key)}]", key, why)
-            seen.add(key)
+    _not_selected_twice(errors, match, selector, path)
     for index, key in enumerate(match):
         if key in (term.get("mismatchLabelKeys") or ()):
             why = "exists in both matchLabelKeys and mismatchLabelKeys"
             errors.invalid(f"{path}.matchLabelKeys[{index}]", key, why)
 
 
-def topology_spread(
-    errors: FieldErrors, constraints: list[Object], path: str, pod_labels: Object | None
-) -> None:
-    """`pod_labels`: of a pod, whose matchLabelKeys have been merged into the selectors; None in templates."""
+def _not_selected_twice(errors: FieldErrors, keys: list[str], selector: Object | None, path: str) -> None:
+    """The keys are in the selector already, by the merge on create: a second time is the client's own."""
+    seen = set((selector or {}).get("matchLabels") or ())
+    for expression in (selector or {}).get("matchExpressions") or ():
+        key = expression.get("key") or ""
+        if key in keys and key in seen:
+            why = "exists in both matchLabelKeys and labelSelector"
+            errors.invalid(f"{path}[{keys.index(key)}]", key, why)
+        seen.add(key)
+
+
+def topology_spread(errors: FieldErrors, constraints: list[Object], path: str) -> None:
     for index, constraint in enumerate(constraints):
         at, skew = f"{path}[{index}]", constraint.get("maxSkew") or 0
         key, when = constraint.get("topologyKey") or "", constraint.get("whenUnsatisfiable") or ""
@@ -109,25 +109,17 @@ def topology_spread(
         for field in ("nodeAffinityPolicy", "nodeTaintsPolicy"):
             if constraint.get(field) is not None and constraint[field] not in ("Honor", "Ignore"):
                 errors.not_supported(f"{at}.{field}", constraint[field], ("Honor", "Ignore"))
-        _spread_keys(errors, constraint, f"{at}.matchLabelKeys", pod_labels)
+        _spread_keys(errors, constraint, f"{at}.matchLabelKeys")
         metadata.label_selector(errors, constraint.get("labelSelector"), f"{at}.labelSelector")
 
 
-def _spread_keys(errors: FieldErrors, constraint: Object, path: str, pod_labels: Object | None) -> None:
-    keys, selector = constraint.get("matchLabelKeys") or (), constraint.get("labelSelector")
-    if not keys:
-        return
-    if selector is None:
+def _spread_keys(errors: FieldErrors, constraint: Object, path: str) -> None:
+    keys, selector = constraint.get("matchLabelKeys") or [], constraint.get("labelSelector")
+    if keys and selector is None:
         errors.forbidden(path, _NOT_SET)
-    selected = [
-        *((selector or {}).get("matchLabels") or ()),
-        *(e.get("key") for e in (selector or {}).get("matchExpressions") or ()),
-    ]
     for index, key in enumerate(keys):
         errors.messages(f"{path}[{index}]", key, qualified_name(key))
-        merged = 1 if pod_labels is not None and key in pod_labels else 0
-        if selected.count(key) > merged:
-            errors.invalid(f"{path}[{index}]", key, "exists in both matchLabelKeys and labelSelector")
+    _not_selected_twice(errors, keys, selector, path)
 
 
 def tolerations(errors: FieldErrors, listed: list[Object], path: str) -> None:

@@ -1,7 +1,5 @@
 """Security contexts of pods and containers, and what a pod of one operating system may not set."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
