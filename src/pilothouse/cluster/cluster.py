@@ -227,7 +227,10 @@ class Cluster:
         resolv_conf = Path("/etc/resolv.conf")
         upstream = upstream_of(resolv_conf.read_text()) if resolv_conf.exists() else []
         dns = DnsServer(zone, upstream, self._random.fork("dns"))
-        port = await dns.start(self.network.host_address, 0)
+        try:
+            port = await dns.start(self.network.host_address, 53)
+        except OSError:  # somebody listens on every address of this machine
+            port = await dns.start(self.network.host_address, 0)
         self._stops.append(dns.close)
         await addons.dns_service(
             self.client("kubernetes-admin"), DNS_SERVICE_IP, self.network.host_address, port
