@@ -57,7 +57,9 @@ def standard_paths(server: ApiServer) -> dict[str, PathFunction]:
         return Response(200, [], dumps(discovery.api_group_list(server.kinds), form), content_type=form.media)
 
     def metrics(request: Request) -> Response:
-        return Response(200, [], _metrics(server), content_type="text/plain; version=0.0.4; charset=utf-8")
+        return Response(
+            200, [], server.metrics.exposition(), content_type="text/plain; version=0.0.4; charset=utf-8"
+        )
 
     def openid(request: Request) -> Response:
         uri = f"https://{server.config.advertise_address}:{server.config.advertise_port}/openid/v1/jwks"
@@ -163,21 +165,3 @@ def _health(server: ApiServer, request: Request) -> Response:
     lines = [f"{mark}{check} {state if check not in excluded else 'excluded: ok'}" for check in CHECKS]
     lines.append(f"{name} check {'passed' if ready else 'failed'}")
     return Response(200 if ready else 500, [], ("\n".join(lines) + "\n").encode(), content_type=PLAIN)
-
-
-def _metrics(server: ApiServer) -> bytes:
-    lines = [
-        "# HELP apiserver_connections Open connections of clients.",
-        "# TYPE apiserver_connections gauge",
-        f"apiserver_connections {server.http.connections}",
-        "# HELP apiserver_storage_revision The newest revision in the cache.",
-        "# TYPE apiserver_storage_revision counter",
-        f"apiserver_storage_revision {server.cache.revision}",
-        "# HELP apiserver_storage_objects Number of stored objects, by resource.",
-        "# TYPE apiserver_storage_objects gauge",
-    ]
-    for kind in server.kinds:
-        if kind.is_storage_version:
-            count = len(server.cache.collection(kind.prefix))
-            lines.append(f'apiserver_storage_objects{{resource="{kind.resource}"}} {count}')
-    return ("\n".join(lines) + "\n").encode()

@@ -30,6 +30,7 @@ from .cache import Cache
 from .config import ApiConfig
 from .http import HttpServer, Limits
 from .impersonation import impersonated
+from .metrics import ApiMetrics
 from .negotiation import negotiate
 from .node_authorizer import NodeAuthorizer
 from .nodes import NodeConnectors
@@ -85,6 +86,7 @@ class ApiServer:
         self.nodes = NodeConnectors()
         self.openapi = Documents(list(KINDS))
         self.http = HttpServer(self.handle, limits=Limits())
+        self.metrics = ApiMetrics(self)
         self.ready = False
         self._started_at = 0.0
         self._tasks: list[asyncio.Task[None]] = []
@@ -124,6 +126,7 @@ class ApiServer:
     # -- one request -------------------------------------------------------------------------------------------
 
     def handle(self, request: Request) -> Response | Awaitable[Response]:
+        started = self.clock.monotonic()
         try:
             request.parameters = parse_query(request.query)
             request.info = info = request_info(request.method, request.path, request.parameters)
@@ -132,16 +135,24 @@ class ApiServer:
             self.authorize(request, info)
             answer = self.dispatch(request, info)
         except Exception as error:
-            return self.failed(request, error)
-        if isinstance(answer, Response):
-            return answer
-        return self._finish(request, answer)
+            answer = self.failed(request, error)
+        if not isinstance(answer, Response):
+            return self._finish(request, answer, started)
+        self.metrics.answered(request, request.info, answer.status, self.clock.monotonic() - started)
+        return answer
 
-    async def _finish(self, request: Request, answer: Awaitable[Response]) -> Response:
+    async def _finish(self, request: Request, waiting: Awaitable[Response], started: float) -> Response:
+        assert request.info is not None
+        kind = self.metrics.read_only if request.info.verb in ("get", "list") else self.metrics.mutating
+        kind.inc()
         try:
-            return await answer
+            answer = await waiting
         except Exception as error:
-            return self.failed(request, error)
+            answer = self.failed(request, error)
+        finally:
+            kind.dec()
+        self.metrics.answered(request, request.info, answer.status, self.clock.monotonic() - started)
+        return answer
 
     def failed(self, request: Request, error: Exception) -> Response:
         if isinstance(error, ApiError):

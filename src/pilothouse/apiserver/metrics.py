@@ -1,0 +1,152 @@
+"""What `/metrics` shows, under Kubernetes' metric names, so that existing dashboards and alerts work.
+
+Each server has a registry of its own. A request costs two look-ups and three additions; whatever can be counted when somebody asks
+(objects, connections) is counted then. Other components of the same process add their collectors with `registry.register`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client.exposition import generate_latest
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from .routes import RequestInfo
+
+if TYPE_CHECKING:
+    from .request import Request
+    from .server import ApiServer
+
+LABELS = ("component", "dry_run", "group", "resource", "scope", "subresource", "verb", "version")
+# of apiserver_request_duration_seconds (apiserver/pkg/endpoints/metrics)
+BUCKETS = (
+    0.005,
+    0.025,
+    0.05,
+    0.1,
+    0.2,
+    0.4,
+    0.6,
+    0.8,
+    1,
+    1.25,
+    1.5,
+    2,
+    3,
+    4,
+    5,
+    6,
+    8,
+    10,
+    15,
+    20,
+    30,
+    45,
+    60,
+)
+VERBS = {"create": "POST", "update": "PUT"}
+LONG_RUNNING = ("WATCH", "CONNECT")
+CONNECTS = ("exec", "attach", "portforward", "proxy")
+SERIES_MAX = 10_000  # label combinations; what comes beyond is not told apart
+
+
+class ApiMetrics:
+    def __init__(self, server: ApiServer):
+        self.registry = CollectorRegistry()
+        self._requests = Counter(
+            "apiserver_request",
+            "Counter of apiserver requests broken out for each verb, dry run value, group, version, resource, scope, "
+            "component, and HTTP response code.",
+            (*LABELS, "code"),
+            registry=self.registry,
+        )
+        self._durations = Histogram(
+            "apiserver_request_duration_seconds",
+            "Response latency distribution in seconds for each verb, dry run value, group, version, resource, "
+            "subresource, scope and component.",
+            LABELS,
+            buckets=BUCKETS,
+            registry=self.registry,
+        )
+        inflight = Gauge(
+            "apiserver_current_inflight_requests",
+            "Maximal number of currently used inflight request limit of this apiserver per request kind in last second.",
+            ("request_kind",),
+            registry=self.registry,
+        )
+        self.mutating, self.read_only = inflight.labels("mutating"), inflight.labels("readOnly")
+        self._children: dict[tuple[Any, ...], tuple[Any, Any]] = {}
+        ProcessCollector(registry=self.registry)
+        self.registry.register(_Counted(server))
+
+    def answered(self, request: Request, info: RequestInfo | None, code: int, seconds: float) -> None:
+        if info is None:
+            return
+        dry_run = request.parameter("dryRun")
+        key = (info.verb, info.group, info.version, info.resource, info.subresource, bool(info.name), bool(info.namespace), dry_run, code)  # fmt: skip
+        children = self._children.get(key)
+        if children is None:
+            children = self._make(key, info, request, dry_run, code)
+        requests, durations = children
+        requests.inc()
+        if durations is not None:
+            durations.observe(seconds)
+
+    def _make(
+        self, key: tuple[Any, ...], info: RequestInfo, request: Request, dry_run: str, code: int
+    ) -> tuple[Any, Any]:
+        if len(self._children) >= SERIES_MAX:
+            info, dry_run = RequestInfo("", "other"), ""
+        verb = VERBS.get(info.verb, info.verb.upper())
+        if info.subresource in CONNECTS:
+            verb = "CONNECT"
+        scope = "resource" if info.name else "namespace" if info.namespace else "cluster"
+        what = (info.resource, scope, info.subresource) if info.resource else ("", "", info.path)
+        labels = ("apiserver", dry_run, info.group, *what, verb, info.version)
+        durations = None if verb in LONG_RUNNING else self._durations.labels(*labels)
+        children = self._children[key] = self._requests.labels(*labels, str(code)), durations
+        return children
+
+    def exposition(self) -> bytes:
+        """In Prometheus' text format."""
+        return generate_latest(self.registry)
+
+
+class _Counted:
+    """What is counted when it is asked for."""
+
+    def __init__(self, server: ApiServer):
+        self._server = server
+
+    def describe(self) -> Iterable[Metric]:
+        return ()
+
+    def collect(self) -> Iterator[Metric]:
+        from .server import VERSION
+
+        server = self._server
+        objects = GaugeMetricFamily(
+            "apiserver_storage_objects",
+            "Number of stored objects at the time of last check split by kind.",
+            labels=("resource",),
+        )
+        for kind in server.kinds:
+            if kind.is_storage_version:
+                objects.add_metric((kind.resource,), len(server.cache.collection(kind.prefix)))
+        yield objects
+        yield CounterMetricFamily(
+            "pilothouse_storage_revision", "The newest revision in the cache.", server.cache.revision
+        )
+        yield GaugeMetricFamily(
+            "pilothouse_http_connections", "Open connections of clients.", server.http.connections
+        )
+        build = GaugeMetricFamily(
+            "kubernetes_build_info",
+            "A metric with a constant '1' value labeled by major, minor, git version, git commit, git tree state, build "
+            "date, Go version, and compiler from which Kubernetes was built, and platform on which it is running.",
+            labels=("major", "minor", "git_version", "platform"),
+        )
+        build.add_metric([VERSION[field] for field in ("major", "minor", "gitVersion", "platform")], 1)
+        yield build
