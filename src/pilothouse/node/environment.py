@@ -118,7 +118,7 @@ def container_named(pod: Object, name: str) -> Object:
     for key in ("containers", "initContainers", "ephemeralContainers"):
         for container in pod["spec"].get(key) or ():
             if container["name"] == name:
-                return container
+                return dict(container)
     raise ConfigError(f"container {name} not found")
 
 

@@ -77,5 +77,17 @@ class Observed:
         found = self.containers.get(name)
         return found[0] if found else None
 
+    def current(self, name: str) -> ContainerStatus | None:
+        """The newest in the newest sandbox: what ran in one before does not count any more for the order of things."""
+        newest, sandbox = self.newest(name), self.sandbox
+        return (
+            newest if newest is not None and sandbox is not None and newest.sandbox_id == sandbox.id else None
+        )
+
     def running(self) -> list[ContainerStatus]:
         return [c for group in self.containers.values() for c in group if c.state == "RUNNING"]
+
+    def picture(self) -> set[tuple[str, object]]:
+        """What was seen, in a form that can be compared."""
+        found: set[tuple[str, object]] = {(sandbox.id, sandbox.ready) for sandbox in self.sandboxes}
+        return found | {(c.id, c.state) for group in self.containers.values() for c in group}

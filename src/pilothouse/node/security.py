@@ -68,7 +68,7 @@ def sandbox_security(pod: Object) -> SecurityContext:
     )
 
 
-def _namespaces(spec: Object) -> dict[str, bool]:
+def _namespaces(spec: Object) -> dict[str, Any]:
     return {
         "host_network": bool(spec.get("hostNetwork")),
         "host_pid": bool(spec.get("hostPID")),

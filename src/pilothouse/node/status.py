@@ -46,19 +46,19 @@ def pod_status(
     phase = _phase(spec, inits, mains, memory, initialized, stopped, old.get("phase") or "Pending")
     for container, status in [*zip(spec.get("initContainers") or (), inits), *zip(spec["containers"], mains)]:
         _readiness(container, status, memory, phase)
-    status: Object = {
+    made: Object = {
         key: old[key]
         for key in ("resourceClaimStatuses", "extendedResourceClaimStatus", "resize", "nominatedNodeName")
         if key in old
     }
-    status["observedGeneration"] = pod["metadata"].get("generation") or 1
-    status["phase"] = phase
+    made["observedGeneration"] = pod["metadata"].get("generation") or 1
+    made["phase"] = phase
     failed = memory.failed
     if failed is not None:
-        status["reason"], status["message"] = failed.reason, failed.message
-    status["conditions"] = conditions(pod, observed, initialized, inits, mains, phase, now)
-    status["hostIP"] = host_ip
-    status["hostIPs"] = [{"ip": host_ip}]
+        made["reason"], made["message"] = failed.reason, failed.message
+    made["conditions"] = conditions(pod, observed, initialized, inits, mains, phase, now)
+    made["hostIP"] = host_ip
+    made["hostIPs"] = [{"ip": host_ip}]
     sandbox = observed.sandbox
     addresses = list(sandbox.ips) if sandbox is not None else []
     if spec.get("hostNetwork") and sandbox is not None:
@@ -66,17 +66,17 @@ def pod_status(
     if not addresses and old.get("podIPs"):
         addresses = [entry["ip"] for entry in old["podIPs"]]
     if addresses:
-        status["podIP"] = addresses[0]
-        status["podIPs"] = [{"ip": address} for address in addresses]
+        made["podIP"] = addresses[0]
+        made["podIPs"] = [{"ip": address} for address in addresses]
     started = old.get("startTime") or timestamp(memory.started_at or now)
-    status["startTime"] = started
+    made["startTime"] = started
     if inits:
-        status["initContainerStatuses"] = inits
-    status["containerStatuses"] = sorted(mains, key=lambda s: s["name"])
+        made["initContainerStatuses"] = inits
+    made["containerStatuses"] = sorted(mains, key=lambda s: s["name"])
     if ephemerals:
-        status["ephemeralContainerStatuses"] = sorted(ephemerals, key=lambda s: s["name"])
-    status["qosClass"] = old.get("qosClass") or qos_class(pod)
-    return status
+        made["ephemeralContainerStatuses"] = sorted(ephemerals, key=lambda s: s["name"])
+    made["qosClass"] = old.get("qosClass") or qos_class(pod)
+    return made
 
 
 # -- containers ----------------------------------------------------------------------------------------
@@ -175,7 +175,7 @@ def _previous_status(pod: Object, name: str) -> Object | None:
     for key in ("initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses"):
         for shown in status.get(key) or ():
             if shown["name"] == name:
-                return shown
+                return dict(shown)
     return None
 
 

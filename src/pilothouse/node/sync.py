@@ -54,6 +54,14 @@ def is_sidecar(container: Object) -> bool:
     return container.get("restartPolicy") == "Always"
 
 
+HASH = "io.kubernetes.container.hash"  # annotation of a container in the engine
+
+
+def container_hash(container: Object) -> str:
+    """What, when it changes, makes another container of it: its name and image."""
+    return f"{container['name']}@{container.get('image') or ''}"
+
+
 def full_name(pod: Object) -> str:
     """As events and waiting messages name a pod."""
     return f"{name_of(pod)}_{namespace_of(pod)}({uid_of(pod)})"
@@ -72,6 +80,9 @@ def sync(pod: Object, observed: Observed, memory: PodMemory, now: float) -> Deci
         return decision
     sandbox = observed.sandbox
     if sandbox is None or not sandbox.ready:
+        if sandbox is not None and spec.get("restartPolicy") == "Never" and observed.containers:
+            decision.kill_pod = decision.ended = True  # nothing of it would be started again
+            return decision
         decision.create_sandbox = True
         decision.attempt = sandbox.attempt + 1 if sandbox else 0
         decision.kill_pod = sandbox is not None
@@ -129,7 +140,7 @@ def _has_ended(spec: Object, observed: Observed) -> bool:
 
 
 def _any_main(spec: Object, observed: Observed) -> bool:
-    return any(observed.newest(container["name"]) for container in spec.get("containers") or ())
+    return any(observed.current(container["name"]) for container in spec.get("containers") or ())
 
 
 def _init(pod: Object, observed: Observed, memory: PodMemory, now: float, decision: Decision) -> None:
@@ -147,8 +158,8 @@ def _init(pod: Object, observed: Observed, memory: PodMemory, now: float, decisi
             continue
         if main_began:
             continue  # ran to its end before the containers began
-        if status is None:
-            decision.starts.append(Start(name, 0, "init"))
+        if status is None or observed.current(name) is None:  # also when its pod got another sandbox
+            decision.starts.append(Start(name, status.attempt + 1 if status else 0, "init"))
             return
         if status.state in ("RUNNING", "CREATED"):
             if status.state == "CREATED":
@@ -197,6 +208,8 @@ def _keep_running(
             decision.kills.append(Kill(status, message, probe))
         elif probe:
             decision.kills.append(Kill(status, f"Container {name} failed {probe} probe", probe))
+        elif status.annotations.get(HASH, container_hash(container)) != container_hash(container):
+            decision.kills.append(Kill(status, f"Container {name} definition changed, will be restarted"))
         return
     if (
         kind == "container"

@@ -1,0 +1,54 @@
+"""What the parts of one node share."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from ..api.object import Object
+from ..base.clock import Clock
+from ..base.random import Random
+from ..client.informer import Lister
+from ..client.interface import Client
+from ..client.recorder import EventRecorder
+from ..runtime.interface import DnsConfig, Engine
+from .config import NodeConfig
+from .images import ImagePuller
+from .sources import ApiSources
+from .statuses import StatusWriter
+from .volumes import VolumeManager
+
+Dial = Callable[[str, int], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
+
+
+@dataclass(slots=True)
+class NodeContext:
+    config: NodeConfig
+    engine: Engine
+    client: Client
+    clock: Clock
+    random: Random
+    recorder: EventRecorder
+    statuses: StatusWriter
+    sources: ApiSources
+    volumes: VolumeManager
+    images: ImagePuller
+    services: Lister
+    dial: Dial
+    engine_name: str = "containerd"
+    allocatable: dict[str, str] = field(default_factory=dict)
+    dns: DnsConfig = DnsConfig()
+    uid_of_sandbox: dict[str, str] = field(default_factory=dict)
+
+    def event(self, pod: Object, type_: str, reason: str, message: str, container: str = "") -> None:
+        """`container`: the field path of the container that it is about."""
+        self.recorder.event(pod, type_, reason, message, field_path=container)
+
+
+def field_path(pod: Object, name: str) -> str:
+    """`spec.containers{name}`, as events name a container."""
+    for key in ("containers", "initContainers", "ephemeralContainers"):
+        if any(container["name"] == name for container in pod["spec"].get(key) or ()):
+            return f"spec.{key}{{{name}}}"
+    return ""

@@ -1,0 +1,209 @@
+"""What probes and lifecycle hooks do: run a command, ask over HTTP, connect, ask over gRPC. Results are in kubelet's words."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from dataclasses import dataclass
+
+from ..api.object import Object
+from ..runtime.interface import EngineError
+from .context import Dial, NodeContext
+
+BODY_MAX = 10 * 1024
+OUTPUT_MAX = 10 * 1024
+USER_AGENT = "kube-probe/1.36"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """`ok` None: it could not be found out."""
+
+    ok: bool | None
+    output: str = ""
+    warning: bool = False
+
+
+def port_of(container: Object, port: int | str) -> int:
+    """A number, or a container port's name. Raises ValueError."""
+    if isinstance(port, int):
+        return port
+    for entry in container.get("ports") or ():
+        if entry.get("name") == port:
+            return int(entry["containerPort"])
+    if port.isdigit():
+        return int(port)
+    raise ValueError(f"couldn't find port: {port}")
+
+
+async def run_exec(node: NodeContext, container_id: str, command: list[str], timeout_s: float) -> Outcome:
+    try:
+        result = await node.engine.exec_sync(container_id, command, timeout_s)
+    except EngineError as error:
+        if error.code == "DEADLINE_EXCEEDED":
+            return Outcome(False, f"command timed out: {' '.join(command)!r} timed out after {timeout_s:g}s")
+        return Outcome(None, error.message)
+    output = (result.stdout + result.stderr)[:OUTPUT_MAX].decode("utf-8", "replace")
+    return Outcome(result.exit_code == 0, output)
+
+
+async def http_get(
+    dial: Dial, action: Object, host: str, port: int, timeout_s: float, *, follow: int = 10
+) -> Outcome:
+    """2xx and 3xx are good. A redirect to the same host is followed, one to another is a warning."""
+    scheme = (action.get("scheme") or "HTTP").lower()
+    path = action.get("path") or "/"
+    if not path.startswith("/"):
+        path = "/" + path
+    shown = f"[{host}]" if ":" in host else host
+    url = f"{scheme}://{shown}:{port}{path}"
+    headers = {"Host": f"{shown}:{port}", "User-Agent": USER_AGENT, "Accept": "*/*", "Connection": "close"}
+    for header in action.get("httpHeaders") or ():
+        name = next((known for known in headers if known.lower() == header["name"].lower()), header["name"])
+        if name in ("Accept", "User-Agent") and not header.get("value"):
+            headers.pop(name, None)
+            continue
+        headers[name] = header.get("value") or ""
+    try:
+        async with asyncio.timeout(timeout_s):
+            status, location, body = await _request(dial, scheme == "https", host, port, path, headers)
+    except TimeoutError:
+        return Outcome(
+            False,
+            f'Get "{url}": context deadline exceeded (Client.Timeout exceeded while awaiting headers)',
+        )
+    except (OSError, ValueError, EOFError) as error:
+        return Outcome(False, f'Get "{url}": {dial_error(error, host, port)}')
+    if 300 <= status < 400 and location and follow:
+        target = location if location.startswith("/") else ""
+        if not target and location.lower().startswith(f"{scheme}://{shown}:{port}/".lower()):
+            target = location[len(f"{scheme}://{shown}:{port}") :]
+        if not target:
+            return Outcome(True, f"Probe terminated redirects, Response body: {body}", warning=True)
+        return await http_get(dial, {**action, "path": target}, host, port, timeout_s, follow=follow - 1)
+    if 200 <= status < 400:
+        return Outcome(True, body)
+    return Outcome(False, f"HTTP probe failed with statuscode: {status}")
+
+
+async def _request(
+    dial: Dial, tls: bool, host: str, port: int, path: str, headers: dict[str, str]
+) -> tuple[int, str, str]:
+    """(status, Location, the body's beginning)."""
+    reader, writer = await dial(host, port)
+    try:
+        if tls:
+            context = ssl.create_default_context()
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            await writer.start_tls(context)
+        lines = [f"GET {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
+        writer.write("\r\n".join(lines).encode())
+        status_line = (await reader.readline()).decode("latin-1").split(" ", 2)
+        if len(status_line) < 2 or not status_line[0].startswith("HTTP/"):
+            if status_line == [""]:
+                raise EOFError("EOF")
+            raise ValueError(
+                f'net/http: HTTP/1.x transport connection broken: malformed HTTP response "{" ".join(status_line).strip()}"'
+            )
+        location = ""
+        while (line := (await reader.readline()).decode("latin-1")) not in ("\r\n", "\n", ""):
+            name, _, value = line.partition(":")
+            if name.lower() == "location":
+                location = value.strip()
+        body = (await reader.read(BODY_MAX)).decode("utf-8", "replace")
+        return int(status_line[1]), location, body
+    finally:
+        writer.close()
+
+
+def dial_error(error: BaseException, host: str, port: int) -> str:
+    """As Go's net package says it."""
+    where = f"dial tcp [{host}]:{port}" if ":" in host else f"dial tcp {host}:{port}"
+    if isinstance(error, ConnectionRefusedError):
+        return f"{where}: connect: connection refused"
+    if isinstance(error, ConnectionResetError):
+        return "read: connection reset by peer"
+    if isinstance(error, OSError) and error.errno == 113:
+        return f"{where}: connect: no route to host"
+    return f"{where}: {error}" if isinstance(error, OSError) else str(error)
+
+
+async def tcp_connect(dial: Dial, host: str, port: int, timeout_s: float) -> Outcome:
+    try:
+        async with asyncio.timeout(timeout_s):
+            _, writer = await dial(host, port)
+    except TimeoutError:
+        return Outcome(False, f"dial tcp {host}:{port}: i/o timeout")
+    except OSError as error:
+        return Outcome(False, dial_error(error, host, port))
+    writer.close()
+    return Outcome(True)
+
+
+_GRPC_STATES = {0: "UNKNOWN", 1: "SERVING", 2: "NOT_SERVING", 3: "SERVICE_UNKNOWN"}
+
+
+async def grpc_check(host: str, port: int, service: str, timeout_s: float) -> Outcome:
+    """grpc.health.v1.Health/Check: one string in, one enumeration out, so no generated code is needed."""
+    import grpc
+
+    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    name = service.encode()
+    request = b"\x0a" + bytes([len(name)]) + name if name else b""
+    async with grpc.aio.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)]) as channel:
+        check = channel.unary_unary("/grpc.health.v1.Health/Check")
+        try:
+            answer = await check(request, timeout=timeout_s)
+        except grpc.aio.AioRpcError as error:
+            code = error.code().name
+            if code == "UNIMPLEMENTED":
+                return Outcome(
+                    False,
+                    f"error: this server does not implement the grpc health protocol (grpc.health.v1.Health): {error.details()}",
+                )
+            if code == "DEADLINE_EXCEEDED":
+                return Outcome(False, f"timeout: health rpc did not complete within {timeout_s:g}s")
+            if code == "UNAVAILABLE":
+                return Outcome(
+                    False,
+                    f'error: failed to connect service "{address}" within {timeout_s:g}s: {error.details()}',
+                )
+            return Outcome(False, f"error: health rpc failed: {error.details()}")
+    state = answer[1] if len(answer) >= 2 and answer[0] == 8 else 0
+    if state == 1:
+        return Outcome(True, "service healthy")
+    return Outcome(False, f'service unhealthy (responded with "{_GRPC_STATES.get(state, state)}")')
+
+
+async def run_action(
+    node: NodeContext,
+    action: Object,
+    container: Object,
+    container_id: str,
+    address: str,
+    timeout_s: float,
+) -> Outcome:
+    """A probe's or a hook's action. A simulated engine answers what goes over the network."""
+    if command := (action.get("exec") or {}).get("command"):
+        return await run_exec(node, container_id, command, timeout_s)
+    if "sleep" in action:
+        await node.clock.sleep(action["sleep"].get("seconds") or 0)
+        return Outcome(True)
+    if getattr(node.engine, "simulated", False):
+        ok = node.engine.probe(container_id)  # type: ignore[attr-defined]
+        return Outcome(ok, "" if ok else "the simulated container does not answer")
+    timeout_s = timeout_s or 30.0
+    kind = next((kind for kind in ("httpGet", "tcpSocket", "grpc") if kind in action), "")
+    if not kind:
+        return Outcome(None, f"missing probe handler for {container['name']}")
+    target = action[kind]
+    try:
+        port = port_of(container, target["port"])
+    except ValueError as error:
+        return Outcome(None, str(error))
+    host = target.get("host") or address
+    if kind == "httpGet":
+        return await http_get(node.dial, target, host, port, timeout_s)
+    if kind == "tcpSocket":
+        return await tcp_connect(node.dial, host, port, timeout_s)
+    return await grpc_check(address, port, target.get("service") or "", timeout_s)

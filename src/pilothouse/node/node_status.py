@@ -1,0 +1,157 @@
+"""The Node object: what a kubelet says of its node when it registers, and what it keeps saying. Mostly pure."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterable
+
+from ..api.object import Object
+from ..base.clock import timestamp
+from ..runtime.interface import Image
+from .config import NodeConfig
+
+KUBELET_PORT = 10250
+IMAGES_MAX = 50  # kubelet's nodeStatusMaxImages
+IMAGE_NAMES_MAX = 5
+RESERVED_MEMORY_BYTES = 100 * 1024**2  # the hard eviction threshold memory.available<100Mi
+RESERVED_DISK = 0.1  # nodefs.available<10%
+FEATURES = (
+    "ExtendWebSocketsToKubelet",
+    "InPlacePodLevelResourcesVerticalScaling",
+    "InPlacePodVerticalScalingInitContainers",
+    "RestartAllContainersOnContainerExits",
+)
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
+# type: (status, reason, message) while there is enough of everything
+_PRESSURES = {
+    "MemoryPressure": ("KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
+    "DiskPressure": ("KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
+    "PIDPressure": ("KubeletHasSufficientPID", "kubelet has sufficient PID available"),
+}
+
+
+def architecture() -> str:
+    return _ARCHITECTURES.get(platform.machine(), platform.machine())
+
+
+def new_node(config: NodeConfig) -> Object:
+    arch = architecture()
+    labels = {
+        "beta.kubernetes.io/arch": arch,
+        "beta.kubernetes.io/os": "linux",
+        "kubernetes.io/arch": arch,
+        "kubernetes.io/hostname": config.name,
+        "kubernetes.io/os": "linux",
+        **config.labels,
+    }
+    annotations = {"volumes.kubernetes.io/controller-managed-attach-detach": "true"}
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": config.name, "labels": labels, "annotations": annotations},
+        "spec": {},
+    }
+
+
+def capacity(config: NodeConfig) -> dict[str, str]:
+    found = {
+        "cpu": _cpu(config.cpu_milli),
+        "ephemeral-storage": f"{config.ephemeral_storage_bytes // 1024}Ki",
+        "memory": f"{config.memory_bytes // 1024}Ki",
+        "pods": str(config.pods_max),
+    }
+    if config.hugepages:
+        found |= {"hugepages-1Gi": "0", "hugepages-2Mi": "0"}
+    return dict(sorted(found.items()))
+
+
+def allocatable(config: NodeConfig) -> dict[str, str]:
+    return {
+        **capacity(config),
+        "memory": f"{(config.memory_bytes - RESERVED_MEMORY_BYTES) // 1024}Ki",
+        "ephemeral-storage": str(int(config.ephemeral_storage_bytes * (1 - RESERVED_DISK))),
+    }
+
+
+def _cpu(milli: int) -> str:
+    return str(milli // 1000) if milli % 1000 == 0 else f"{milli}m"
+
+
+def conditions(old: Iterable[Object], not_ready: str, now: float) -> list[Object]:
+    """`not_ready`: why not, or ""."""
+    wanted = [(type_, "False", *words) for type_, words in _PRESSURES.items()]
+    wanted.append(
+        ("Ready", "False", "KubeletNotReady", not_ready)
+        if not_ready
+        else ("Ready", "True", "KubeletReady", "kubelet is posting ready status")
+    )
+    before = {condition["type"]: condition for condition in old}
+    found = []
+    for type_, status, reason, message in wanted:
+        known = before.get(type_)
+        since = known["lastTransitionTime"] if known and known["status"] == status else timestamp(now)
+        found.append(
+            {
+                "type": type_,
+                "status": status,
+                "lastHeartbeatTime": timestamp(now),
+                "lastTransitionTime": since,
+                "reason": reason,
+                "message": message,
+            }
+        )
+    return found
+
+
+def images(found: Iterable[Image]) -> list[Object]:
+    """The biggest ones, digests before tags."""
+    shown: list[Object] = [
+        {"names": [*image.digests, *image.tags][:IMAGE_NAMES_MAX], "sizeBytes": image.size_bytes}
+        for image in found
+        if image.digests or image.tags
+    ]
+    return sorted(shown, key=lambda image: (-image["sizeBytes"], image["names"]))[:IMAGES_MAX]
+
+
+def node_status(
+    config: NodeConfig, old: Object, found: Iterable[Image], not_ready: str, now: float, version: str
+) -> Object:
+    return {
+        "addresses": [
+            {"type": "InternalIP", "address": config.address},
+            {"type": "Hostname", "address": config.name},
+        ],
+        "allocatable": allocatable(config),
+        "capacity": capacity(config),
+        "conditions": conditions(old.get("conditions") or (), not_ready, now),
+        "daemonEndpoints": {"kubeletEndpoint": {"Port": KUBELET_PORT}},
+        "declaredFeatures": list(FEATURES),
+        "images": images(found),
+        "nodeInfo": {
+            "architecture": architecture(),
+            "bootID": config.boot_id,
+            "containerRuntimeVersion": config.engine_version,
+            "kernelVersion": config.kernel_version,
+            "kubeProxyVersion": "",
+            "kubeletVersion": version,
+            "machineID": config.machine_id,
+            "operatingSystem": "linux",
+            "osImage": config.os_image,
+            "systemUUID": config.machine_id,
+        },
+    }
+
+
+def changed(old: Object, new: Object) -> bool:
+    """Beside heartbeats."""
+
+    def still(status: Object) -> Object:
+        return {
+            **status,
+            "conditions": [
+                {key: value for key, value in condition.items() if key != "lastHeartbeatTime"}
+                for condition in status.get("conditions") or ()
+            ],
+        }
+
+    return still({key: old.get(key) for key in new}) != still(new)

@@ -1,0 +1,59 @@
+"""Resources of a container as the engine takes them, and where its pod's cgroup is: QoS class, CPU shares and quota, OOM score."""
+
+from __future__ import annotations
+
+from ..api.object import Object, uid_of
+from ..api.qos import qos_class
+from ..api.quantity import Quantity
+from ..runtime.interface import Resources
+from .config import NodeConfig
+
+CPU_PERIOD_US = 100_000
+SHARES_MIN, SHARES_MAX, QUOTA_MIN_US = 2, 262_144, 1000
+# kubelet's qos/policy.go
+OOM_GUARANTEED, OOM_BEST_EFFORT = -997, 1000
+
+
+def milli_cpu(resources: Object, which: str) -> int:
+    return Quantity.of((resources.get(which) or {}).get("cpu") or "0").milli_value()
+
+
+def memory_bytes(resources: Object, which: str) -> int:
+    return Quantity.of((resources.get(which) or {}).get("memory") or "0").value()
+
+
+def container_resources(pod: Object, container: Object, config: NodeConfig) -> Resources:
+    """A limit of the pod as a whole is kept by its containers where they have none of their own."""
+    own = container.get("resources") or {}
+    whole = pod["spec"].get("resources") or {}
+    limit_milli = milli_cpu(own, "limits") or milli_cpu(whole, "limits")
+    request_milli = milli_cpu(own, "requests") or milli_cpu(own, "limits")
+    return Resources(
+        cpu_period=CPU_PERIOD_US,
+        cpu_quota=max(limit_milli * CPU_PERIOD_US // 1000, QUOTA_MIN_US) if limit_milli else 0,
+        cpu_shares=min(max(request_milli * 1024 // 1000, SHARES_MIN), SHARES_MAX),
+        memory_limit_bytes=memory_bytes(own, "limits") or memory_bytes(whole, "limits"),
+        oom_score_adj=oom_score_adj(pod, container, config.memory_bytes),
+    )
+
+
+def oom_score_adj(pod: Object, container: Object, capacity_bytes: int) -> int:
+    """The less memory a container has asked for, the sooner it is killed when there is none left."""
+    if (pod["spec"].get("priority") or 0) >= 2_000_000_000:
+        return OOM_GUARANTEED
+    qos = qos_class(pod)
+    if qos == "Guaranteed":
+        return OOM_GUARANTEED
+    if qos == "BestEffort":
+        return OOM_BEST_EFFORT
+    requested = memory_bytes(container.get("resources") or {}, "requests")
+    score = 1000 - 1000 * requested // max(capacity_bytes, 1)
+    return min(max(score, 1000 + OOM_GUARANTEED), OOM_BEST_EFFORT - 1)
+
+
+def cgroup_parent(pod: Object, config: NodeConfig) -> str:
+    if not config.cgroup_root:
+        return ""
+    qos = qos_class(pod)
+    between = "" if qos == "Guaranteed" else f"/{qos.lower()}"
+    return f"{config.cgroup_root.rstrip('/')}{between}/pod{uid_of(pod)}"

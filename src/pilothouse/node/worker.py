@@ -1,0 +1,484 @@
+"""The worker of one pod: looks at what is, asks `sync` what to do, does it, and looks again.
+
+It is woken by a change of the pod, by the engine, by a probe's result, or by the time that `sync` asked for; whatever woke it, it
+starts from what the engine shows. One step runs at a time. A step is broken off when the pod has to end (or to end sooner), as kubelet cancels
+a sync that is under way; what it left half done is seen by the next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shutil
+from pathlib import Path
+
+from ..api.errors import ApiError
+from ..api.object import Object, is_deleting, name_of, namespace_of, uid_of
+from ..base.clock import parse_timestamp
+from ..runtime.interface import ContainerStatus, EngineError
+from .container_config import TERMINATION_PATH, TERMINATION_POLICY, sandbox_config
+from .context import NodeContext, field_path
+from .images import rpc_error
+from .lifecycle import RETRY_S, StartError, TerminationOrder, kill_container, start_container
+from .logs import last_lines
+from .names import NameError_
+from .observed import Observed, PodMemory, Waiting
+from .probes import Prober
+from .status import OWN_CONDITIONS, pod_status, rejected_status
+from .sync import Decision, full_name, sync
+from .volumes import MountError
+
+log = logging.getLogger(__name__)
+
+SHOW_S = 1.0  # after a container has begun to wait, the status that says so is written
+MOUNT_FIRST_S, MOUNT_MAX_S = 0.5, 122.0  # between tries, doubled
+REFRESH_S = 60.0  # of files from ConfigMaps, Secrets and tokens (kubelet's syncFrequency)
+MESSAGE_BYTES = 4096
+DEAD_MAX = 1  # instances of a container that are kept when they have ended
+_LIVE_VOLUMES = ("configMap", "secret", "downwardAPI", "projected")
+
+
+class PodWorker:
+    def __init__(self, node: NodeContext, pod: Object, rejected: Waiting | None = None):
+        self.node, self.pod, self.uid = node, pod, uid_of(pod)
+        self.memory, self.observed = PodMemory(), Observed()
+        self.prober = Prober(node, self.memory, self.wake)
+        self.gone = False  # its object has been deleted
+        self.ended = False  # nothing of it runs, and nothing will
+        self.released = not is_deleting(pod)  # the API server need not be told that it may go
+        self._rejected = rejected
+        self._cleaned = False
+        self._woken = asyncio.Event()
+        self._step: asyncio.Task[float | None] | None = None
+        self._interrupted = False
+        self._status: Object | None = None
+        self._known: dict[
+            str, ContainerStatus
+        ] = {}  # the details of containers, which change only with their state
+        self._mounted: dict[str, str] | None = None
+        self._mount_retry_s, self._mount_at, self._refresh_at = MOUNT_FIRST_S, 0.0, 0.0
+        self._backing_off: dict[str, float] = {}
+        self._adopt()
+
+    def _adopt(self) -> None:
+        """What a node's earlier process has written down about this pod still holds (1.35: ready stays ready)."""
+        status = self.pod.get("status") or {}
+        memory = self.memory
+        memory.started_at = parse_timestamp(status["startTime"]) if status.get("startTime") else 0.0
+        for key in ("initContainerStatuses", "containerStatuses"):
+            for shown in status.get(key) or ():
+                if "running" in shown["state"]:
+                    memory.ready[shown["name"]] = bool(shown.get("ready"))
+                    memory.started[shown["name"]] = bool(shown.get("started"))
+                waiting = shown["state"].get("waiting") or {}
+                if waiting.get("reason") == "CrashLoopBackOff":
+                    memory.waiting[shown["name"]] = Waiting(waiting["reason"], waiting.get("message") or "")
+                for state in (shown["state"], shown["lastState"]):
+                    if (ended := state.get("terminated")) and ended.get("message"):
+                        memory.messages[ended.get("containerID", "").rpartition("//")[2]] = ended["message"]
+
+    @property
+    def is_active(self) -> bool:
+        """Whether it takes room on the node."""
+        return self._rejected is None and not self.ended and not self.gone
+
+    # -- what wakes it
+
+    def wake(self) -> None:
+        self._woken.set()
+
+    def update(self, pod: Object) -> None:
+        """A newer version of the pod."""
+        before, self.pod = self.pod, pod
+        if is_deleting(pod) and (not is_deleting(before) or _grace_s(pod) < _grace_s(before)):
+            self.released = False
+            self._interrupt()
+        self.wake()
+
+    def remove(self) -> None:
+        """The pod's object has gone."""
+        if not self.gone:
+            self.gone = True
+            if not self.ended:
+                self._interrupt()
+        self.wake()
+
+    def _interrupt(self) -> None:
+        if self._step is not None and not self._step.done():
+            self._interrupted = True
+            self._step.cancel()
+
+    # -- the loop
+
+    async def run(self) -> None:
+        """Until the pod and all that it left has gone; cancelled, it leaves everything running."""
+        loop = asyncio.get_running_loop()
+        try:
+            while True:
+                self._woken.clear()
+                self._interrupted = False
+                self._step = loop.create_task(self._guarded_step(), name=f"pod {full_name(self.pod)}")
+                try:
+                    delay_s = await self._step
+                except asyncio.CancelledError:
+                    if not self._interrupted:
+                        raise
+                    continue
+                if self._cleaned:
+                    return
+                try:
+                    async with asyncio.timeout(delay_s):
+                        await self._woken.wait()
+                except TimeoutError:
+                    pass
+        finally:
+            await self.prober.stop()
+
+    async def _guarded_step(self) -> float | None:
+        try:
+            return await self._do_step()
+        except EngineError as error:
+            log.warning("pod %s: %s", full_name(self.pod), error)
+            return RETRY_S if error.code != "UNAVAILABLE" else 1.0
+        except (ApiError, OSError) as error:
+            log.warning("pod %s: %s", full_name(self.pod), error)
+            return RETRY_S
+
+    async def _do_step(self) -> float | None:
+        if self._rejected is not None and not self.gone:
+            return await self._reject(self._rejected)
+        if self.gone:
+            return await self._clean_up()
+        if is_deleting(self.pod):
+            return await self._terminate()
+        if self.ended:
+            return None
+        await self._observe()
+        self._keep_time()
+        now = self.node.clock.now()
+        decision = sync(self.pod, self.observed, self.memory, now)
+        if decision.ended:
+            return await self._end()
+        self._probe(ending=False)
+        self._publish()
+        return await self._act(decision)
+
+    def _keep_time(self) -> None:
+        if not self.memory.started_at:
+            self.memory.started_at = self.node.clock.now()
+
+    # -- looking
+
+    async def _observe(self) -> None:
+        engine, found = self.node.engine, Observed()
+        found.sandboxes = await engine.pod_sandboxes(self.uid)
+        self.node.uid_of_sandbox.update({sandbox.id: self.uid for sandbox in found.sandboxes})
+        for sandbox in found.sandboxes:
+            for listed in await engine.containers(sandbox.id):
+                status = await self._details(listed)
+                if status is not None:
+                    found.containers.setdefault(status.name, []).append(status)
+        for group in found.containers.values():
+            group.sort(key=lambda c: (c.attempt, c.created_at), reverse=True)
+        ids = {c.id for group in found.containers.values() for c in group}
+        for gone in [id_ for id_ in self._known if id_ not in ids]:
+            del self._known[gone]
+        self.observed = found
+
+    async def _details(self, listed: ContainerStatus) -> ContainerStatus | None:
+        known = self._known.get(listed.id)
+        if known is not None and known.state == listed.state:
+            return known
+        try:
+            status = await self.node.engine.container_status(listed.id)
+        except EngineError as error:
+            if error.code == "NOT_FOUND":  # removed since it was listed
+                return None
+            raise
+        self._known[status.id] = status
+        if status.state == "EXITED" and status.id not in self.memory.messages:
+            if message := await self._termination_message(status):
+                self.memory.messages[status.id] = message
+        return status
+
+    async def _termination_message(self, status: ContainerStatus) -> str:
+        if not self.node.config.files:
+            return status.message
+        where = status.annotations.get(TERMINATION_PATH)
+        path = next((m.host_path for m in status.mounts if m.container_path == where), "")
+        fallback = status.annotations.get(TERMINATION_POLICY) == "FallbackToLogsOnError" and status.exit_code
+        return await asyncio.to_thread(_read_message, path, status.log_path if fallback else "")
+
+    @property
+    def _addresses(self) -> list[str]:
+        if self.pod["spec"].get("hostNetwork"):
+            return [self.node.config.address]
+        sandbox = self.observed.sandbox
+        return list(sandbox.ips) if sandbox is not None else []
+
+    def _probe(self, *, ending: bool) -> None:
+        sandbox = self.observed.ready_sandbox
+        running = {c.name: c for c in self.observed.running()} if sandbox else {}
+        self.prober.reconcile(self.pod, (self._addresses or [""])[0], running, ending)
+
+    # -- telling
+
+    def _publish(self, *, stopped: bool = False) -> None:
+        now, node = self.node.clock.now(), self.node
+        base = dict(self.pod.get("status") or {})
+        if (
+            self._status is not None
+        ):  # what we wrote last, which the informer may not show yet; others' conditions as they are
+            own = [c for c in self._status["conditions"] if c["type"] in OWN_CONDITIONS]
+            others = [c for c in base.get("conditions") or () if c["type"] not in OWN_CONDITIONS]
+            base = {**base, **self._status, "conditions": own + others}
+        pod = {**self.pod, "status": base}
+        status = pod_status(
+            pod,
+            self.observed,
+            self.memory,
+            node.config.address,
+            now,
+            engine=node.engine_name,
+            stopped=stopped,
+        )
+        self._status = status
+        node.statuses.set(self.pod, status)
+
+    def _event(self, type_: str, reason: str, message: str, container: str = "") -> None:
+        path = field_path(self.pod, container) if container else ""
+        self.node.event(self.pod, type_, reason, message, path)
+
+    async def _reject(self, why: Waiting) -> float | None:
+        message = f"Pod was rejected: {why.message}"
+        status = rejected_status(self.pod, why.reason, message, self.node.clock.now())
+        if not self.ended:
+            self._event("Warning", why.reason, why.message)
+            self.node.statuses.set(self.pod, status)
+            self.ended = True
+        if is_deleting(self.pod):
+            return await self._release()
+        return None
+
+    # -- doing
+
+    async def _act(self, decision: Decision) -> float | None:
+        memory = self.memory
+        for name, waiting in decision.waiting.items():
+            status = self.observed.newest(name)
+            if status is not None:
+                message = f"Back-off restarting failed container {name} in pod {full_name(self.pod)}"
+                self._event("Warning", "BackOff", message, name)
+            if memory.waiting.get(name) != waiting:
+                memory.waiting[name] = waiting
+                decision.wake(SHOW_S)
+        if decision.kill_pod:
+            self._event("Normal", "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.")
+            await self._kill_all(None)
+        elif decision.kills:
+            await asyncio.gather(
+                *(
+                    kill_container(
+                        self.node, self.pod, kill.container, self._addresses, kill.message, probe=kill.reason
+                    )
+                    for kill in decision.kills
+                )
+            )
+            return 0.0
+        if (decision.create_sandbox or decision.starts) and not await self._mount():
+            return self._mount_at - self.node.clock.monotonic()
+        if decision.create_sandbox and (retry_s := await self._create_sandbox(decision.attempt)) is not None:
+            return retry_s
+        if decision.kill_pod:
+            return 0.0
+        if decision.starts:
+            return await self._start(decision)
+        await self._prune()
+        if self._has_live_volumes():
+            left = self._refresh_at - self.node.clock.monotonic()
+            if left <= 0:
+                await self._mount(refresh=True)
+                left = max(self._refresh_at, self._mount_at) - self.node.clock.monotonic()
+            decision.wake(left)
+        return decision.wake_in_s
+
+    async def _start(self, decision: Decision) -> float | None:
+        sandbox = self.observed.ready_sandbox
+        assert sandbox is not None and self._mounted is not None
+        retry_s: float | None = None
+        ephemeral_first = sorted(decision.starts, key=lambda start: start.kind != "ephemeral")
+        for start in ephemeral_first:
+            try:
+                await start_container(
+                    self.node,
+                    self.pod,
+                    self.memory,
+                    start,
+                    (sandbox.id, sandbox.attempt),
+                    self._addresses,
+                    self._mounted,
+                )
+            except StartError as error:
+                self.memory.waiting[start.name] = Waiting(error.reason, error.message)
+                retry_s = error.retry_s if retry_s is None else min(retry_s, error.retry_s)
+        if retry_s is None:
+            return 0.0
+        await self._observe()
+        self._probe(ending=False)
+        self._publish()
+        return retry_s if decision.wake_in_s is None else min(retry_s, decision.wake_in_s)
+
+    async def _create_sandbox(self, attempt: int) -> float | None:
+        """None when it is there; else when to try again."""
+        try:
+            config = sandbox_config(self.pod, attempt, self.node)
+            if self.node.config.files:
+                await asyncio.to_thread(Path(config.log_directory).mkdir, parents=True, exist_ok=True)
+            await self.node.engine.run_pod_sandbox(config)
+        except NameError_ as error:
+            why = f'Failed to generate sandbox config for pod "{full_name(self.pod)}": {error}'
+            self._event("Warning", "FailedCreatePodSandBox", f"Failed to create pod sandbox: {why}")
+            return RETRY_S
+        except EngineError as error:
+            message = f"Failed to create pod sandbox: {rpc_error(error)}"
+            self._event("Warning", "FailedCreatePodSandBox", message)
+            return RETRY_S
+        await self._observe()
+        return None
+
+    async def _mount(self, *, refresh: bool = False) -> bool:
+        """Whether the volumes are there; a failure is told and tried again later."""
+        now = self.node.clock.monotonic()
+        if self._mounted is not None and not refresh:
+            return True
+        if now < self._mount_at:
+            return self._mounted is not None
+        try:
+            self._mounted = await self.node.volumes.set_up(self.pod, self.node.allocatable)
+        except (MountError, ApiError) as error:
+            self._event("Warning", "FailedMount", str(error))
+            self._mount_at = now + self._mount_retry_s
+            self._mount_retry_s = min(self._mount_retry_s * 2, MOUNT_MAX_S)
+            return False
+        self._mount_retry_s, self._mount_at = MOUNT_FIRST_S, 0.0
+        self._refresh_at = now + self.node.random.jitter(REFRESH_S, 0.5)
+        return True
+
+    def _has_live_volumes(self) -> bool:
+        return self.node.config.files and any(
+            key in volume for volume in self.pod["spec"].get("volumes") or () for key in _LIVE_VOLUMES
+        )
+
+    async def _prune(self) -> None:
+        """Instances that ended long ago, and sandboxes that others have followed, go."""
+        sandbox, engine = self.observed.sandbox, self.node.engine
+        for group in self.observed.containers.values():
+            dead = [c for c in group if c.state == "EXITED"]
+            for container in dead[DEAD_MAX:]:
+                await engine.remove_container(container.id)
+        for old in self.observed.sandboxes:
+            if sandbox is not None and old.id != sandbox.id and not old.ready:
+                if not any(c.sandbox_id == old.id for g in self.observed.containers.values() for c in g):
+                    await engine.remove_pod_sandbox(old.id)
+
+    # -- ending
+
+    async def _kill_all(self, grace_s: float | None) -> None:
+        """All containers at once, but in their order; then the sandbox and its network."""
+        running = self.observed.running()
+        order = TerminationOrder(self.pod, {c.name for c in running})
+        await asyncio.gather(
+            *(
+                kill_container(self.node, self.pod, c, self._addresses, grace_s=grace_s, order=order)
+                for c in running
+            )
+        )
+        for sandbox in self.observed.sandboxes:
+            if sandbox.ready:
+                await self.node.engine.stop_pod_sandbox(sandbox.id)
+
+    async def _end(self) -> float | None:
+        """The pod has ended by itself, or its time is over."""
+        failed = self.memory.failed
+        if failed is not None and failed.reason == "DeadlineExceeded":
+            self._event("Normal", failed.reason, failed.message)
+        await self._kill_all(None)
+        await self._observe()
+        self._probe(ending=True)
+        self._publish(stopped=True)
+        await self.node.volumes.tear_down(self.uid)
+        self.ended = True
+        return None
+
+    async def _terminate(self) -> float | None:
+        """The pod is being deleted: everything ends within its grace, then the API server may forget it."""
+        if not self.ended:
+            await self._observe()
+            self._probe(ending=True)
+            await self._kill_all(_grace_s(self.pod))
+            await self._observe()
+            self._probe(ending=True)
+            if self.observed.sandboxes or self._status is not None:
+                self._publish(stopped=True)
+            await self.node.volumes.tear_down(self.uid)
+            self.ended = True
+        return await self._release()
+
+    async def _release(self) -> float | None:
+        if self.released:
+            return None
+        await self.node.statuses.flushed(self.uid)
+        try:
+            await self.node.client.delete(
+                "pods", namespace_of(self.pod), name_of(self.pod), grace_period_s=0, uid=self.uid
+            )
+        except ApiError as error:
+            if error.code not in (404, 409):
+                raise
+        self.released = True
+        return None
+
+    async def _clean_up(self) -> float | None:
+        """The object has gone: so does everything else."""
+        if not self.ended:
+            await self._observe()
+            self._probe(ending=True)
+            await self._kill_all(_grace_s(self.pod))
+            self.ended = True
+        engine = self.node.engine
+        for sandbox in await engine.pod_sandboxes(self.uid):
+            await engine.stop_pod_sandbox(sandbox.id)
+            await engine.remove_pod_sandbox(sandbox.id)
+            self.node.uid_of_sandbox.pop(sandbox.id, None)
+        await self.node.volumes.tear_down(self.uid)
+        if self.node.config.files:
+            logs = self.node.config.pod_logs(namespace_of(self.pod), name_of(self.pod), self.uid)
+            await asyncio.to_thread(shutil.rmtree, logs, True)
+        self.node.statuses.forget(self.uid)
+        self.node.images.forget(self.uid)
+        self.node.sources.forget(self.uid)
+        self._cleaned = True
+        return None
+
+
+def _grace_s(pod: Object) -> float:
+    seconds = pod["metadata"].get("deletionGracePeriodSeconds")
+    if seconds is None:
+        seconds = pod["spec"].get("terminationGracePeriodSeconds")
+    return float(30 if seconds is None else seconds)
+
+
+def _read_message(path: str, log_path: str) -> str:
+    """The last of what it wrote to its termination log, else of its log."""
+    text = b""
+    if path:
+        try:
+            with Path(path).open("rb") as file:
+                size = file.seek(0, 2)
+                file.seek(max(0, size - MESSAGE_BYTES))
+                text = file.read()
+        except FileNotFoundError:
+            pass
+    if not text and log_path:
+        return last_lines(Path(log_path))
+    return text.decode("utf-8", "replace")
