@@ -84,7 +84,7 @@ def test_delete_leaves_nothing(tmp_path):
             network.nft_table,
             str(tmp_path),
             SLEEPER,
-            "172.30.%d." % network.index,
+            f"172.30.{network.index}.",
         }
         marks |= set(cluster.get("pods", "{.items[*].metadata.uid}").split())
         for status in cluster.get("pods", "{.items[*].status.containerStatuses[*].containerID}").split():

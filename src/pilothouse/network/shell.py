@@ -15,13 +15,13 @@ async def run(*command: str, stdin: str = "", check: bool = True, timeout_s: flo
     """Runs a program to its end and returns its standard output. Raises CommandFailed."""
     process = await asyncio.create_subprocess_exec(
         *command,
-        stdin=asyncio.subprocess.PIPE,
+        stdin=asyncio.subprocess.PIPE if stdin else asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
     try:
         async with asyncio.timeout(timeout_s):
-            out, err = await process.communicate(stdin.encode())
+            out, err = await process.communicate(stdin.encode() or None)
     except BaseException:
         if process.returncode is None:
             process.kill()

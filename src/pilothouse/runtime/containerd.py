@@ -7,6 +7,7 @@ What happens to containers is learnt from containerd's own event service, becaus
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,8 @@ from .interface import (
 
 if TYPE_CHECKING:
     from ..base.clock import Clock
+
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")  # a child of ours only runs another program
 
 REQUEST_TIMEOUT_S = 120.0  # kubelet's runtimeRequestTimeout
 MESSAGE_BYTES_MAX = 16 * 1024 * 1024  # as kubelet and containerd have it
