@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import click
 
 from ..api.errors import ApiError
@@ -64,7 +66,7 @@ CASCADE = {
 async def command(call: Call) -> int | None:
     options = call.options
     if await _names_a_cluster(call):
-        return _delete_cluster(call.words[0])
+        return await asyncio.to_thread(_delete_cluster, call.words[0])
     if options.given("raw"):
         answer = await call.client.transport.request("DELETE", options.raw)
         click.echo(answer.body, nl=False)
