@@ -195,7 +195,9 @@ class Registry:
         meta["creationTimestamp"] = self.now()
         if strategy.generation is not None:
             meta["generation"] = 1
-        obj["metadata"] = {**{f: meta[f] for f in _METADATA_ORDER if f in meta}, **meta}
+        ordered = {**{f: meta[f] for f in _METADATA_ORDER if f in meta}, **meta}
+        meta.clear()
+        meta.update(ordered)
         if strategy.initial_status is not None:
             obj["status"] = dict(strategy.initial_status)
         if strategy.prepare_create is not None:
