@@ -1,5 +1,10 @@
-"""Clusters on virtual time: seeds, faults, histories.
+"""Whole clusters on virtual time: seeds, histories, faults.
 
-Lives here: what makes a run replayable and comparable.
+Lives here: `SimulatedCluster`, which puts the real components together on a virtual clock; what makes runs comparable.
 May not: be needed by anything that runs a real cluster.
 """
+
+from .cluster import SimulatedCluster, simulate
+from .history import Change, History
+
+__all__ = ["Change", "History", "SimulatedCluster", "simulate"]
