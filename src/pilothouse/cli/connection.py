@@ -55,7 +55,7 @@ class Target:
             namespace=options.namespace,
             server=options.server,
             token=options.token,
-            user=options.user,
+            user=options.user if isinstance(options.user, str) else "",  # some verbs have another --user
             impersonate=tuple((name, value) for name, value in headers if value),
             overrides=tuple(
                 (name.replace("_", "-"), value) for name in names if (value := getattr(options, name))

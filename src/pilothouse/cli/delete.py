@@ -66,10 +66,10 @@ CASCADE = {
 async def command(call: Call) -> int | None:
     options = call.options
     if await _names_a_cluster(call):
-        return await asyncio.to_thread(_delete_cluster, call.words[0])
+        await asyncio.to_thread(_delete_cluster, call.words[0])  # it runs a loop of its own
+        return None
     if options.given("raw"):
-        answer = await call.client.transport.request("DELETE", options.raw)
-        click.echo(answer.body, nl=False)
+        click.echo((await call.client.transport.request("DELETE", options.raw)).body, nl=False)
         return None
     if options.output not in ("", "name"):
         raise Failure(f"Unexpected -o output mode: {options.output}. We only support '-o name'")
@@ -130,12 +130,11 @@ async def _names_a_cluster(call: Call) -> bool:
     return True
 
 
-def _delete_cluster(name: str) -> int:
+def _delete_cluster(name: str) -> None:
     from ..cluster import manage
 
     manage.delete(manage.find(name), RealClock(), lambda text: click.echo(text, err=True))
     click.echo(f"Cluster {name!r} is deleted")
-    return 0
 
 
 def _grace(call: Call) -> int | None:

@@ -234,11 +234,13 @@ class Verb(click.Command):
         self,
         name: str,
         body: Body | None,
-        flags: Iterable[Callable[[], Flag] | Flag],
+        flags: Iterable[Callable[[], Flag]],
         help: str,
         commands: dict[str, Verb] | None = None,
     ):
-        options = [each() if not isinstance(each, Flag) else each for each in (*flags, *GLOBAL)]
+        options = [each() for each in flags]
+        taken = {name for option in options for name in option.opts}
+        options += [option for each in GLOBAL if not taken & set((option := each()).opts)]
         super().__init__(
             name, params=list(options), help=help, context_settings={"help_option_names": ["-h", "--help"]}
         )
@@ -319,7 +321,7 @@ def _help() -> Flag:
     return flag("-h", "--help")
 
 
-def verb(name: str, *flags: Callable[[], Flag] | Flag, help: str) -> Callable[[Body], Verb]:
+def verb(name: str, *flags: Callable[[], Flag], help: str) -> Callable[[Body], Verb]:
     """The decorator that makes a command of a coroutine."""
 
     def decorate(body: Body) -> Verb:
