@@ -147,7 +147,7 @@ def changed(old: Object, new: Object) -> bool:
 
     def still(status: Object) -> Object:
         return {
-            **status,
+            **{key: value or None for key, value in status.items()},  # an empty list is stored as none
             "conditions": [
                 {key: value for key, value in condition.items() if key != "lastHeartbeatTime"}
                 for condition in status.get("conditions") or ()
