@@ -383,7 +383,7 @@ def _merged(
     mine = request.filtered(merging.field_set(shape, config))
     entry = request.entry("Apply", mine, (last or {}).get("time") or "")
     managers = {**managers, key: entry}
-    new = _pruned(merged, managers, versions, request, last)
+    new = _pruned(merged, managers, versions, request, last, entry)
     comparison = merging.compare(shape, live, new)
     comparison = (request.filtered(comparison[0]), request.filtered(comparison[1]))
     conflicts: dict[Key, FieldSet] = {}
@@ -405,14 +405,15 @@ def _same(live: Object, new: Object) -> bool:
 
 
 def _pruned(
-    merged: Object, managers: Managers, versions: Versions, request: Request, last: Object | None
+    merged: Object, managers: Managers, versions: Versions, request: Request, last: Object | None, now: Object
 ) -> Object:
     """Without the fields, list items and map entries that the manager applied last time, does not apply now, and nobody else holds."""
     if last is None or not _fields(last):
         return merged
     version = last["apiVersion"]
     shape = versions.shape(version)
-    if shape is None:
+    given_up = version != request.api_version or sets.difference(_fields(last), _fields(now))
+    if shape is None or not given_up:
         return merged
     at_last = versions.convert(merged, version)
     last_fields = merging.with_named(shape, _fields(last))

@@ -14,6 +14,7 @@ from .merge_types import LEAF, LIST, MAP, Shape, resolved
 from .object import Object
 
 ABSENT: Final[Any] = type("Absent", (), {"__repr__": lambda self: "ABSENT"})()
+_ALONE: Final[FieldSet] = {}
 _IGNORED = "managedFields"  # of metadata: nobody owns who owns what
 
 
@@ -193,8 +194,7 @@ def _compare(shape: Shape, old: Any, new: Any, element: str, changed: FieldSet, 
             changed[element] = {}
         return
     if old is ABSENT:
-        added = _added(shape, new)
-        changed[element] = {ITSELF: {}, **added} if added else {}
+        changed[element] = _around(_added(shape, new))
         return
     inner_changed: FieldSet = {}
     inner_removed: FieldSet = {}
@@ -276,28 +276,33 @@ def _added(shape: Shape, value: Any) -> FieldSet:
     """Everything in a value that was not there: what it contains, each container a member too."""
     result: FieldSet = {}
     if isinstance(value, dict):
-        fields, other = shape.fields, shape.element
+        members, other = shape.members, shape.element
         for name, inner in value.items():
-            below = fields.get(name) or other
-            if below is None:
+            member = members.get(name)
+            if member is not None:
+                element, below, leaf = member
+            elif other is not None:
+                element, below, leaf = f"f:{name}", other, other.kind == LEAF
+            else:
                 continue
-            if below.kind == LEAF or below.atomic or not inner:
-                result[f"f:{name}"] = {}
-                continue
-            found = _added(resolved(below, inner), inner)
-            result[f"f:{name}"] = {ITSELF: {}, **found} if found else {}
+            result[element] = _ALONE if leaf or not inner else _around(_added(resolved(below, inner), inner))
         for name in shape.always:
             if name not in value:
-                result[f"f:{name}"] = {}
+                result[f"f:{name}"] = _ALONE
     elif isinstance(value, list) and not shape.atomic:
         assert shape.element is not None
-        below = shape.element
         for item in value:
             key = item_key(shape, item)
-            inner_shape = resolved(below, item)
-            found = {} if inner_shape.atomic or key in result else _added(inner_shape, item)
-            result[key] = {ITSELF: {}, **found} if found else {}
+            below = resolved(shape.element, item)
+            result[key] = _ALONE if below.atomic or key in result else _around(_added(below, item))
     return result
+
+
+def _around(inside: FieldSet) -> FieldSet:
+    """A member with what is in it."""
+    if inside:
+        inside[ITSELF] = _ALONE
+    return inside
 
 
 # -- merge -----------------------------------------------------------------------------------------------

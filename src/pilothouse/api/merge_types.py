@@ -56,6 +56,14 @@ class Shape:
         """What a list's keys are when an item leaves them out."""
         return self._defaults() if self._defaults is not None else {}
 
+    @cached_property
+    def members(self) -> dict[str, tuple[str, Shape, bool]]:
+        """Of a struct's fields: (path element, shape, whether it is a leaf)."""
+        return {
+            name: (f"f:{name}", shape, shape.atomic or shape.kind == LEAF)
+            for name, shape in self.fields.items()
+        }
+
     def of(self, name: str) -> Shape | None:
         return self.fields.get(name) or self.element
 
