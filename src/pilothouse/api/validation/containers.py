@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
 from .. import names
 from ..fielderrors import FieldErrors
 from ..object import Object
-from . import metadata, resources, security_contexts
+from . import resources, security_contexts
 from .field_refs import ENV_FIELDS, field_ref, resource_ref
 from .metadata import not_negative
 from .pod_volumes import Volumes, mounts
@@ -383,7 +383,3 @@ def port(errors: FieldErrors, value: int | str, path: str) -> None:
     """A number, or the name of one."""
     rule: Any = names.port_name if isinstance(value, str) else names.port_number
     errors.messages(path, value, rule(value))
-
-
-def only_images_changed(new: Iterable[Object], old: Iterable[Object]) -> bool:
-    return all(metadata.same({**a, "image": ""}, {**b, "image": ""}) for a, b in zip(new, old, strict=True))

@@ -11,6 +11,7 @@ from ..quantity import Quantity
 from . import metadata, resources, volume_sources
 from .metadata import immutable, qualified_name, same
 from .node_selectors import node_selector
+from .validator import Validator, against_old
 
 _MODES = ("ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod")
 _VOLUME_MODES = ("Block", "Filesystem")
@@ -128,7 +129,7 @@ def _class_and_mode(errors: FieldErrors, spec: Object, path: str, inline: bool) 
 
 def update_volume(errors: FieldErrors, new: Object, old: Object, subresource: str) -> None:
     if subresource == "status":
-        metadata.updated(errors, new["metadata"], old["metadata"])
+        against_old(errors, new, old)
         return
     create_volume(errors, new)
     spec, before = new.get("spec") or {}, old.get("spec") or {}
@@ -228,7 +229,7 @@ def _data_source(errors: FieldErrors, source: Object, path: str) -> None:
 
 
 def update_claim(errors: FieldErrors, new: Object, old: Object, subresource: str) -> None:
-    metadata.updated(errors, new["metadata"], old["metadata"])
+    against_old(errors, new, old)
     if subresource == "status":
         _claim_status(errors, new.get("status") or {})
         return
@@ -302,3 +303,6 @@ def _claim_resource(errors: FieldErrors, resource: str, path: str) -> None:
     errors.messages(path, resource, problems)
     if not problems and resources.is_native(resource) and resource != "storage":
         errors.not_supported(path, resource, ("storage",))
+
+
+VOLUME, CLAIM = Validator(create_volume, update_volume), Validator(create_claim, update_claim)

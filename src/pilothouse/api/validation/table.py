@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from . import persistent_volumes, pods
 from .validator import Validator
 
-VALIDATORS: dict[str, Validator] = {}
+VALIDATORS: dict[str, Validator] = {
+    "pods": pods.VALIDATOR,
+    "persistentvolumes": persistent_volumes.VOLUME,
+    "persistentvolumeclaims": persistent_volumes.CLAIM,
+}
 """`deployments.apps` → its validator."""
