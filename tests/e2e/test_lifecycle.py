@@ -97,7 +97,7 @@ def test_delete_leaves_nothing(tmp_path):
         cluster.delete()
     left = machine() - before
     assert not [line for line in sorted(left) if any(mark in line for mark in marks)]
-    assert sorted(path for path in tmp_path.rglob("*") if path.name != ".cache") == []
+    assert [path.name for path in tmp_path.iterdir() if path.name != ".kube"] == [], "(kubectl has a cache there)"
 
 
 @pytest.fixture(scope="module")
