@@ -6,6 +6,7 @@ import platform
 from collections.abc import Iterable
 
 from ..api.object import Object
+from ..api.quantity import canonical
 from ..base.clock import timestamp
 from ..runtime.interface import Image
 from .config import NodeConfig
@@ -147,7 +148,8 @@ def changed(old: Object, new: Object) -> bool:
 
     def still(status: Object) -> Object:
         return {
-            **{key: value or None for key, value in status.items()},  # an empty list is stored as none
+            **{key: value or None for key, value in status.items()},  # an empty list is stored as none,
+            **{key: _canonical(status.get(key)) for key in ("allocatable", "capacity")},  # 1024Ki as 1Mi
             "conditions": [
                 {key: value for key, value in condition.items() if key != "lastHeartbeatTime"}
                 for condition in status.get("conditions") or ()
@@ -155,3 +157,7 @@ def changed(old: Object, new: Object) -> bool:
         }
 
     return still({key: old.get(key) for key in new}) != still(new)
+
+
+def _canonical(amounts: Object | None) -> Object:
+    return {name: canonical(str(amount)) for name, amount in (amounts or {}).items()}
