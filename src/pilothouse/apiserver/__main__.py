@@ -17,6 +17,7 @@ from ..base.random import Random
 from ..store.interface import Store
 from ..store.memory import MemoryStore
 from .config import ApiConfig
+from .encryption import Encryption
 from .http import server_tls
 from .request import User
 from .server import ApiServer
@@ -71,6 +72,8 @@ async def store_of(name: str) -> Store:
 async def run(options: argparse.Namespace) -> None:
     tokens = {options.token: User("admin", ("system:masters",))} if options.token else {}
     config = ApiConfig(tokens=tokens, advertise_port=options.port, authorize=not options.no_authorization)
+    if options.encryption_provider_config:
+        config.encryption = Encryption.from_file(options.encryption_provider_config)
     store = await store_of(options.store)
     server = ApiServer(store, RealClock(), Random.from_os(), config)
     await server.start()
@@ -94,6 +97,7 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=6443, help="0: any")
     parser.add_argument("--token", default="", help="a bearer token for system:masters")
     parser.add_argument("--store", default="memory", help="memory, or sqlite:PATH")
+    parser.add_argument("--encryption-provider-config", metavar="FILE", help="an EncryptionConfiguration")
     parser.add_argument("--insecure", action="store_true", help="plain HTTP")
     parser.add_argument("--no-authorization", action="store_true", help="everybody may do everything")
     options = parser.parse_args()

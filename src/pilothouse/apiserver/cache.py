@@ -202,8 +202,9 @@ class _Waiter:
 class Cache:
     """`await start()` loads what there is and follows the store, until `stop()`."""
 
-    def __init__(self, store: Store):
-        self._store = store
+    def __init__(self, store: Store, unseal: Callable[[str, bytes], bytes] | None = None):
+        """`unseal(key, value)`: for values that are encrypted at rest."""
+        self._store, self._unseal = store, unseal
         self._collections: dict[str, Collection] = {}
         self._parsed: OrderedDict[int, Entry] = OrderedDict()
         self._waiters: list[_Waiter] = []
@@ -289,7 +290,8 @@ class Cache:
         return self.collection(prefix).version
 
     def entry_of(self, record: Record) -> Entry:
-        data = splice(record.value, record.mod_revision)
+        value = record.value if self._unseal is None else self._unseal(record.key, record.value)
+        data = splice(value, record.mod_revision)
         entry = Entry(self, record.key, record.mod_revision, data, orjson.loads(data))
         self.parsed(entry)
         return entry

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from .encryption import Encryption
 from .request import User
 
 ADMIN = User("kubernetes-admin", ("system:masters", "system:authenticated"))
@@ -32,3 +33,4 @@ class ApiConfig:
     anonymous: bool = True
     bootstrap_rbac: bool = True
     external_address: str = ""  # host:port that clients use; shown by /api
+    encryption: Encryption | None = None  # of what the store holds; None: as it is

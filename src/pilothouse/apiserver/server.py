@@ -71,8 +71,9 @@ class ApiServer:
         self.config = config or ApiConfig()
         self.clock, self.random = clock, random
         self.store = store
-        self.cache = Cache(store)
-        self.storage = Storage(store, self.cache)
+        encryption = self.config.encryption
+        self.cache = Cache(store, encryption.open if encryption is not None else None)
+        self.storage = Storage(store, self.cache, encryption)
         self.lister = CacheLister(self.storage)
         self.tokens = Tokens(self.config.issuer, self.config.signing_key_pem, clock, random.fork("tokens"))
         self.authenticator = Authenticator(self.config, self.tokens, self.lister)
@@ -99,6 +100,7 @@ class ApiServer:
 
     async def start(self) -> None:
         """Loads the cache and makes what every cluster has. Needs no network."""
+        await self.storage.seal_stale()
         await self.cache.start()
         self._started_at = self.clock.now()
         await bootstrap.run(self)

@@ -13,14 +13,14 @@ from ...api.kinds import Kind, kind_of_resource, storage_kind
 from ...api.object import Object
 from ...store.interface import Condition, Put, Store
 from ..cache import Cache, Entry
+from ..encryption import Encryption
 
 __all__ = ["Entry", "Storage"]
 
 
 class Storage:
-    def __init__(self, store: Store, cache: Cache):
-        self.store, self.cache = store, cache
-        self._prefixes: dict[str, str] = {}
+    def __init__(self, store: Store, cache: Cache, encryption: Encryption | None = None):
+        self.store, self.cache, self.encryption = store, cache, encryption
 
     def key(self, kind: Kind, namespace: str, name: str) -> str:
         return f"{kind.prefix}{namespace}/{name}" if kind.namespaced else f"{kind.prefix}{name}"
@@ -33,15 +33,34 @@ class Storage:
         prefix = f"{kind.prefix}{namespace}/" if namespace else kind.prefix
         return [entry.object for entry in self.cache.entries(prefix)]
 
-    @staticmethod
-    def encode(kind: Kind, obj: Object) -> bytes:
+    def encode(self, kind: Kind, obj: Object) -> bytes:
         """The bytes that the store keeps: kind, apiVersion and metadata first, without the resourceVersion (the record's revision)."""
         meta = {k: v for k, v in obj["metadata"].items() if k != "resourceVersion"}
         stored = {"kind": kind.kind, "apiVersion": kind.api_version, "metadata": meta}
         for field, value in obj.items():
             if field not in stored:
                 stored[field] = value
-        return orjson.dumps(stored)
+        data = orjson.dumps(stored)
+        if self.encryption is None:
+            return data
+        return self.encryption.seal(
+            kind.resource, self.key(kind, meta.get("namespace", ""), meta["name"]), data
+        )
+
+    async def seal_stale(self) -> None:
+        """Writes anew what is not sealed as it would be now: the end of a key's rotation."""
+        encryption = self.encryption
+        if encryption is None:
+            return
+        for resource in encryption.resources():
+            if "*" in resource:
+                continue  # on their next write
+            for record in (await self.store.range(storage_kind(kind_of_resource(resource)).prefix)).records:
+                if encryption.stale(resource, record.value):
+                    value = encryption.seal(resource, record.key, encryption.open(record.key, record.value))
+                    await self.store.transact(
+                        [Condition(record.key, record.mod_revision)], [Put(record.key, value)]
+                    )
 
     async def commit(
         self, conditions: Sequence[Condition], puts: Sequence[Put], deletes: Sequence[str]
