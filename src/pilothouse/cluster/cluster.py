@@ -18,6 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..apiserver.config import ApiConfig
+from ..apiserver.encryption import Encryption
 from ..apiserver.http import server_tls
 from ..apiserver.request import User
 from ..apiserver.server import ApiServer
@@ -180,6 +181,7 @@ class Cluster:
             advertise_port=self.config.port,
             signing_key_pem=pki.read("service-account.key"),
             cluster_ca_pem=pki.read("ca.crt").decode(),
+            encryption=Encryption.from_file(pki.path("encryption.yaml")),
         )
 
     def _start_controllers(self, informers: Informers, pki: Pki) -> None:

@@ -86,6 +86,7 @@ def main() -> int:
 async def _run(config: ClusterConfig, paths: ClusterPaths, reporter: Reporter) -> int:
     from ..network.shell import CommandFailed
     from ..runtime.interface import EngineError
+    from ..apiserver.encryption import EncryptionError
     from ..store.interface import StoreError
     from .cluster import Cluster
 
@@ -98,7 +99,7 @@ async def _run(config: ClusterConfig, paths: ClusterPaths, reporter: Reporter) -
     cluster = Cluster(config, paths, clock, random, progress=lambda text: reporter.say(progress=text))
     try:
         await cluster.start()
-    except (ConfigError, StoreError, EngineError, CommandFailed, OSError) as error:
+    except (ConfigError, EncryptionError, StoreError, EngineError, CommandFailed, OSError) as error:
         log.error("the cluster did not start: %s", error)
         reporter.say(error=str(error))
         await cluster.stop()

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric import ec
 
 CA_DAYS, CERTIFICATE_DAYS = 3650, 365
+RENEW_DAYS = 60  # at a start, when less is left
 
 
 class Pki:
@@ -45,14 +46,37 @@ class Pki:
             self._make_ca()
         if not self.path("service-account.key").exists():
             self._make_service_account_key()
-        if not self.path("admin.crt").exists():
+        if not self.path("encryption.yaml").exists():
+            self._make_encryption_key()
+        if not self._lasts("admin"):
             # the group that kubeadm gives its admin; system:masters is for breaking the glass
             self.issue_client("admin", "kubernetes-admin", ["system:masters"])
         wanted = "\n".join(sorted(set(addresses)))
         names = self.path("apiserver.names")
-        if not names.exists() or names.read_text() != wanted:
+        if not names.exists() or names.read_text() != wanted or not self._lasts("apiserver"):
             self._issue_serving(addresses)
             write_private(names, wanted.encode())
+
+    def _lasts(self, name: str) -> bool:
+        """Whether there is such a certificate, and it need not be renewed yet."""
+        from cryptography import x509
+
+        path = self.path(f"{name}.crt")
+        if not path.exists():
+            return False
+        left = x509.load_pem_x509_certificate(path.read_bytes()).not_valid_after_utc - self._now()
+        return left > datetime.timedelta(days=RENEW_DAYS)
+
+    def _make_encryption_key(self) -> None:
+        """Secrets are sealed in the store; the key is rotated as in Kubernetes: put a new one first, and start again."""
+        import yaml
+
+        from ..apiserver.encryption import new_configuration
+
+        write_private(
+            self.path("encryption.yaml"),
+            yaml.safe_dump(new_configuration(["secrets"]), sort_keys=False).encode(),
+        )
 
     def _now(self) -> datetime.datetime:
         return datetime.datetime.fromtimestamp(self._clock.now(), datetime.UTC)
