@@ -185,7 +185,7 @@ def merge_patch(obj: Any, patch: Any) -> Any:
 
 # -- strategic merge patch -----------------------------------------------------------------------------
 
-_ORDER, _DELETE_FROM = "$setElementOrder/", "$deleteFromPrimitiveList/"
+_ORDER, _DELETE_FROM, _DIRECTIVE = "$setElementOrder/", "$deleteFromPrimitiveList/", "$patch"
 
 
 def _broken(message: str) -> ApiError:
@@ -194,8 +194,7 @@ def _broken(message: str) -> ApiError:
 
 def strategic_merge_patch(type_: Type, obj: Object, patch: Object) -> Object:
     """Raises ApiError: 500 for a bad directive or a missing merge key, 400 for `$retainKeys` out of shape."""
-    merged = _maps(type_, obj, patch)
-    return {} if merged is None else merged
+    return _maps(type_, obj, patch)
 
 
 def _field(type_: Type | None, key: str) -> Field | None:
@@ -203,61 +202,56 @@ def _field(type_: Type | None, key: str) -> Field | None:
 
 
 def _inner(type_: Type | None, key: str) -> Type | None:
-    if type_ is None:
-        return None
-    if type_.kind == "map":
+    if type_ is not None and type_.kind == "map":
         return type_.element
     field = _field(type_, key)
     return field.type if field else None
 
 
-def _maps(type_: Type | None, obj: Object, patch: Object) -> Object | None:
-    """The merged map; None when the patch deletes it."""
-    directive = patch.get("$patch")
+def _strategies(field: Field | None) -> list[str]:
+    return field.patch_strategy.split(",") if field else []
+
+
+def _maps(type_: Type | None, obj: Object, patch: Object) -> Object:
+    directive = patch.get(_DIRECTIVE)
     if directive is not None:
         if directive == "replace":
-            return {key: _clean(value) for key, value in patch.items() if key != "$patch"}
+            return {key: value for key, value in patch.items() if key != _DIRECTIVE}
         if directive == "delete":
-            return None
-        if directive != "merge":
-            raise _broken(f"unknown patch type found: {directive}")
-    obj = _retain(obj, patch)
-    merged = dict(obj)
-    orders = {key[len(_ORDER) :]: value for key, value in patch.items() if key.startswith(_ORDER)}
-    removals = {
-        key[len(_DELETE_FROM) :]: value for key, value in patch.items() if key.startswith(_DELETE_FROM)
-    }
-    for name, gone in removals.items():
-        if isinstance(merged.get(name), list):
-            merged[name] = [item for item in merged[name] if item not in gone]
+            return {}
+        raise _broken(f"unknown patch type found: {directive}")
+    merged = dict(_retain(obj, patch))
+    ordered = set()
+    for key, order in patch.items():
+        if key.startswith(_ORDER):
+            name = key[len(_ORDER) :]
+            ordered.add(name)
+            _in_order(_field(type_, name), name, merged, patch.get(name), order)
     for key, value in patch.items():
-        if key in ("$patch", "$retainKeys") or key.startswith((_ORDER, _DELETE_FROM)):
+        if key == "$retainKeys" or key.startswith(_ORDER) or key in ordered:
             continue
+        if key.startswith(_DELETE_FROM):
+            name = key[len(_DELETE_FROM) :]
+            if isinstance(merged.get(name), list) and isinstance(value, list):
+                merged[name] = [item for item in merged[name] if item not in value]
+            continue
+        there = merged.get(key)
         if value is None:
             merged.pop(key, None)
-        elif isinstance(value, dict) and isinstance(merged.get(key), dict):
-            strategy = _strategy(type_, key)
-            if "replace" in strategy:
-                merged[key] = _clean(value)
-                continue
-            inner = _maps(_inner(type_, key), merged[key], value)
-            if inner is None:
-                merged[key] = {}
+        elif there is None or type(there) is not type(value):
+            clean = _clean(value)
+            if clean is None:
+                merged.pop(key, None)
             else:
-                merged[key] = inner
+                merged[key] = clean
+        elif isinstance(value, dict):
+            whole = "replace" in _strategies(_field(type_, key))
+            merged[key] = value if whole else _maps(_inner(type_, key), there, value)
         elif isinstance(value, list):
-            merged[key] = _lists(_field(type_, key), key, merged.get(key), value, orders.pop(key, None))
+            merged[key] = _lists(_field(type_, key), there, value)
         else:
-            merged[key] = _clean(value)
-    for name, order in orders.items():  # an order without changes
-        if isinstance(merged.get(name), list) and isinstance(order, list):
-            merged[name] = _lists(_field(type_, name), name, merged[name], [], order)
+            merged[key] = value
     return merged
-
-
-def _strategy(type_: Type | None, key: str) -> list[str]:
-    field = _field(type_, key)
-    return field.patch_strategy.split(",") if field else []
 
 
 def _retain(obj: Object, patch: Object) -> Object:
@@ -273,83 +267,104 @@ def _retain(obj: Object, patch: Object) -> Object:
 
 
 def _clean(value: Any) -> Any:
-    """What a patch adds, without directives and without keys that it says are gone."""
+    """What a patch adds where there was nothing: without keys that it says are gone, and without maps that hold a directive (None)."""
     if isinstance(value, dict):
-        if value.get("$patch") == "delete":
-            return {}
-        return {key: _clean(v) for key, v in value.items() if v is not None and not key.startswith("$")}
+        if _DIRECTIVE in value:
+            return None
+        return {k: inner for k, v in value.items() if (inner := _clean(v)) is not None}
     if isinstance(value, list):
-        return [
-            _clean(item)
-            for item in value
-            if not (isinstance(item, dict) and item.get("$patch") in ("delete", "replace") and len(item) <= 2)
-        ]
+        return [item if item is None else inner for item in value if (inner := _clean(item)) is not None]
     return value
 
 
-def _lists(field: Field | None, key: str, current: Any, patch: list[Any], order: Any) -> list[Any]:
-    merges = field is not None and "merge" in field.patch_strategy.split(",")
-    there = current if isinstance(current, list) else []
-    if not merges or field is None:
-        return [_clean(item) for item in patch if not _is_directive(item)]
-    if not field.merge_key:
-        merged = [*there, *[item for item in patch if item not in there]]
-        merged = list(dict.fromkeys(merged))
-        return _by_order(merged, order, lambda item: item)
-    name = field.merge_key
-    if any(_is_directive(item) and item["$patch"] == "replace" for item in patch):
-        return [_clean(item) for item in patch if not _is_directive(item)]
+def _in_order(field: Field | None, name: str, merged: Object, patch: Any, order: Any) -> None:
+    """A list with `$setElementOrder`, with or without changes to it."""
+    if not isinstance(order, list):
+        raise _broken(f"bad argument type: expected a list, got {orjson.dumps(order).decode()}")
+    there = merged.get(name)
+    if field is None and (there is not None or patch is not None):
+        raise _broken(f'unable to find api field for the json field "{name}"')
+    if field is None or not (isinstance(there, list) or isinstance(patch, list)):
+        return
+    key = field.merge_key
+    if isinstance(patch, list):
+        wanted = [_rank(entry, key) for entry in order]
+        given = [_rank(item, key) for item in patch if not _deletes(item)]
+        if [value for value in wanted if value in given] != given:
+            raise _broken("the order in patch list doesn't match $setElementOrder list")
+        before = there if isinstance(there, list) else []
+        result = _lists(field, before, patch) if isinstance(there, list) else _clean(patch)
+    else:
+        before = result = there if isinstance(there, list) else []
+    merged[name] = _ordered(result, order, before, key)
+
+
+def _deletes(item: Any) -> bool:
+    return isinstance(item, dict) and item.get(_DIRECTIVE) == "delete"
+
+
+def _lists(field: Field | None, there: list[Any], patch: list[Any]) -> list[Any]:
+    if field is None or "merge" not in _strategies(field):
+        return patch
+    key = field.merge_key
+    if not key:
+        return _ordered(list(dict.fromkeys([*there, *patch])), patch, there, key)
     element = field.type.element
-    merged = list(there)
+    replace, before, changes = False, list(there), []
     for item in patch:
         if not isinstance(item, dict):
             raise _broken(f"map: {orjson.dumps(item).decode()} is not a map")
-        if name not in item:
-            raise _broken(f"map: {_go_map(item)} does not contain declared merge key: {name}")
-        directive = item.get("$patch")
-        if directive not in (None, "merge", "delete", "replace"):
+        directive = item.get(_DIRECTIVE)
+        if directive is None:
+            changes.append(item)
+        elif directive == "replace":
+            replace = True
+        elif directive == "delete":
+            gone = _merge_key(item, key)
+            before = [old for old in before if not (isinstance(old, dict) and old.get(key) == gone)]
+        elif directive == "merge":
+            raise _broken("merging lists cannot yet be specified in the patch")
+        else:
             raise _broken(f"unknown patch type found: {directive}")
+    if replace:
+        return changes
+    merged = list(before)
+    for item in changes:
+        value = _merge_key(item, key)
         at = next(
-            (i for i, old in enumerate(merged) if isinstance(old, dict) and old.get(name) == item[name]), None
+            (i for i, old in enumerate(merged) if isinstance(old, dict) and old.get(key) == value), None
         )
-        if directive == "delete":
-            merged = [old for old in merged if not (isinstance(old, dict) and old.get(name) == item[name])]
-        elif at is None:
+        if at is None:
             merged.append(_clean(item))
         else:
-            result = _maps(element, merged[at], item)
-            merged[at] = result if result is not None else {}
-    if order is not None:
-        wanted = [entry.get(name) for entry in order if isinstance(entry, dict)]
-        for item in patch:
-            if item.get("$patch") != "delete" and item[name] not in wanted:
-                raise _broken("the order in patch list doesn't match $setElementOrder list")
-        return _by_order(merged, wanted, lambda item: item.get(name))
-    return merged
+            merged[at] = _maps(element, merged[at], item)
+    return _ordered(merged, changes, before, key)
 
 
-def _is_directive(item: Any) -> bool:
-    """`- $patch: replace`: an element that says how the list is to be taken."""
-    return isinstance(item, dict) and set(item) == {"$patch"}
+def _merge_key(item: Object, key: str) -> Any:
+    if key not in item:
+        raise _broken(f"map: {_go_map(item)} does not contain declared merge key: {key}")
+    return item[key]
 
 
-def _by_order(items: list[Any], order: Any, key: Any) -> list[Any]:
-    """Those that the order names, in its order; the others stay behind the one that they stood behind."""
-    if not isinstance(order, list):
-        return items
-    rank = {value: index for index, value in enumerate(order)}
-    named = sorted((item for item in items if key(item) in rank), key=lambda item: rank[key(item)])
-    if len(named) == len(items):
-        return named
+def _rank(item: Any, key: str) -> Any:
+    value = item.get(key) if key and isinstance(item, dict) else item
+    return orjson.dumps(value) if isinstance(value, dict | list) else value
+
+
+def _ordered(items: list[Any], patch: list[Any], there: list[Any], key: str) -> list[Any]:
+    """What the patch names in its order; each of the others before the first of those that came after it on the server."""
+    rank = {_rank(item, key): position for position, item in enumerate(patch)}
+    place = {_rank(item, key): position for position, item in enumerate(there)}
+    named = sorted((i for i in items if _rank(i, key) in rank), key=lambda i: rank[_rank(i, key)])
+    others = [item for item in items if _rank(item, key) not in rank]
     result: list[Any] = []
-    others = [(index, item) for index, item in enumerate(items) if key(item) not in rank]
-    position = {id(item): index for index, item in enumerate(items)}
-    waiting = list(others)
     for item in named:
-        while waiting and waiting[0][0] < position[id(item)]:
-            result.append(waiting.pop(0)[1])
+        at = place.get(_rank(item, key), -1)
+        while others and place.get(_rank(others[0], key), at) < at:
+            result.append(others.pop(0))
         result.append(item)
-    return result + [item for _, item in waiting]
+    return result + others
 
 
 def _go_map(item: Object) -> str:
