@@ -51,6 +51,19 @@ class _Known:
     first: str
 
 
+class EventNames:
+    """Names of events about an object: they sort as the events came, and chance keeps components apart."""
+
+    def __init__(self, clock: Clock, random: Random):
+        self._clock, self._random = clock, random
+        self._last_ns = 0
+
+    def of(self, name: str) -> str:
+        now_ns = int(self._clock.now() * 1e9) >> 20 << 20  # chance has the part below a millisecond
+        self._last_ns = max(now_ns | self._random.below(1 << 20), self._last_ns + 1)
+        return f"{name}.{self._last_ns:016x}"
+
+
 class EventRecorder:
     """One per component. `event` may be called from anywhere on the loop; `run()` (or start/stop) writes."""
 
@@ -63,6 +76,7 @@ class EventRecorder:
         self._buckets: OrderedDict[tuple[str, ...], _Bucket] = OrderedDict()
         self._similar: OrderedDict[tuple[str, ...], _Similar] = OrderedDict()
         self._known: OrderedDict[tuple[str, ...], _Known] = OrderedDict()
+        self._names = EventNames(clock, random)
         self.dropped = 0
 
     def event(
@@ -124,7 +138,7 @@ class EventRecorder:
             "apiVersion": "v1",
             "kind": "Event",
             "metadata": {
-                "name": f"{reference.get('name', '')}.{self._random.below(1 << 64):016x}",
+                "name": self._names.of(reference.get("name", "")),
                 "namespace": reference.get("namespace") or "default",
             },
             "involvedObject": reference,

@@ -9,7 +9,7 @@ from ..api.object import Object
 from ..base.clock import Clock, timestamp_micro
 from ..base.random import Random
 from ..client.interface import Client
-from ..client.recorder import reference_to
+from ..client.recorder import EventNames, reference_to
 
 KNOWN_MAX = 4096
 SERIES_WINDOW_S = 360.0
@@ -19,7 +19,8 @@ class SchedulerEvents:
     """`await record(…)`. Best effort: a server that refuses an event does not stop scheduling."""
 
     def __init__(self, client: Client, name: str, clock: Clock, random: Random):
-        self._client, self._name, self._clock, self._random = client, name, clock, random
+        self._client, self._name, self._clock = client, name, clock
+        self._names = EventNames(clock, random)
         self._known: OrderedDict[tuple[str, ...], tuple[str, int, float]] = OrderedDict()
 
     async def record(self, about: Object, type_: str, reason: str, action: str, message: str) -> None:
@@ -34,7 +35,7 @@ class SchedulerEvents:
                 series = {"count": count + 1, "lastObservedTime": timestamp_micro(now)}
                 await self._client.patch("events", reference["namespace"], name, {"series": series})
                 return
-            name = f"{reference['name']}.{self._random.below(1 << 64):016x}"
+            name = self._names.of(reference["name"])
             await self._client.create("events", self._event(reference, name, type_, reason, action, message))
         except ApiError:
             self._known.pop(key, None)
