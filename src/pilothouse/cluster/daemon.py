@@ -84,9 +84,9 @@ def main() -> int:
 
 
 async def _run(config: ClusterConfig, paths: ClusterPaths, reporter: Reporter) -> int:
+    from ..apiserver.encryption import EncryptionError
     from ..network.shell import CommandFailed
     from ..runtime.interface import EngineError
-    from ..apiserver.encryption import EncryptionError
     from ..store.interface import StoreError
     from .cluster import Cluster
 
