@@ -7,14 +7,17 @@ k8s.io/apiserver endpoints/handlers (create.go, rest.go) and apimachinery's json
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from .decode_text import Parsed, SyntaxFailure, parse_json, parse_yaml
 from .decode_values import WrongValue, go_kind, normalize
-from .errors import ApiError, bad_request
+from .errors import ApiError, Cause, bad_request, invalid
 from .kinds import Kind, find_gvk
 from .object import Object
 from .schema import Type, has_schema, schema_of, type_of
+
+if TYPE_CHECKING:
+    from .crd.kinds import CustomKind
 
 FieldValidation = Literal["Strict", "Warn", "Ignore"]
 
@@ -55,6 +58,11 @@ def decode(
     if kind.custom:
         problems = custom_problems(parsed)
         obj = value
+        if given[0] == kind.group and given[2] == kind.kind:
+            try:
+                problems += cast("CustomKind", kind).incoming(obj, given[1])
+            except ValueError as error:  # metadata that is none
+                raise _cannot_be_handled(given, kind, str(error)) from None
     else:
         try:
             obj, problems = normalize(
@@ -70,10 +78,12 @@ def decode(
         raise _cannot_be_handled(given, kind, f"strict decoding error: {', '.join(problems)}")
     if given != (kind.group, kind.version, kind.kind):
         # The kind exists elsewhere; its fields were checked against ours, as near as one can be.
-        raise bad_request(
+        mismatch = bad_request(
             f"the API version in the data ({_join(given[0], given[1])}) does not match "
             f"the expected API version ({kind.api_version})"
         )
+        mismatch.warnings = problems if field_validation == "Warn" else []
+        raise mismatch
     obj["apiVersion"], obj["kind"] = kind.api_version, kind.kind
     return obj, problems if field_validation == "Warn" else []
 
@@ -171,11 +181,10 @@ def _check_kind(value: Any, data: bytes, kind: Kind) -> tuple[Object, tuple[str,
     if given == (kind.group, kind.version, kind.kind):
         return value, given
     if kind.custom:
-        if given[2] != kind.kind:
-            raise bad_request(
-                f'{given[2]} in version "{version}" cannot be handled as a {kind.kind}: '
-                f"the kind in the data ({given[2]}) does not match the expected kind ({kind.kind})"
-            )
+        if given[2] != kind.kind and given[:2] == (kind.group, kind.version):
+            name = str((value.get("metadata") or {}).get("name") or "")
+            text = f'Invalid value: "{given[2]}": must be {kind.kind}'
+            raise invalid(given[2], group, name, [Cause("FieldValueInvalid", text, "kind")])
         return value, given
     if not has_schema(*given) and find_gvk(*given) is None:
         what = (

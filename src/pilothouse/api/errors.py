@@ -49,6 +49,7 @@ class ApiError(Exception):
         self.causes = causes or []
         self.retry_after_s = retry_after_s
         self.with_details = details
+        self.warnings: list[str] = []  # for the client to see all the same
 
     def status(self) -> Object:
         """The `Status` object that goes over the wire."""

@@ -73,6 +73,11 @@ class Kind:
         return self.stored and (self.group, self.version) == (self.storage_group, self.storage_version)
 
     @cached_property
+    def verbatim(self) -> bool:
+        """Whether clients get the very bytes that are stored."""
+        return self.is_storage_version
+
+    @cached_property
     def prefix(self) -> str:
         """Where its objects live in the store: `/registry/<group or "core">/<plural>/`, the same for all its versions."""
         return f"/registry/{self.storage_group or 'core'}/{self.plural}/"

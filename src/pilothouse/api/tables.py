@@ -8,7 +8,7 @@ Name and Age. Pods, the longest, are in `tables_pod.py`. (k8s.io/kubernetes/pkg/
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ..base.clock import parse_timestamp
 from .duration import age, human_duration
@@ -17,17 +17,24 @@ from .object import Object, condition_of, get, labels_of
 from .selectors import format_object
 from .tables_pod import POD_COLUMNS, pod_conditions, pod_row
 
+if TYPE_CHECKING:
+    from .crd.kinds import CustomKind
+
 Row = list[Any]
 NONE, UNKNOWN, UNSET = "<none>", "<unknown>", "<unset>"
 
 
 def columns(kind: Kind) -> list[Object]:
     """The `columnDefinitions` of a kind."""
+    if kind.custom:
+        return cast("CustomKind", kind).columns
     return _COLUMNS.get(kind.resource) or _DEFAULT_COLUMNS
 
 
 def row(kind: Kind, obj: Object, now: float) -> Row:
     """The cells of one object; `now` in seconds since the epoch."""
+    if kind.custom:
+        return cast("CustomKind", kind).cells(obj, now)
     printer = PRINTERS.get(kind.resource)
     return printer[1](obj, now) if printer else [_name(obj), _age(obj, now)]
 

@@ -111,7 +111,7 @@ def shaped_list(
         "kind": kind.list_kind,
         "apiVersion": kind.api_version,
         "metadata": metadata,
-        "items": [bare(i) for i in items],
+        "items": items if kind.custom else [bare(i) for i in items],
     }
 
 

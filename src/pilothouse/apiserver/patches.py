@@ -20,6 +20,7 @@ from ..api.kinds import Kind
 from ..api.object import Object
 from ..api.schema import has_schema, schema_of
 from .conversion import from_storage
+from .custom_resources import patched as patched_custom
 from .options import WriteOptions
 from .registry.generic import Change, Outcome
 from .registry.operation import Operation
@@ -44,7 +45,11 @@ def unsupported_media_type() -> ApiError:
 def patch_type(request: Request, kind: Kind) -> str:
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     found = TYPES.get(content_type)
-    if found is None or (found == "strategic" and kind.custom):
+    if kind.custom and (found is None or found == "strategic"):
+        accepted = ", ".join(type_ for type_, how in TYPES.items() if how != "strategic")
+        why = f"the body of the request was in an unknown format - accepted media types include: {accepted}"
+        raise ApiError(415, "UnsupportedMediaType", why, details=False)
+    if found is None:
         raise unsupported_media_type()
     return found
 
@@ -157,7 +162,9 @@ def check_duplicates(duplicates: list[str], options: WriteOptions, warnings: lis
 
 def _fitting(kind: Kind, made: Object) -> Object:
     """What came of an apply, as the type has it."""
-    if kind.custom or not has_schema(kind.group, kind.version, kind.kind):
+    if kind.custom:
+        return patched_custom(kind, made, "Ignore", [])
+    if not has_schema(kind.group, kind.version, kind.kind):
         return made
     try:
         new, _ = normalize(schema_of(kind.group, kind.version, kind.kind), made)
@@ -193,7 +200,9 @@ def apply_patch(how: str, kind: Kind, current: Object, patch: Any) -> Object:
 
 def checked(kind: Kind, obj: Object, strict: str, warnings: list[str]) -> Object:
     """What came of a patch, as the type has it; 422 for what is no object of that kind."""
-    if kind.custom or not has_schema(kind.group, kind.version, kind.kind):
+    if kind.custom:
+        return patched_custom(kind, obj, strict, warnings)
+    if not has_schema(kind.group, kind.version, kind.kind):
         return obj
     for field, wanted in (("apiVersion", kind.api_version), ("kind", kind.kind)):
         if obj.get(field, wanted) != wanted:

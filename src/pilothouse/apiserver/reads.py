@@ -16,7 +16,7 @@ from ..api.object import Object
 from ..store.interface import Compacted
 from .answers import dumps, list_bytes, shaped_list
 from .conversion import from_storage
-from .negotiation import Form, negotiate
+from .negotiation import TABLE, Form, negotiate
 from .options import (
     ListOptions,
     check_list_options,
@@ -210,8 +210,11 @@ def _answer(resources: Resources, request: Request, kind: Kind, form: Form, foun
         metadata["continue"] = found.continue_token
         if found.remaining is not None:
             metadata["remainingItemCount"] = found.remaining
-    if form.plain and kind.is_storage_version:
-        return Response(200, [], list_bytes(kind, metadata, (entry.item_bytes for entry in found.entries)))
+    if kind.custom and form.as_kind != TABLE:
+        metadata.setdefault("continue", "")
+    if form.plain and kind.verbatim:
+        items_bytes = (entry.bytes if kind.custom else entry.item_bytes for entry in found.entries)
+        return Response(200, [], list_bytes(kind, metadata, items_bytes))
     items = [from_storage(kind, entry.object) for entry in found.entries]
     include = request.parameter("includeObject")
     value = shaped_list(kind, items, metadata, form, now=resources.clock.now(), include=include)

@@ -7,10 +7,11 @@ registry. Which function serves what is in two tables at the end of the file and
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import orjson
 
+from ..api.crd.kinds import CustomKind
 from ..api.decode import decode, decode_options
 from ..api.decode_values import WrongValue, normalize
 from ..api.defaults import apply_defaults
@@ -55,7 +56,7 @@ class Resources:
         entry = self.storage.get(kind, info.namespace, info.name)
         if entry is None:
             raise not_found(kind.plural, kind.group, info.name)
-        if form.plain and kind.is_storage_version:
+        if form.plain and kind.verbatim:
             return Response(200, [], entry.bytes)
         return self.answer_object(kind, entry.object, form, 200, request)
 
@@ -88,13 +89,20 @@ class Resources:
         if request.body_too_large:
             raise too_large()
         if request.object is not None:
-            obj, warnings = _from_process(request.object, kind), []
+            obj = _from_process(request.object, kind)
         else:
             content_type = request.headers.get("content-type", "")
-            obj, warnings = decode(
-                request.body, content_type, kind, field_validation or FIELD_VALIDATION_DEFAULT
-            )  # type: ignore[arg-type]
-        request.warnings.extend(warnings)
+            try:
+                obj, warnings = decode(
+                    request.body,
+                    content_type,
+                    kind,
+                    field_validation or FIELD_VALIDATION_DEFAULT,  # type: ignore[arg-type]
+                )
+            except ApiError as error:
+                request.warnings.extend(error.warnings)
+                raise
+            request.warnings.extend(warnings)
         return self.ready(kind, obj, request.warnings)
 
     def ready(self, kind: Kind, obj: Object, warnings: list[str] | None = None) -> Object:
@@ -205,7 +213,7 @@ class Resources:
     # -- answers -----------------------------------------------------------------------------------------------
 
     def answer(self, kind: Kind, outcome: Outcome, form: Form, request: Request) -> Response:
-        if outcome.entry is not None and form.plain and kind.is_storage_version:
+        if outcome.entry is not None and form.plain and kind.verbatim:
             response = Response(
                 outcome.code,
                 [],
@@ -256,7 +264,9 @@ def _copy_top(obj: Object) -> Object:
 def _from_process(obj: Object, kind: Kind) -> Object:
     """What an in-process caller sends: its own copy (the caller's may share parts with the cache), as strict as from the wire."""
     if kind.custom:
-        return {**orjson.loads(orjson.dumps(obj)), "apiVersion": kind.api_version, "kind": kind.kind}
+        copy = {**orjson.loads(orjson.dumps(obj)), "apiVersion": kind.api_version, "kind": kind.kind}
+        cast(CustomKind, kind).incoming(copy)
+        return copy
     try:
         copy, problems = normalize(schema_of(kind.group, kind.version, kind.kind), obj)
     except WrongValue as error:

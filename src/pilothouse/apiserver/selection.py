@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ..api.crd.kinds import CustomKind
 from ..api.errors import bad_request
 from ..api.kinds import Kind
 from ..api.object import Object
@@ -65,7 +66,7 @@ OWN_FIELDS = frozenset(
 
 
 def _unknown_field(kind: Kind, field: str) -> str:
-    if kind.resource in OWN_FIELDS:
+    if kind.custom or kind.resource in OWN_FIELDS:
         return field_label_error(field)
     return f'"{field}" is not a known field selector: only "metadata.name", "metadata.namespace"'
 
@@ -94,6 +95,8 @@ def selection_of(kind: Kind, options: ListOptions, name: str = "") -> Selection:
         requirements = (*requirements, FieldRequirement("metadata.name", "=", name))
     for requirement in requirements:
         extract = field_extractor(kind.resource, requirement.field, kind.namespaced)
+        if extract is None and isinstance(kind, CustomKind):
+            extract = kind.field(requirement.field)
         if extract is None:
             raise bad_request(_unknown_field(kind, requirement.field))
         if requirement.field == "metadata.name" and requirement.operator == "=":

@@ -14,8 +14,9 @@ import ssl
 from collections.abc import Awaitable, Callable, Iterable
 
 from ..api import discovery
+from ..api.crd.kinds import CustomKind
 from ..api.errors import ApiError, internal_error, method_not_allowed
-from ..api.kinds import KINDS, Kind, find
+from ..api.kinds import KINDS, Kind, find, kind_of_resource
 from ..api.object import Object
 from ..api.openapi import Documents
 from ..base.clock import Clock
@@ -28,6 +29,7 @@ from .authentication import Authenticator
 from .authorization import Attributes, Authorizer
 from .cache import Cache
 from .config import ApiConfig
+from .custom_resources import CustomResources
 from .http import HttpServer, Limits
 from .impersonation import impersonated
 from .metrics import ApiMetrics
@@ -86,6 +88,7 @@ class ApiServer:
         self.resources = Resources(self.registry)
         self.nodes = NodeConnectors()
         self.openapi = Documents(list(KINDS))
+        self.custom = CustomResources(self)
         self.http = HttpServer(self.handle, limits=Limits())
         self.metrics = ApiMetrics(self)
         self.ready = False
@@ -102,8 +105,10 @@ class ApiServer:
         """Loads the cache and makes what every cluster has. Needs no network."""
         await self.storage.seal_stale()
         await self.cache.start()
+        self.custom.start()
         self._started_at = self.clock.now()
         await bootstrap.run(self)
+        self._tasks.append(asyncio.create_task(self.custom.run(), name="custom-resources"))
         self._tasks.append(asyncio.create_task(bootstrap.expire_events(self), name="event-ttl"))
         self._tasks.append(asyncio.create_task(bootstrap.keep(self), name="bootstrap"))
         self.ready = True
@@ -123,7 +128,11 @@ class ApiServer:
 
     @property
     def kinds(self) -> Iterable[Kind]:
-        return KINDS
+        return self.custom.kinds
+
+    def kind_of_resource(self, resource: str) -> Kind:
+        """Built in or custom. KeyError for what is neither."""
+        return self.custom.of_resource(resource) or kind_of_resource(resource)
 
     # -- one request -------------------------------------------------------------------------------------------
 
@@ -171,9 +180,13 @@ class ApiServer:
     def dispatch(self, request: Request, info: RequestInfo) -> Response | Awaitable[Response]:
         if not info.is_resource:
             return self._path(request)
-        kind = find(info.group, info.version, info.resource)
+        kind = find(info.group, info.version, info.resource) or self.custom.find(
+            info.group, info.version, info.resource
+        )
+        if isinstance(kind, CustomKind):
+            return self.custom.dispatch(request, kind)
         if kind is None:
-            if any(k.group == info.group for k in self.kinds):
+            if any(k.group == info.group for k in KINDS):
                 raise no_such_resource()
             return page_not_found()
         if "//" in request.path:
@@ -251,7 +264,7 @@ class ApiServer:
             elif len(parts) == 3:
                 document = discovery.api_resource_list(self.kinds, parts[1], parts[2])
         if document is None:
-            if known:
+            if known and not self.custom.is_group(parts[1]):
                 raise no_such_resource()
             return page_not_found()
         if request.method != "GET":

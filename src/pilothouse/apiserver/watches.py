@@ -238,7 +238,7 @@ class Encoder:
     def __init__(self, kind: Kind, form: Form, include: str, resources: Resources):
         self._kind, self._form, self._include, self._resources = kind, form, include, resources
         self._first = True
-        self._plain = form.plain and kind.is_storage_version
+        self._plain = form.plain and kind.verbatim
 
     def event(self, event: Event) -> bytes:
         if self._plain:

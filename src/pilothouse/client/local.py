@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from ..api.errors import ApiError, from_status
-from ..api.kinds import Kind, kind_of_resource
+from ..api.kinds import Kind
 from ..api.object import Object, namespace_of
 from ..apiserver.options import ListOptions
 from ..apiserver.reads import select_async
@@ -66,7 +66,7 @@ class LocalClient:
         return value
 
     async def get(self, resource: str, namespace: str, name: str, *, subresource: str = "") -> Object:
-        kind = kind_of_resource(resource)
+        kind = self._server.kind_of_resource(resource)
         request, info = self._request(kind, "get", namespace, name, subresource)
         if not subresource or subresource == "status":
             entry = self._server.storage.get(kind, info.namespace, name)
@@ -85,7 +85,7 @@ class LocalClient:
         continue_token: str = "",
         resource_version: str = "",
     ) -> ObjectList:
-        kind = kind_of_resource(resource)
+        kind = self._server.kind_of_resource(resource)
         request, _ = self._request(kind, "list", namespace, "", parameters=_selecting(field_selector))
         options = ListOptions(label_selector, field_selector, limit, continue_token, resource_version)
         found = await select_async(self._server.resources, request, kind, options)
@@ -104,7 +104,7 @@ class LocalClient:
         field_manager: str = "",
         dry_run: bool = False,
     ) -> Object:
-        kind = kind_of_resource(resource)
+        kind = self._server.kind_of_resource(resource)
         parameters = _parameters(field_manager, dry_run)
         request, info = self._request(
             kind, "create", namespace or namespace_of(obj), name, subresource, parameters
@@ -121,7 +121,7 @@ class LocalClient:
         field_manager: str = "",
         dry_run: bool = False,
     ) -> Object:
-        kind = kind_of_resource(resource)
+        kind = self._server.kind_of_resource(resource)
         parameters = _parameters(field_manager, dry_run)
         name = obj["metadata"].get("name") or ""
         request, info = self._request(kind, "update", namespace_of(obj), name, subresource, parameters)
@@ -141,7 +141,7 @@ class LocalClient:
         force: bool = False,
         dry_run: bool = False,
     ) -> Object:
-        kind = kind_of_resource(resource)
+        kind = self._server.kind_of_resource(resource)
         parameters = _parameters(field_manager, dry_run)
         if force:
             parameters["force"] = ["true"]
@@ -162,7 +162,7 @@ class LocalClient:
         resource_version: str = "",
         dry_run: bool = False,
     ) -> Object:
-        kind = kind_of_resource(resource)
+        kind = self._server.kind_of_resource(resource)
         request, info = self._request(kind, "delete", namespace, name)
         request.object = _delete_options(grace_period_s, propagation, uid, resource_version, dry_run)
         return await self._perform(request, info)
@@ -177,7 +177,7 @@ class LocalClient:
         grace_period_s: int | None = None,
         propagation: str = "",
     ) -> None:
-        kind = kind_of_resource(resource)
+        kind = self._server.kind_of_resource(resource)
         parameters: dict[str, list[str]] = {}
         if label_selector:
             parameters["labelSelector"] = [label_selector]
@@ -196,7 +196,7 @@ class LocalClient:
         label_selector: str = "",
         field_selector: str = "",
     ) -> AsyncIterator[WatchEvent]:
-        kind = kind_of_resource(resource)
+        kind = self._server.kind_of_resource(resource)
         self._request(kind, "watch", namespace, "", parameters=_selecting(field_selector))
         options = ListOptions(label_selector, field_selector)
         selection = selection_of(kind, options)

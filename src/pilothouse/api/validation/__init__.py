@@ -6,6 +6,8 @@ storage version and adds what is wrong to a `FieldErrors`, in Kubernetes' order 
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, cast
+
 from .. import names
 from ..errors import Cause
 from ..fielderrors import FieldErrors
@@ -14,20 +16,28 @@ from ..object import Object
 from . import metadata
 from .table import VALIDATORS
 
+if TYPE_CHECKING:
+    from ..crd.kinds import CustomKind
+
 
 def validate_create(kind: Kind, obj: Object) -> list[Cause]:
+    if kind.custom:
+        return cast("CustomKind", kind).created(obj)
     validator = VALIDATORS.get(kind.resource)
     errors = FieldErrors()
     if validator is not None:
         validator.create(errors, obj)
     else:
-        rule = names.dns1123_subdomain if kind.custom else names.path_segment
-        metadata.created(errors, obj["metadata"], rule, namespaced=kind.namespaced, known_finalizers=False)
+        metadata.created(
+            errors, obj["metadata"], names.path_segment, namespaced=kind.namespaced, known_finalizers=False
+        )
     return errors
 
 
 def validate_update(kind: Kind, new: Object, old: Object, subresource: str = "") -> list[Cause]:
     """`subresource`: "" or status, scale, ephemeralcontainers, resize, approval, … ."""
+    if kind.custom:
+        return cast("CustomKind", kind).updated(new, old, subresource)
     validator = VALIDATORS.get(kind.resource)
     errors = FieldErrors()
     metadata.updated(errors, new["metadata"], old["metadata"], known_finalizers=False)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from . import persistent_volumes, pods
+from . import custom_resources, persistent_volumes, pods
 from .validator import Validator
 
 VALIDATORS: dict[str, Validator] = {
+    "customresourcedefinitions.apiextensions.k8s.io": custom_resources.DEFINITIONS,
     "pods": pods.VALIDATOR,
     "persistentvolumes": persistent_volumes.VOLUME,
     "persistentvolumeclaims": persistent_volumes.CLAIM,

@@ -34,6 +34,7 @@ from ...store.interface import Condition, Conflict, Put
 from ..admission import Admission
 from ..authorization import Attributes
 from ..config import ApiConfig
+from ..conversion import from_storage, stored_form
 from ..options import DeleteOptions
 from ..request import User
 from . import strategy as strategies
@@ -105,7 +106,7 @@ class Registry:
         warnings: list[str] | None = None,
     ) -> Operation:
         requested, kind = kind, storage_kind(kind)
-        strategy = strategies.strategy_of(kind.resource)
+        strategy = strategies.strategy_of(kind.resource, kind if kind.custom else None)
         op = Operation(
             kind,
             strategy,
@@ -235,7 +236,8 @@ class Registry:
         assert op.object is not None
         complete_object(op.kind, op.object)
         ephemeral = op.resource == "leases.coordination.k8s.io" and op.namespace == "kube-node-lease"
-        return Put(key, self.storage.encode(op.kind, op.object), ephemeral)
+        kind, obj = stored_form(op.kind, op.object) if op.kind.custom else (op.kind, op.object)
+        return Put(key, self.storage.encode(kind, obj), ephemeral)
 
     # -- update ------------------------------------------------------------------------------------------------
 
@@ -250,7 +252,7 @@ class Registry:
             op.conditions.clear()
             op.puts.clear()
             op.deletes.clear()
-            old = existing.object
+            old = from_storage(op.kind, existing.object) if op.kind.custom else existing.object
             op.old = old
             new = await change(old)
             op.object = new
@@ -296,7 +298,7 @@ class Registry:
                     "Invalid value: 0: must be specified for an update",
                     "metadata.resourceVersion",
                 )
-                raise invalid(op.kind.kind, op.kind.group, op.name, [cause])
+                raise invalid(op.kind.plural, op.kind.group, op.name, [cause])
             return False
         if version != old_meta["resourceVersion"]:
             raise conflict(op.kind.plural, op.kind.group, op.name, MODIFIED)
@@ -457,10 +459,8 @@ class Registry:
 
     async def _delete_once(self, op: Operation, existing: Entry, options: DeleteOptions) -> Outcome | None:
         old = existing.object
-        if op.resource == "namespaces":
-            from .namespaces import mark
-
-            marked = mark(self, old)
+        if op.strategy.deleting is not None:
+            marked = op.strategy.deleting(self, old)
             if marked is not None:
                 return await self._mark(op, existing, marked)
             if old["metadata"].get("finalizers") or (old.get("spec") or {}).get("finalizers"):

@@ -8,10 +8,11 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from ...api.crd.kinds import CustomKind
 from ...api.fieldset import FieldSet
 from ...api.kinds import Kind, find_gvk, storage_kind
 from ...api.managed_fields import Request, set_entries, update
-from ...api.merge_types import DEDUCED, Shape, shape_of_kind
+from ...api.merge_types import DEDUCED, Shape, shape_of_kind, shape_of_openapi
 from ...api.object import Object
 from ...api.schema import has_schema
 from ..conversion import from_storage, to_storage
@@ -47,8 +48,13 @@ class KindVersions:
     def _version(self, api_version: str) -> tuple[Kind, Shape] | None:
         if api_version not in self._known:
             group, _, version = api_version.rpartition("/")
-            kind = find_gvk(group, version, self._kind.kind)
-            known = kind is not None and storage_kind(kind) is self._stored
+            kind: Kind | None
+            if isinstance(self._kind, CustomKind):
+                kind = self._kind.sibling(version) if group == self._kind.group else None
+                known = kind is not None
+            else:
+                kind = find_gvk(group, version, self._kind.kind)
+                known = kind is not None and storage_kind(kind) is self._stored
             self._known[api_version] = (kind, _shape(kind)) if known and kind is not None else None
         return self._known[api_version]
 
@@ -67,7 +73,9 @@ class KindVersions:
 
 
 def _shape(kind: Kind) -> Shape:
-    known = not kind.custom and has_schema(kind.group, kind.version, kind.kind)
+    if isinstance(kind, CustomKind):
+        return shape_of_openapi(kind.node.raw)
+    known = has_schema(kind.group, kind.version, kind.kind)
     return shape_of_kind(kind.group, kind.version, kind.kind) if known else DEDUCED
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ...api.kinds import Kind
 from ...api.object import Object
 
 if TYPE_CHECKING:
@@ -67,6 +68,9 @@ class Strategy:
     commit_create: Hook | None = None  # adds to the transaction
     commit_update: Hook | None = None
     commit_delete: Hook | None = None
+    deleting: Callable[[Registry, Object], Object | None] | None = (
+        None  # what the first DELETE makes of the object, which then waits for its controller; None: it waits already
+    )
     finalizing: Callable[[Object], bool] | None = (
         None  # what else than metadata.finalizers holds a deleted object back
     )
@@ -76,6 +80,7 @@ DEFAULT = Strategy()
 
 
 def _table() -> dict[str, Strategy]:
+    from .. import custom_resources
     from . import kinds_rules, namespaces, pods, rbac, services
 
     spec: dict[str, Any] = {"generation": spec_changed}
@@ -105,6 +110,7 @@ def _table() -> dict[str, Strategy]:
             prepare_create=namespaces.prepare_create,
             prepare_update=namespaces.prepare_update,
             finalizing=namespaces.finalizing,
+            deleting=namespaces.mark,
         ),
         "nodes": Strategy(
             prepare_create=kinds_rules.node_prepare_create, prepare_update=kinds_rules.node_prepare_update
@@ -225,7 +231,13 @@ def _table() -> dict[str, Strategy]:
             generation=spec_changed, initial_status={}
         ),
         "customresourcedefinitions.apiextensions.k8s.io": Strategy(
-            generation=spec_changed, unconditional_update=False
+            generation=spec_changed,
+            unconditional_update=False,
+            prepare_create=custom_resources.prepare_create,
+            prepare_update=custom_resources.prepare_update,
+            validate_create=custom_resources.warn,
+            validate_update=custom_resources.warn,
+            deleting=custom_resources.deleting,
         ),
         "apiservices.apiregistration.k8s.io": Strategy(unconditional_update=False),
         "resourceclaims.resource.k8s.io": Strategy(initial_status={}),
@@ -238,7 +250,12 @@ def _table() -> dict[str, Strategy]:
 _strategies: dict[str, Strategy] = {}
 
 
-def strategy_of(resource: str) -> Strategy:
+def strategy_of(resource: str, custom: Kind | None = None) -> Strategy:
+    """`custom`: the kind, of custom resources."""
+    if custom is not None:
+        from ..custom_resources import strategy_of as of_custom
+
+        return of_custom(custom)
     if not _strategies:
         _strategies.update(_table())
     return _strategies.get(resource, DEFAULT)

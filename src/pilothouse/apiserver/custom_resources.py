@@ -1,0 +1,453 @@
+"""CustomResourceDefinitions at run time: the kinds that they add, the names that they are given, and their end.
+
+Two halves. `refresh` (a listener on the cache, no task) keeps the rows of the kinds table in step with the definitions: discovery, OpenAPI and
+routes see them at once. `run` is the controller: it settles names and conditions, and on deletion removes the instances first
+(`customresourcecleanup`). Below are what a write to a definition or to a custom object does beyond the general.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING, Any, cast
+
+import orjson
+
+from ..api.crd import definition as definitions
+from ..api.crd import names
+from ..api.crd.kinds import CustomKind, WrongNesting, nested, rows
+from ..api.crd.shaping import BadMetadata, copied
+from ..api.errors import ApiError, Cause, bad_request, forbidden, internal_error, invalid, not_found
+from ..api.kinds import KINDS, Kind, kind_of_resource
+from ..api.object import Object
+from .answers import with_warnings
+from .options import DeleteOptions, write_options
+from .registry.operation import DELETE, UPDATE, Operation
+from .registry.strategy import Strategy
+from .request import Request, Response, User
+
+if TYPE_CHECKING:
+    from .registry.generic import Registry
+    from .server import ApiServer
+
+log = logging.getLogger(__name__)
+
+CRDS = kind_of_resource("customresourcedefinitions.apiextensions.k8s.io")
+CONTROLLER = User("system:apiserver", ("system:masters", "system:authenticated"))
+TERMINATING = "create not allowed while custom resource definition is terminating"
+
+
+class CustomResources:
+    def __init__(self, server: ApiServer):
+        self._server = server
+        self._rows: dict[
+            str, tuple[str, list[CustomKind]]
+        ] = {}  # a definition's name -> its version, what it serves
+        self._by_plural: dict[tuple[str, str, str], CustomKind] = {}
+        self._by_resource: dict[str, CustomKind] = {}
+        self._groups: frozenset[str] = frozenset()
+        self._wake = asyncio.Event()
+        self._watched: set[str] = set()  # prefixes of instances that must go before their definition can
+        self.kinds: tuple[Kind, ...] = KINDS
+
+    def start(self) -> None:
+        self.refresh()
+        self._server.cache.collection(CRDS.prefix).subscribe(self.refresh)
+
+    def find(self, group: str, version: str, plural: str) -> CustomKind | None:
+        return self._by_plural.get((group, version, plural))
+
+    def of_resource(self, resource: str) -> CustomKind | None:
+        """In the stored version where that is served."""
+        return self._by_resource.get(resource)
+
+    def is_group(self, group: str) -> bool:
+        return group in self._groups
+
+    def refresh(self) -> None:
+        """Called after each batch of changes of definitions."""
+        changed = False
+        seen = set()
+        for entry in self._server.cache.entries(CRDS.prefix):
+            seen.add(entry.key)
+            known = self._rows.get(entry.key)
+            if known is None or known[0] != str(entry.revision):
+                self._rows[entry.key] = (str(entry.revision), rows(entry.object))
+                changed = changed or known is None or bool(known[1] or self._rows[entry.key][1])
+        for key in self._rows.keys() - seen:
+            del self._rows[key]
+            changed = True
+        self._wake.set()
+        if not changed:
+            return
+        listed = [kind for _, kinds in self._rows.values() for kind in kinds]
+        self._by_plural = {(kind.group, kind.version, kind.plural): kind for kind in listed}
+        self._by_resource = {}
+        for kind in listed:
+            if kind.is_storage_version or kind.resource not in self._by_resource:
+                self._by_resource[kind.resource] = kind
+        self._groups = frozenset(kind.group for kind in listed)
+        self.kinds = (*KINDS, *listed)
+        self._server.openapi.update(self.kinds, lambda kind: cast(CustomKind, kind).published)
+
+    # -- requests ----------------------------------------------------------------------------------------------------
+
+    def dispatch(self, request: Request, kind: CustomKind) -> Response | Awaitable[Response]:
+        """As `ApiServer.dispatch`, in the order of apiextensions' own handler."""
+        from .resources import VERBS
+        from .server import page_not_found
+
+        info = request.info
+        assert info is not None
+        if bool(info.namespace) != kind.namespaced and not (
+            kind.namespaced and info.verb in ("list", "watch")
+        ):
+            return page_not_found()
+        if kind.deprecation:
+            request.warnings.append(kind.deprecation)
+        if info.subresource:
+            if kind.subresource(info.subresource) is None:
+                raise not_found(kind.plural, kind.group, info.name)
+            if info.subresource == "scale" and info.verb in _SCALE:
+                return _SCALE[info.verb](self._server, request, kind)
+        function = VERBS.get(info.verb)
+        if function is None or (info.subresource and info.verb not in ("get", "update", "patch")):
+            text = f'{info.verb} is not supported on resources of kind "{kind.resource}"'
+            raise ApiError(405, "MethodNotAllowed", text, kind=kind.plural, group=kind.group)
+        if info.verb == "create" and kind.definition.terminating:
+            return self._refused(request, kind)
+        answer = function(self._server.resources, request, kind)
+        if request.warnings and isinstance(answer, Response) and info.verb in ("get", "list", "watch"):
+            with_warnings(answer, request.warnings)
+        return answer
+
+    def _refused(self, request: Request, kind: CustomKind) -> Response:
+        obj = self._server.resources.body(request, kind, request.parameter("fieldValidation"))
+        raise forbidden(kind.plural, kind.group, obj.get("metadata", {}).get("name") or "", TERMINATING)
+
+    # -- the controller ------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """For ever; cancelled at the server's end."""
+        while True:
+            self._wake.clear()
+            for crd in [entry.object for entry in self._server.cache.entries(CRDS.prefix)]:
+                try:
+                    await (self._end(crd) if crd["metadata"].get("deletionTimestamp") else self._settle(crd))
+                except ApiError as error:
+                    log.warning("custom resource definition %s: %s", crd["metadata"]["name"], error.message)
+            await self._wake.wait()
+
+    async def _settle(self, crd: Object) -> None:
+        status = crd.get("status") or {}
+        name, group = crd["metadata"]["name"], crd["spec"]["group"]
+        now = self._server.registry.now()
+        wanted = status
+        if crd["spec"]["names"] != status.get("acceptedNames") or not definitions.is_true(crd, "Established"):
+            others = [
+                entry.object
+                for entry in self._server.cache.entries(CRDS.prefix)
+                if entry.object["metadata"]["name"] != name and entry.object["spec"]["group"] == group
+            ]
+            wanted = names.settled(crd, others, now)
+        if definitions.is_protected(group):
+            wanted = names.approved(wanted, *definitions.approval(crd), now)
+        if wanted != status:
+            await self._write_status(name, crd, wanted)
+
+    async def _write_status(self, name: str, seen: Object, status: Object) -> None:
+        registry = self._server.registry
+
+        async def change(old: Object) -> Object:
+            if old["metadata"]["resourceVersion"] != seen["metadata"]["resourceVersion"]:
+                raise _Changed  # there is a newer state to look at
+            return {**old, "status": status}
+
+        try:
+            await registry.write(registry.operation(CRDS, UPDATE, CONTROLLER, "", name, "status"), change)
+        except _Changed:
+            pass
+        except ApiError as error:
+            if error.code != 404:
+                raise
+        self.refresh()
+
+    async def _end(self, crd: Object) -> None:
+        """Of a definition that was deleted: first its instances, then itself."""
+        meta, status = crd["metadata"], crd.get("status") or {}
+        if names.FINALIZER not in (meta.get("finalizers") or ()):
+            return
+        registry, name, now = self._server.registry, meta["name"], self._server.registry.now()
+        progress = names.terminating(
+            status, "True", "InstanceDeletionInProgress", "CustomResource deletion is in progress", now
+        )
+        if progress != status:
+            await self._write_status(name, crd, progress)
+            return  # the write wakes us
+        outcome = ("NeverEstablished", "resource was never established")
+        if definitions.is_true(crd, "Established"):
+            if await self._delete_instances(crd):
+                return
+            outcome = ("InstanceDeletionCompleted", "removed all instances")
+
+        async def change(old: Object) -> Object:
+            finalizers = [one for one in old["metadata"].get("finalizers") or () if one != names.FINALIZER]
+            done = names.terminating(old.get("status") or {}, "False", *outcome, now)
+            return {**old, "metadata": {**old["metadata"], "finalizers": finalizers}, "status": done}
+
+        op = registry.operation(CRDS, UPDATE, CONTROLLER, "", name, "status")
+        op.patch = True
+        await registry.update(op, change)
+        self.refresh()
+
+    async def _delete_instances(self, crd: Object) -> bool:
+        """True while some are left; their going wakes us."""
+        kind = self._by_resource.get(f"{crd['status']['acceptedNames']['plural']}.{crd['spec']['group']}")
+        if kind is None:
+            return False
+        cache, registry = self._server.cache, self._server.registry
+        if kind.prefix not in self._watched:
+            self._watched.add(kind.prefix)
+            cache.collection(kind.prefix).subscribe(self._wake.set)
+        for entry in list(cache.entries(kind.prefix)):
+            meta = entry.object["metadata"]
+            if meta.get("deletionTimestamp"):
+                continue
+            op = registry.operation(kind, DELETE, CONTROLLER, meta.get("namespace", ""), meta["name"])
+            try:
+                await registry.delete(op, DeleteOptions())
+            except ApiError as error:
+                if error.code != 404:
+                    raise
+        if cache.entries(kind.prefix):
+            return True
+        cache.collection(kind.prefix).unsubscribe(self._wake.set)
+        self._watched.discard(kind.prefix)
+        return False
+
+
+class _Changed(Exception):
+    pass
+
+
+# -- definitions: what a write does beyond the general --------------------------------------------------------------------
+
+
+def _store_version(crd: Object) -> None:
+    name, status = definitions.storage_version(crd), crd["status"]
+    stored = list(status.get("storedVersions") or ())
+    if name and name not in stored:
+        crd["status"] = {**status, "storedVersions": [*stored, name]}
+
+
+def prepare_create(registry: Registry, op: Operation) -> None:
+    assert op.object is not None
+    op.object["status"] = {}
+    _store_version(op.object)
+
+
+def prepare_update(registry: Registry, op: Operation) -> None:
+    assert op.object is not None
+    if not op.subresource or not op.object["status"].get("storedVersions"):
+        _store_version(op.object)
+
+
+def warn(registry: Registry, op: Operation) -> None:
+    assert op.object is not None
+    if not op.subresource:
+        for text in definitions.warnings(op.object, op.old):
+            op.warn(text)
+
+
+def deleting(registry: Registry, crd: Object) -> Object | None:
+    """The first DELETE of a definition: it stays until its instances are gone. None: it is on its way already."""
+    meta = crd["metadata"]
+    if meta.get("deletionTimestamp"):
+        return None
+    now = registry.now()
+    finalizers = [one for one in meta.get("finalizers") or () if one != names.FINALIZER]
+    metadata = {**meta, "deletionTimestamp": now, "finalizers": [*finalizers, names.FINALIZER]}
+    message = "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon"
+    status = names.terminating(crd.get("status") or {}, "True", "InstanceDeletionPending", message, now)
+    return {**crd, "metadata": metadata, "status": status}
+
+
+# -- custom objects ------------------------------------------------------------------------------------------------------
+
+
+def _without_status(registry: Registry, op: Operation) -> None:
+    assert op.object is not None
+    if op.kind.subresource("status"):
+        op.object.pop("status", None)
+    _finalizer_warnings(op)
+
+
+def _only_status(registry: Registry, op: Operation) -> None:
+    """A write to /status changes nothing else, not even metadata."""
+    assert op.object is not None and op.old is not None
+    if op.subresource == "status":
+        meta = op.object["metadata"]
+        kept = {name: meta[name] for name in ("resourceVersion", "managedFields") if name in meta}
+        op.object["metadata"] = {**op.old["metadata"], **kept}
+    else:
+        _finalizer_warnings(op)
+
+
+def _finalizer_warnings(op: Operation) -> None:
+    assert op.object is not None
+    for text in cast(CustomKind, op.kind).finalizer_warnings(op.object, op.old):
+        op.warn(text)
+
+
+def _content(obj: Object, status: bool) -> Object:
+    return {
+        k: v
+        for k, v in obj.items()
+        if k not in ("metadata", "apiVersion", "kind") and (status or k != "status")
+    }
+
+
+_COMMON: dict[str, Any] = {
+    "unconditional_update": False,
+    "prepare_create": _without_status,
+    "prepare_update": _only_status,
+}
+WITH_STATUS = Strategy(generation=lambda new, old: _content(new, False) != _content(old, False), **_COMMON)
+WITHOUT_STATUS = Strategy(generation=lambda new, old: _content(new, True) != _content(old, True), **_COMMON)
+
+
+def strategy_of(kind: Kind) -> Strategy:
+    return WITH_STATUS if kind.subresource("status") else WITHOUT_STATUS
+
+
+def patched(kind: Kind, obj: Object, strict: str, warnings: list[str]) -> Object:
+    """What came of a patch, in the shape of the schema. It may share parts with the cache, so it is copied."""
+    new = copied(obj)
+    try:
+        problems = cast(CustomKind, kind).incoming(new)
+    except BadMetadata as error:
+        raise unfit(obj, str(error))
+    if problems and strict == "Strict":
+        raise unfit(obj, f"strict decoding error: {', '.join(problems)}")
+    if strict == "Warn":
+        warnings.extend(problems)
+    return cast(Object, new)
+
+
+def unfit(obj: Object, why: str) -> ApiError:
+    shown = orjson.dumps(orjson.dumps(obj, option=orjson.OPT_SORT_KEYS).decode()).decode()
+    return invalid("", "", "", [Cause("FieldValueInvalid", f"Invalid value: {shown}: {why}", "patch")])
+
+
+# -- scale ---------------------------------------------------------------------------------------------------------------
+
+_UNSET = -(2**31)
+
+
+def scale_of(obj: Object, kind: CustomKind) -> tuple[Object, bool]:
+    """(the Scale, whether the object says how many it wants). Raises WrongNesting."""
+    scale = kind.scale or {}
+    replicas = nested(obj, scale["specReplicasPath"], int)
+    meta = obj["metadata"]
+    shown = {
+        f: meta[f] for f in ("name", "namespace", "uid", "resourceVersion", "creationTimestamp") if f in meta
+    }
+    status: Object = {"replicas": nested(obj, scale["statusReplicasPath"], int) or 0}
+    if scale.get("labelSelectorPath"):
+        selector = nested(obj, scale["labelSelectorPath"], str)
+        if selector:
+            status["selector"] = selector
+    spec = {"replicas": replicas} if replicas else {}
+    made = {
+        "kind": "Scale",
+        "apiVersion": "autoscaling/v1",
+        "metadata": shown,
+        "spec": spec,
+        "status": status,
+    }
+    return made, replicas is not None
+
+
+def get_scale(server: ApiServer, request: Request, kind: CustomKind) -> Response:
+    from .subresources import reply
+
+    info = request.info
+    assert info is not None
+    entry = server.storage.get(kind, info.namespace, info.name)
+    if entry is None:
+        raise not_found(kind.plural, kind.group, info.name)
+    try:
+        made, said = scale_of(kind.from_stored(entry.object), kind)
+    except WrongNesting as error:
+        raise ApiError(500, "", str(error), details=False)
+    if not said:
+        raise internal_error(
+            f'the spec replicas field "{(kind.scale or {})["specReplicasPath"]}" does not exist'
+        )
+    return reply(server.resources, request, kind.of_subresource("scale"), made, 200)
+
+
+async def put_scale(server: ApiServer, request: Request, kind: CustomKind) -> Response:
+    from .resources import check_name
+    from .subresources import body_of
+
+    options = write_options(request, "UpdateOptions")
+    scale = body_of(request, kind.of_subresource("scale"))
+    assert request.info is not None
+    check_name(scale, request.info, kind)
+    return await _write_scale(server, request, kind, options.dry_run, lambda old: scale)
+
+
+async def patch_scale(server: ApiServer, request: Request, kind: CustomKind) -> Response:
+    from .patches import apply_patch, parse_patch, patch_type
+
+    options = write_options(request, "PatchOptions")
+    how = patch_type(request, kind)
+    patch = request.object if request.object is not None else parse_patch(request.body, how)
+    scale_kind = kind.of_subresource("scale")
+    return await _write_scale(
+        server, request, kind, options.dry_run, lambda old: apply_patch(how, scale_kind, old, patch)
+    )
+
+
+async def _write_scale(
+    server: ApiServer, request: Request, kind: CustomKind, dry_run: bool, make: Any
+) -> Response:
+    from .subresources import reply
+
+    info, resources, path = request.info, server.resources, (kind.scale or {})["specReplicasPath"]
+    assert info is not None
+
+    async def change(old: Object) -> Object:
+        try:
+            current, said = scale_of(old, kind)
+        except WrongNesting as error:
+            raise ApiError(500, "", str(error), details=False)
+        if not said:
+            current["spec"] = {"replicas": _UNSET}
+        scale = make(current)
+        replicas = (scale.get("spec") or {}).get("replicas") or 0
+        if replicas == _UNSET:
+            raise bad_request(f'the spec replicas field "{path}" cannot be empty')
+        new = copied(old)
+        place = new
+        *parents, last = path.removeprefix(".").split(".")
+        for name in parents:
+            place = place.setdefault(name, {})
+        place[last] = replicas
+        version = (scale.get("metadata") or {}).get("resourceVersion")
+        if version:
+            new["metadata"]["resourceVersion"] = version
+        else:
+            new["metadata"].pop("resourceVersion", None)
+        return cast(Object, new)
+
+    op = resources.operation(request, kind, UPDATE, dry_run=dry_run)
+    op.patch = True  # a version is not needed
+    outcome = await resources.registry.update(op, change)
+    made, _ = scale_of(kind.from_stored(outcome.value()), kind)
+    return reply(resources, request, kind.of_subresource("scale"), made, 200)
+
+
+_SCALE: dict[str, Any] = {"get": get_scale, "update": put_scale, "patch": patch_scale}
