@@ -150,7 +150,7 @@ def _ingress_status(errors: FieldErrors, new: Object, old: Object) -> None:
     def ingresses(obj: Object) -> list[Object]:
         return ((obj.get("status") or {}).get("loadBalancer") or {}).get("ingress") or []
 
-    known = {ingress.get("ip") for ingress in ingresses(old)}
+    known = {ingress.get("ip") or "" for ingress in ingresses(old)}
     for index, ingress in enumerate(ingresses(new)):
         at = f"status.loadBalancer.ingress[{index}]"
         if ingress.get("ip"):
@@ -253,7 +253,7 @@ def _policy_port(errors: FieldErrors, each: Object, path: str) -> None:
         if end is not None:
             if end < port:
                 # the message shows the port, not the end: so it is recorded
-                errors.invalid(f"{path}.endPort", end, "must be greater than or equal to `port`")
+                errors.invalid(f"{path}.endPort", port, "must be greater than or equal to `port`")
             errors.messages(f"{path}.endPort", end, names.port_number(end))
         return
     if end is not None:

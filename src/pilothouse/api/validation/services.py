@@ -268,7 +268,7 @@ def _service_status(errors: FieldErrors, new: Object, old: Object) -> None:
         errors.forbidden(path, "may only be used when `spec.type` is LoadBalancer")
         return
     before = ((old.get("status") or {}).get("loadBalancer") or {}).get("ingress") or []
-    known = {ingress.get("ip") for ingress in before}
+    known = {ingress.get("ip") or "" for ingress in before}
     for index, ingress in enumerate(ingresses):
         at, ip, mode = f"{path}[{index}]", ingress.get("ip") or "", ingress.get("ipMode")
         if ip:

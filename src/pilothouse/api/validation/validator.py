@@ -68,13 +68,13 @@ def kind(
         if special is not None:
             special(errors, new, old)
         elif subresource:
-            against_old(errors, new, old)
+            against_old(errors, new, old, known_finalizers)
             if status is not None:
                 status(errors, new, old)
         else:
             for step in steps:
                 if step == "u":
-                    against_old(errors, new, old)
+                    against_old(errors, new, old, known_finalizers)
                 elif step == "c":
                     whole(errors, new)
                 elif step == "b":
@@ -85,7 +85,7 @@ def kind(
     return Validator(create, update)
 
 
-def against_old(errors: FieldErrors, new: Object, old: Object) -> None:
-    """The registry has done this once for every kind; only where that found something is there something to find again."""
-    if errors or new["metadata"].get("finalizers"):
-        metadata.updated(errors, new["metadata"], old["metadata"])
+def against_old(errors: FieldErrors, new: Object, old: Object, known_finalizers: bool = True) -> None:
+    """This is done once for every kind before its own checks; only where that found something is there something to find again."""
+    if errors or (known_finalizers and new["metadata"].get("finalizers")):
+        metadata.updated(errors, new["metadata"], old["metadata"], known_finalizers=known_finalizers)

@@ -43,9 +43,9 @@ def webhook_url(errors: FieldErrors, url: str, path: str) -> None:
 
 def webhook_service(errors: FieldErrors, service: Object, path: str) -> None:
     if not service.get("name"):
-        errors.required(f"{path}.name", "service name is required")
+        errors.required(f"{path}.name")
     if not service.get("namespace"):
-        errors.required(f"{path}.namespace", "service namespace is required")
+        errors.required(f"{path}.namespace")
     port = service.get("port", 443)
     if wrong := names.port_number(port):
         errors.invalid(f"{path}.port", port, f"port is not valid: {','.join(wrong)}")

@@ -1,0 +1,66 @@
+"""APIServices (kube-aggregator/pkg/apis/apiregistration/validation)."""
+
+from __future__ import annotations
+
+from .. import names
+from ..fielderrors import FieldErrors
+from ..object import Object
+from .metadata import NameRule
+from .validator import kind
+
+_STATUSES = ("False", "True", "Unknown")
+
+
+def _joined(errors: FieldErrors, value: str, rule: NameRule, path: str) -> None:
+    if problems := rule(value):
+        errors.invalid(path, value, ",".join(problems))
+
+
+def _service(errors: FieldErrors, new: Object, old: Object | None) -> None:
+    spec, name = new.get("spec") or {}, new["metadata"].get("name") or ""
+    group, version = spec.get("group") or "", spec.get("version") or ""
+    required = f"{version}.{group}"
+    if name and name != required:
+        errors.invalid(
+            "metadata.name", name, f'must be `spec.version+"."+spec.group`: {required!r}'.replace("'", '"')
+        )
+    if group:
+        _joined(errors, group, names.dns1123_subdomain, "spec.group")
+    if version:
+        _joined(errors, version, names.dns1035_label, "spec.version")
+    else:
+        errors.required("spec.version")
+    for field, most in (("groupPriorityMinimum", 20000), ("versionPriority", 1000)):
+        priority = spec.get(field) or 0
+        if not 0 < priority <= most:
+            errors.invalid(f"spec.{field}", priority, f"must be positive and less than {most}")
+    backend, bundle, skip = spec.get("service"), spec.get("caBundle"), spec.get("insecureSkipTLSVerify")
+    if backend is None:
+        if bundle:
+            errors.invalid(
+                "spec.caBundle", f"{len(bundle) * 3 // 4} bytes", "local APIServices may not have a caBundle"
+            )
+        if skip:
+            errors.invalid(
+                "spec.insecureSkipTLSVerify", True, "local APIServices may not have insecureSkipTLSVerify"
+            )
+        return
+    for field in ("namespace", "name"):
+        if not backend.get(field):
+            errors.required(f"spec.service.{field}")
+    port = backend.get("port")
+    if port is not None:
+        for problem in names.port_number(port):
+            errors.invalid("spec.service.port", port, f"port is not valid: {problem}")
+    if skip and bundle:
+        errors.invalid("spec.insecureSkipTLSVerify", True, "may not be true if caBundle is present")
+
+
+def _status(errors: FieldErrors, new: Object, old: Object) -> None:
+    for index, condition in enumerate((new.get("status") or {}).get("conditions") or ()):
+        at, status = f"status.conditions[{index}]", condition.get("status") or ""
+        if status not in _STATUSES:
+            errors.not_supported(f"{at}.status", status, _STATUSES)
+
+
+SERVICE = kind(_service, "ucb", rule=names.path_segment, cluster=True, status=_status)
