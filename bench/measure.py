@@ -44,6 +44,7 @@ class Client:
     """One keep-alive connection."""
 
     def __init__(self, port: int, token: str = TOKEN):
+        self._port, self._token = port, token
         context = ssl._create_unverified_context()
         self._connection = http.client.HTTPSConnection("127.0.0.1", port, context=context, timeout=120)
         self._headers = {"Authorization": f"Bearer {token}"}
@@ -62,6 +63,19 @@ class Client:
         if answer.status >= 400:
             raise RuntimeError(f"{method} {path}: {answer.status} {content[:300]!r}")
         return content
+
+    def another(self) -> Client:
+        return Client(self._port, self._token)
+
+    def watch(self, path: str) -> Iterator[dict[str, Any]]:
+        """The events, on a connection of its own."""
+        client = self.another()
+        client._connection.request("GET", path, None, client._headers)
+        try:
+            for line in client._connection.getresponse():
+                yield json.loads(line)
+        finally:
+            client.close()
 
     def close(self) -> None:
         self._connection.close()
