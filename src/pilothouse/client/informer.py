@@ -167,18 +167,21 @@ class Informer(Cache):
         """Returns when the first list is in the cache."""
         await self._synced.wait()
 
-    def add_handler(self, handler: Handler) -> None:
+    def add_handler(self, handler: Handler) -> Callable[[], None]:
         """`handler(old, new)`: old is None for an addition, new is None for a deletion.
 
-        Objects that are there already are added at once.
+        Objects that are there already are added at once. What is returned takes the handler away again: for actors that
+        end before their informers do.
         """
         self._handlers.append(handler)
         for obj in self.list():
             handler(None, obj)
+        return lambda: self._handlers.remove(handler)
 
-    def add_observer(self, observer: Callable[[], None]) -> None:
-        """Called after each step of `resource_version`, bookmarks too."""
+    def add_observer(self, observer: Callable[[], None]) -> Callable[[], None]:
+        """Called after each step of `resource_version`, bookmarks too. Taken away by what is returned."""
         self._observers.append(observer)
+        return lambda: self._observers.remove(observer)
 
     async def run(self) -> None:
         """Follows the server until cancelled."""
@@ -261,11 +264,11 @@ class Informer(Cache):
             self._notify(old, None)
 
     def _notify(self, old: Object | None, new: Object | None) -> None:
-        for handler in self._handlers:
+        for handler in [*self._handlers]:
             handler(old, new)
 
     def _observe(self) -> None:
-        for observer in self._observers:
+        for observer in [*self._observers]:
             observer()
 
     def _typed(self, obj: Object) -> Object:

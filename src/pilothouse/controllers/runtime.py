@@ -306,7 +306,8 @@ class Runner:
         )
         self._unseen: dict[str, _Unseen] = {}
         self._waiting: dict[str, set[str]] = {}  # resource -> keys that wait for it
-        self._observed: set[int] = set()
+        self._observed: dict[str, object] = {}  # resource -> the informer that wakes who waits
+        self._leave: list[Callable[[], None]] = []  # takes our handlers from the informers
         self._custom: set[str] = set()
         self.metrics: Counter[str] = Counter()
         for resource, indexes in controller.indexes.items():
@@ -317,7 +318,7 @@ class Runner:
         for resource, source in controller.sources.items():
             self.follow(resource, source)
         if type(controller).custom_source is not Controller.custom_source:
-            informers.of(_DEFINITIONS).add_handler(self._definition_changed)
+            self._leave.append(informers.of(_DEFINITIONS).add_handler(self._definition_changed))
 
     def _definition_changed(self, old: Object | None, new: Object | None) -> None:
         """Follows the custom resources that come, and forgets those that go."""
@@ -342,7 +343,7 @@ class Runner:
                 else:
                     self.queue.add(key)
 
-        self._informers.of(resource).add_handler(handle)
+        self._leave.append(self._informers.of(resource).add_handler(handle))
 
     async def run(self) -> None:
         """Until cancelled. Starts once the caches are filled."""
@@ -356,6 +357,11 @@ class Runner:
             group.create_task(self.recorder.run(), name=f"events of {self.controller.name}")
             for number in range(self.controller.workers):
                 group.create_task(self._work(), name=f"{self.controller.name} {number}")
+
+    def close(self) -> None:
+        """The informers may outlive us: they shall not hold us."""
+        while self._leave:
+            self._leave.pop()()
 
     async def _work(self) -> None:
         while True:
@@ -565,8 +571,8 @@ class Runner:
         waiting = self._waiting.setdefault(resource, set())
         waiting.add(key)
         informer = self._informers.of(resource)
-        if id(informer) not in self._observed:
-            self._observed.add(id(informer))
+        if self._observed.get(resource) is not informer:
+            self._observed[resource] = informer
 
             def observe() -> None:
                 keys = self._waiting.get(resource)
@@ -575,7 +581,7 @@ class Runner:
                         self.queue.add(key)
                     keys.clear()
 
-            informer.add_observer(observe)
+            self._leave.append(informer.add_observer(observe))
 
 
 def _is_established(definition: Object) -> bool:
@@ -624,12 +630,16 @@ class ControllerManager:
         }
 
     async def run(self) -> None:
-        """Until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            if self._own_informers:
-                group.create_task(self.informers.run(), name="informers of controllers")
-            for name, runner in self.runners.items():
-                group.create_task(runner.run(), name=f"controller {name}")
+        """Until cancelled; not again after that."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                if self._own_informers:
+                    group.create_task(self.informers.run(), name="informers of controllers")
+                for name, runner in self.runners.items():
+                    group.create_task(runner.run(), name=f"controller {name}")
+        finally:
+            for runner in self.runners.values():
+                runner.close()
 
     @property
     def metrics(self) -> dict[str, dict[str, int]]:

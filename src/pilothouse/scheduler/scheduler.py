@@ -146,18 +146,24 @@ class Scheduler:
         self._binding: set[str] = set()  # uids of pods that are being bound
 
     async def run(self) -> None:
-        self._nodes.add_handler(self._on_node)
-        self._namespaces.add_handler(self._on_namespace)
-        self._pods.add_handler(self._on_pod)
-        for informer in self._storage:
-            informer.add_handler(self._on_storage)
-        for informer in (self._nodes, self._namespaces, self._pods, *self._storage):
-            await informer.synced()
-        async with asyncio.TaskGroup() as tasks:
-            while True:
-                while (queued := self.queue.pop()) is not None:
-                    await self._try(queued, tasks)
-                await self._wait()
+        """Until cancelled; not again after that."""
+        leave = [
+            self._nodes.add_handler(self._on_node),
+            self._namespaces.add_handler(self._on_namespace),
+            self._pods.add_handler(self._on_pod),
+            *(informer.add_handler(self._on_storage) for informer in self._storage),
+        ]
+        try:
+            for informer in (self._nodes, self._namespaces, self._pods, *self._storage):
+                await informer.synced()
+            async with asyncio.TaskGroup() as tasks:
+                while True:
+                    while (queued := self.queue.pop()) is not None:
+                        await self._try(queued, tasks)
+                    await self._wait()
+        finally:
+            for remove in leave:
+                remove()
 
     async def _wait(self) -> None:
         """Until something changes, or somebody's back-off ends."""

@@ -5,6 +5,7 @@ May not: be needed by anything that runs a real cluster.
 """
 
 from .cluster import SimulatedCluster, simulate
+from .faults import Faults
 from .history import Change, History
 
-__all__ = ["Change", "History", "SimulatedCluster", "simulate"]
+__all__ = ["Change", "Faults", "History", "SimulatedCluster", "simulate"]

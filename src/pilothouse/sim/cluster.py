@@ -14,6 +14,7 @@ same story give the same history, byte for byte.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -23,23 +24,36 @@ from ..apiserver.server import ApiServer
 from ..base.clock import VirtualClock, VirtualEventLoop, run_virtual
 from ..base.random import Random
 from ..client.informer import Informers
+from ..client.interface import Client
 from ..client.local import LocalClient
 from ..controllers.runtime import ControllerManager, Environment
 from ..node.config import NodeConfig
 from ..node.kubelet import Kubelet
 from ..runtime.simulated import Scripts, SimulatedEngine
 from ..scheduler.scheduler import Scheduler
+from .faults import Faults, FaultyClient
 from .history import History, RecordingStore
 
 MASTERS = ("system:masters", "system:authenticated")
+ACCOUNTS = "system:serviceaccount:kube-system"
 RESTART_S = 1.0  # after which a component that ended is started again
+_IDENTITIES = {"controllers": ("system:admin", MASTERS), "scheduler": ("system:kube-scheduler", MASTERS)}
+Component = Callable[[str, Informers, Random], Awaitable[None]]
+
+log = logging.getLogger(__name__)
 
 
 class SimulatedCluster:
     """`async with` it on a `VirtualEventLoop` (see `simulate`); inside, all nodes are Ready."""
 
     def __init__(
-        self, seed: int | str = 0, nodes: int = 1, *, scripts: Scripts | None = None, cpu_milli: int = 4000
+        self,
+        seed: int | str = 0,
+        nodes: int = 1,
+        *,
+        scripts: Scripts | None = None,
+        cpu_milli: int = 4000,
+        faults: Faults | None = None,
     ):
         loop = asyncio.get_running_loop()
         if not isinstance(loop, VirtualEventLoop):
@@ -49,14 +63,17 @@ class SimulatedCluster:
         self.clock: VirtualClock = loop.clock
         self.random = Random(seed)
         self._scripts, self._cpu_milli = scripts, cpu_milli
+        self.faults = faults or Faults()
         self._store = RecordingStore(self.clock)
         config = ApiConfig(cluster_ca_pem="the CA of a simulated cluster")
         self.server = ApiServer(self._store, self.clock, self.random.fork("apiserver"), config)
         self.client = LocalClient(self.server, ADMIN)
-        self._informers = Informers(self._client("system:admin"), self.clock, self.random.fork("informers"))
         self.engines: dict[str, SimulatedEngine] = {}
         self._names = [f"node-{number + 1}" for number in range(nodes)]
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._starts: dict[
+            str, int
+        ] = {}  # of each component, so that no two lives of it have the same chance
 
     def history(self) -> History:
         """All that has been written so far."""
@@ -64,20 +81,19 @@ class SimulatedCluster:
 
     async def __aenter__(self) -> SimulatedCluster:
         await self.server.start()
-        await self._informers.start()
-        self._start("controllers", self._controllers)
-        self._start("scheduler", self._scheduler)
-        for name in self._names:
-            self.start_node(name)
+        for name in ("controllers", "scheduler", *self._names):
+            self.start(name)
         for name in self._names:
             while not await self._is_ready(name):
                 await self.clock.sleep(0.1)
+        self._crashes = asyncio.get_running_loop().create_task(self._crash(), name="crashes")
         return self
 
     async def __aexit__(self, *exc: object) -> None:
+        self._crashes.cancel()
+        await asyncio.gather(self._crashes, return_exceptions=True)
         for name in list(self._tasks):
             await self.stop(name)
-        await self._informers.stop()
         for engine in self.engines.values():
             await engine.close()
         await self.server.stop()
@@ -85,35 +101,51 @@ class SimulatedCluster:
 
     # -- components: each can be ended and started again, as if its process had died
 
-    def start_node(self, name: str) -> None:
-        self._start(name, lambda: self._kubelet(name))
+    def start(self, name: str) -> None:
+        """`controllers`, `scheduler` or the kubelet of a node."""
+        run = {"controllers": self._controllers, "scheduler": self._scheduler}.get(name)
+        self._starts[name] = self._starts.get(name, 0) + 1
+        self._tasks[name] = asyncio.get_running_loop().create_task(
+            self._run(name, run or self._kubelet), name=name
+        )
 
     async def stop(self, name: str) -> None:
-        """Ends `controllers`, `scheduler` or a node's kubelet at whatever it is waiting for; what it had in memory is lost."""
+        """Ends it at whatever it is waiting for. What it had in memory is lost; containers go on."""
         task = self._tasks.pop(name)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
-    def restart(self, name: str) -> None:
-        """Starts again what `stop` has ended."""
-        starts = {"controllers": self._controllers, "scheduler": self._scheduler}
-        self._start(name, starts.get(name) or (lambda: self._kubelet(name)))
+    async def _run(self, name: str, component: Component) -> None:
+        """Its own informers and stream of chance, as in a process of its own; comes again when it fails."""
+        while True:
+            random = self.random.fork(f"{name}/{self._starts[name]}")
+            user, groups = _IDENTITIES.get(name, (f"system:node:{name}", ("system:nodes", MASTERS[1])))
+            informers = Informers(self._client(user, groups, random), self.clock, random.fork("informers"))
+            async with informers:
+                try:
+                    await component(name, informers, random)
+                except Exception:
+                    log.exception("%s failed", name)
+            self._starts[name] += 1
+            await self.clock.sleep(RESTART_S)
 
-    def _start(self, name: str, component: Callable[[], Awaitable[None]]) -> None:
-        async def run() -> None:
-            while True:
-                await component()
+    async def _crash(self) -> None:
+        random = self.random.fork("crashes")
+        while mean_s := self.faults.crash_every_s:
+            await self.clock.sleep(random.uniform(0, 2 * mean_s))
+            if self.faults.crash_every_s and self._tasks:
+                name = random.choice(sorted(self._tasks))
+                await self.stop(name)
                 await self.clock.sleep(RESTART_S)
+                self.start(name)
 
-        self._tasks[name] = asyncio.get_running_loop().create_task(run(), name=name)
+    def _client(self, user: str, groups: tuple[str, ...], random: Random) -> Client:
+        client = LocalClient(self.server, User(user, groups))
+        return FaultyClient(client, self.faults, self.clock, random.fork(f"faults/{user}"))
 
-    def _client(self, user: str, *groups: str) -> LocalClient:
-        return LocalClient(self.server, User(user, groups or MASTERS))
-
-    async def _controllers(self) -> None:
-        random = self.random.fork("controllers")
+    async def _controllers(self, _: str, informers: Informers, random: Random) -> None:
         manager = ControllerManager(
-            self._client("system:kube-controller-manager"),
+            self._client("system:kube-controller-manager", MASTERS, random),
             self.clock,
             random,
             environment=Environment(
@@ -121,21 +153,22 @@ class SimulatedCluster:
                 root_ca=self.server.config.cluster_ca_pem,
                 load_balancer_pool=("198.18.0.1", "198.18.0.254"),
             ),
-            informers=self._informers,
-            client_for=lambda name: self._client(f"system:serviceaccount:kube-system:{name}-controller"),
+            informers=informers,
+            client_for=lambda name: self._client(f"{ACCOUNTS}:{name}-controller", MASTERS, random),
         )
         await manager.run()
 
-    async def _scheduler(self) -> None:
-        client = self._client("system:kube-scheduler")
-        await Scheduler(client, self._informers, self.clock, self.random.fork("scheduler")).run()
+    async def _scheduler(self, _: str, informers: Informers, random: Random) -> None:
+        client = self._client("system:kube-scheduler", MASTERS, random)
+        await Scheduler(client, informers, self.clock, random).run()
 
-    async def _kubelet(self, name: str) -> None:
+    async def _kubelet(self, name: str, informers: Informers, random: Random) -> None:
         number = self._names.index(name) + 1
-        random = self.random.fork(name)
         pod_cidr = f"10.244.{number}.0/24"
         if name not in self.engines:
-            self.engines[name] = SimulatedEngine(self.clock, random.fork("engine"), self._scripts, pod_cidr)
+            self.engines[name] = SimulatedEngine(
+                self.clock, self.random.fork(f"{name}/engine"), self._scripts, pod_cidr
+            )
         config = NodeConfig(
             name=name,
             address=f"192.168.0.{number}",
@@ -145,8 +178,8 @@ class SimulatedCluster:
             engine_version="simulated://1.0.0",
             files=False,
         )
-        client = self._client(f"system:node:{name}", "system:nodes", "system:authenticated")
-        kubelet = Kubelet(config, self.engines[name], client, self._informers, self.clock, random)
+        client = self._client(f"system:node:{name}", ("system:nodes", MASTERS[1]), random)
+        kubelet = Kubelet(config, self.engines[name], client, informers, self.clock, random)
         self.server.nodes.register(name, kubelet.connector)
         await kubelet.run()
 
@@ -162,11 +195,12 @@ def simulate(
     seed: int | str = 0,
     nodes: int = 1,
     scripts: Scripts | None = None,
+    faults: Faults | None = None,
 ) -> History:
     """Runs a story on a cluster of its own, and gives the history of what was written."""
 
     async def main() -> History:
-        async with SimulatedCluster(seed, nodes, scripts=scripts) as cluster:
+        async with SimulatedCluster(seed, nodes, scripts=scripts, faults=faults) as cluster:
             await story(cluster)
         return cluster.history()
 
