@@ -34,7 +34,7 @@ from ..cluster.config import COMPONENTS, ENGINES, STORES, ClusterConfig
     "insecure_registries",
     multiple=True,
     metavar="HOST:PORT",
-    help="A registry without TLS, or with a certificate that nobody vouches for; may be given again.",
+    help="A registry without TLS (https://HOST:PORT: with a certificate that nobody vouches for); may be repeated.",
 )
 @click.option("--quiet", "-q", is_flag=True, help="Say nothing but errors.")
 @click.pass_context
