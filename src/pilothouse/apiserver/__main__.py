@@ -16,6 +16,7 @@ from ..base.clock import RealClock
 from ..base.random import Random
 from ..store.interface import Store
 from ..store.memory import MemoryStore
+from .audit import Policy
 from .config import ApiConfig
 from .encryption import Encryption
 from .http import server_tls
@@ -72,6 +73,11 @@ async def store_of(name: str) -> Store:
 async def run(options: argparse.Namespace) -> None:
     tokens = {options.token: User("admin", ("system:masters",))} if options.token else {}
     config = ApiConfig(tokens=tokens, advertise_port=options.port, authorize=not options.no_authorization)
+    if options.audit_policy_file:
+        config.audit_policy, config.audit_log = (
+            Policy.from_file(options.audit_policy_file),
+            options.audit_log_path,
+        )
     if options.encryption_provider_config:
         config.encryption = Encryption.from_file(options.encryption_provider_config)
     store = await store_of(options.store)
@@ -98,6 +104,8 @@ def main() -> int:
     parser.add_argument("--token", default="", help="a bearer token for system:masters")
     parser.add_argument("--store", default="memory", help="memory, or sqlite:PATH")
     parser.add_argument("--encryption-provider-config", metavar="FILE", help="an EncryptionConfiguration")
+    parser.add_argument("--audit-policy-file", metavar="FILE", help="an audit Policy")
+    parser.add_argument("--audit-log-path", metavar="FILE", default="audit.log")
     parser.add_argument("--insecure", action="store_true", help="plain HTTP")
     parser.add_argument("--no-authorization", action="store_true", help="everybody may do everything")
     options = parser.parse_args()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from .audit import Policy
 from .encryption import Encryption
 from .request import User
 
@@ -34,3 +35,5 @@ class ApiConfig:
     bootstrap_rbac: bool = True
     external_address: str = ""  # host:port that clients use; shown by /api
     encryption: Encryption | None = None  # of what the store holds; None: as it is
+    audit_policy: Policy | None = None  # None: nothing is told
+    audit_log: str = ""  # the file that it goes to

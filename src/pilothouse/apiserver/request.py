@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ..api.object import Object
 
 if TYPE_CHECKING:
+    from .audit import Pending
     from .routes import RequestInfo
 
 
@@ -46,6 +47,7 @@ class Request:
     user: User = ANONYMOUS
     warnings: list[str] = field(default_factory=list)
     object: Object | None = None  # in-process callers hand over the object instead of a body
+    audit: Pending | None = None  # where the audit policy wants to know of this request
 
     def parameter(self, name: str) -> str:
         """The first value in the query; "" if there is none."""

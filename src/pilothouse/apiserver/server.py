@@ -12,6 +12,7 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
 
 from ..api import discovery
 from ..api.crd.kinds import CustomKind
@@ -25,6 +26,7 @@ from ..store.interface import Store, StoreError
 from . import bootstrap, subresources
 from .admission import Admission, Environment
 from .answers import dumps, error_response
+from .audit import Audit
 from .authentication import Authenticator
 from .authorization import Attributes, Authorizer
 from .cache import Cache
@@ -91,6 +93,7 @@ class ApiServer:
         self.custom = CustomResources(self)
         self.http = HttpServer(self.handle, limits=Limits())
         self.metrics = ApiMetrics(self)
+        self.audit: Audit | None = None
         self.ready = False
         self._started_at = 0.0
         self._tasks: list[asyncio.Task[None]] = []
@@ -103,6 +106,9 @@ class ApiServer:
 
     async def start(self) -> None:
         """Loads the cache and makes what every cluster has. Needs no network."""
+        if self.config.audit_policy is not None:
+            path, fork = Path(self.config.audit_log), self.random.fork("audit")
+            self.audit = Audit(self.config.audit_policy, path, self.clock, fork)
         await self.storage.seal_stale()
         await self.cache.start()
         self.custom.start()
@@ -125,6 +131,9 @@ class ApiServer:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks.clear()
         await self.cache.stop()
+        if self.audit is not None:
+            self.audit.close()
+            self.audit = None
 
     @property
     def kinds(self) -> Iterable[Kind]:
@@ -143,14 +152,15 @@ class ApiServer:
             request.info = info = request_info(request.method, request.path, request.parameters)
             user = self.authenticator.authenticate(request)
             request.user = impersonated(request, user, info, self.authorizer)
+            if self.audit is not None:
+                self.audit.received(request, info, user)
             self.authorize(request, info)
             answer = self.dispatch(request, info)
         except Exception as error:
             answer = self.failed(request, error)
         if not isinstance(answer, Response):
             return self._finish(request, answer, started)
-        self.metrics.answered(request, request.info, answer.status, self.clock.monotonic() - started)
-        return answer
+        return self._answered(request, answer, started)
 
     async def _finish(self, request: Request, waiting: Awaitable[Response], started: float) -> Response:
         assert request.info is not None
@@ -162,7 +172,12 @@ class ApiServer:
             answer = self.failed(request, error)
         finally:
             kind.dec()
+        return self._answered(request, answer, started)
+
+    def _answered(self, request: Request, answer: Response, started: float) -> Response:
         self.metrics.answered(request, request.info, answer.status, self.clock.monotonic() - started)
+        if request.audit is not None:
+            request.audit.answered(answer)
         return answer
 
     def failed(self, request: Request, error: Exception) -> Response:

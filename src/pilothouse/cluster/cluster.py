@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 
+from ..apiserver.audit import DEFAULT_POLICY, Policy
 from ..apiserver.config import ApiConfig
 from ..apiserver.encryption import Encryption
 from ..apiserver.http import server_tls
@@ -30,7 +31,7 @@ from ..network.topology import DNS_SERVICE_IP, KUBERNETES_SERVICE_IP, ClusterNet
 from ..store.interface import Store
 from .config import ClusterConfig, ConfigError
 from .paths import ClusterPaths
-from .pki import Pki
+from .pki import Pki, write_private
 
 log = logging.getLogger(__name__)
 
@@ -182,7 +183,18 @@ class Cluster:
             signing_key_pem=pki.read("service-account.key"),
             cluster_ca_pem=pki.read("ca.crt").decode(),
             encryption=Encryption.from_file(pki.path("encryption.yaml")),
+            audit_policy=self._audit_policy(),
+            audit_log=str(self.paths.audit_log),
         )
+
+    def _audit_policy(self) -> Policy:
+        """The user's, or ours, written where the user can change it."""
+        import yaml
+
+        path = self.paths.audit_policy
+        if not path.exists():
+            write_private(path, yaml.safe_dump(DEFAULT_POLICY, sort_keys=False).encode())
+        return Policy.from_file(path)
 
     def _start_controllers(self, informers: Informers, pki: Pki) -> None:
         from ..controllers.runtime import ControllerManager, Environment
@@ -259,8 +271,6 @@ class Cluster:
 
 def _admin_token(pki: Pki) -> str:
     """The admin's bearer token, made once."""
-    from .pki import write_private
-
     path = pki.path("admin.token")
     if not path.exists():
         write_private(path, base64.urlsafe_b64encode(secret_bytes(32)).rstrip(b"="))

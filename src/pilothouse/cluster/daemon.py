@@ -84,6 +84,7 @@ def main() -> int:
 
 
 async def _run(config: ClusterConfig, paths: ClusterPaths, reporter: Reporter) -> int:
+    from ..apiserver.audit import AuditError
     from ..apiserver.encryption import EncryptionError
     from ..network.shell import CommandFailed
     from ..runtime.interface import EngineError
@@ -99,7 +100,15 @@ async def _run(config: ClusterConfig, paths: ClusterPaths, reporter: Reporter) -
     cluster = Cluster(config, paths, clock, random, progress=lambda text: reporter.say(progress=text))
     try:
         await cluster.start()
-    except (ConfigError, EncryptionError, StoreError, EngineError, CommandFailed, OSError) as error:
+    except (
+        ConfigError,
+        AuditError,
+        EncryptionError,
+        StoreError,
+        EngineError,
+        CommandFailed,
+        OSError,
+    ) as error:
         log.error("the cluster did not start: %s", error)
         reporter.say(error=str(error))
         await cluster.stop()

@@ -5,6 +5,7 @@
     pki/                           CA, certificates, keys
     store.db                       the API's data (SQLite)
     daemon.log, daemon.pid
+    audit-policy.yaml, audit.log   what is told of writes, and the log of them
     nodes/<node>/                  containerd's root, pods' volumes and logs, CNI state
     volumes/                       local-path persistent volumes
 /run/pilothouse/<name>/<node>/     sockets and containerd's state (short paths: a socket's has 107 bytes)
@@ -60,6 +61,14 @@ class ClusterPaths:
     @property
     def pid(self) -> Path:
         return self.data / "daemon.pid"
+
+    @property
+    def audit_policy(self) -> Path:
+        return self.data / "audit-policy.yaml"
+
+    @property
+    def audit_log(self) -> Path:
+        return self.data / "audit.log"
 
     @property
     def volumes(self) -> Path:

@@ -1,0 +1,78 @@
+"""The audit log tells what its policy asks for, and no more."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from pilothouse.apiserver.audit import AuditError, Policy
+from pilothouse.apiserver.config import ADMIN, ApiConfig
+from pilothouse.apiserver.request import Request, Response
+from pilothouse.apiserver.server import ApiServer
+from pilothouse.base.clock import RealClock
+from pilothouse.base.random import Random
+from pilothouse.store.memory import MemoryStore
+
+MAPS = "/api/v1/namespaces/default/configmaps"
+
+
+async def told(tmp_path, rules: list[dict], *requests: tuple, **policy) -> list[dict]:
+    log = tmp_path / "audit.log"
+    config = ApiConfig(
+        tokens={"t": ADMIN},
+        audit_policy=Policy({"kind": "Policy", "rules": rules, **policy}),
+        audit_log=str(log),
+    )
+    server = ApiServer(MemoryStore(), RealClock(), Random(7), config)
+    await server.start()
+    for method, path, body in requests:
+        headers = {"authorization": "Bearer t", "content-type": "application/json", "user-agent": "test"}
+        data = json.dumps(body).encode() if body else b""
+        answer = server.handle(Request(method, path, "", headers, data, peer="127.0.0.1:5"))
+        answer if isinstance(answer, Response) else await answer
+    await server.stop()
+    return [json.loads(line) for line in log.read_text().splitlines()]
+
+
+CREATE = ("POST", MAPS, {"metadata": {"name": "a"}, "data": {"k": "v"}})
+
+
+async def test_a_write_is_told_with_who_did_what(tmp_path):
+    (event,) = await told(tmp_path, [{"level": "Metadata"}], CREATE, omitStages=["RequestReceived"])
+    assert event["stage"] == "ResponseComplete" and event["verb"] == "create"
+    assert event["user"]["username"] == "kubernetes-admin"
+    assert event["objectRef"] == {"resource": "configmaps", "namespace": "default", "apiVersion": "v1"}
+    assert event["responseStatus"]["code"] == 201 and event["sourceIPs"] == ["127.0.0.1"]
+    assert "requestObject" not in event
+
+
+async def test_bodies_are_told_where_the_level_says_so(tmp_path):
+    request, response = await told(tmp_path, [{"level": "RequestResponse"}], CREATE)
+    assert request["stage"] == "RequestReceived" and request["auditID"] == response["auditID"]
+    assert response["requestObject"]["data"] == {"k": "v"}
+    assert response["responseObject"]["metadata"]["uid"]
+
+
+async def test_the_first_rule_that_matches_decides(tmp_path):
+    rules = [
+        {"level": "None", "verbs": ["get"]},
+        {"level": "None", "resources": [{"group": "", "resources": ["secrets"]}]},
+        {"level": "Metadata", "namespaces": ["default"]},
+    ]
+    events = await told(
+        tmp_path,
+        rules,
+        ("GET", MAPS + "/none", None),
+        ("POST", "/api/v1/namespaces/default/secrets", {"metadata": {"name": "s"}}),
+        ("POST", "/api/v1/namespaces", {"metadata": {"name": "n"}}),
+        ("DELETE", MAPS + "/none", None),
+        omitStages=["RequestReceived"],
+    )
+    assert [(e["verb"], e["responseStatus"]["code"]) for e in events] == [("delete", 404)]
+    assert events[0]["responseStatus"]["reason"] == "NotFound"
+
+
+def test_a_policy_that_is_no_good_is_refused_with_its_place():
+    with pytest.raises(AuditError, match=r"rules\[0\].level: must be one of"):
+        Policy({"kind": "Policy", "rules": [{"level": "All"}]})
