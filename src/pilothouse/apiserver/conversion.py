@@ -5,7 +5,6 @@ HorizontalPodAutoscaler v1 is v2 with what v1 cannot say kept in annotations; an
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -47,13 +46,6 @@ def from_storage(kind: Kind, obj: Object) -> Object:
     else:
         converted = dict(obj)
     return {**converted, "apiVersion": kind.api_version, "kind": kind.kind}
-
-
-def stored_form(kind: Kind, obj: Object) -> tuple[Kind, Object]:
-    """A custom object as it is kept, and the kind to say of it."""
-    if kind.is_storage_version:
-        return kind, obj
-    return replace(kind, version=kind.storage_version), obj
 
 
 # events.k8s.io/v1 name -> core/v1 name

@@ -195,9 +195,10 @@ class Resources:
                     raise
                 continue
             deleted.append(from_storage(kind, entry.object))
-        value = shaped_list(
-            kind, deleted, {"resourceVersion": str(found.revision)}, form, now=self.clock.now()
-        )
+        metadata: Object = {"resourceVersion": str(found.revision)}
+        if kind.custom:
+            metadata["continue"] = ""
+        value = shaped_list(kind, deleted, metadata, form, now=self.clock.now())
         return with_warnings(Response(200, [], dumps(value, form), content_type=form.media), request.warnings)
 
     def delete_options(self, request: Request) -> DeleteOptions:

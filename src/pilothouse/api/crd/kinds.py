@@ -16,7 +16,8 @@ from ...base.clock import parse_timestamp
 from .. import names
 from ..duration import age
 from ..errors import Cause
-from ..fielderrors import FieldErrors, shown
+from ..fielderrors import FieldErrors
+from ..fielderrors import shown as as_text
 from ..kinds import CUSTOM_VERBS, Kind, Subresource
 from ..object import Object
 from ..openapi_descriptions import describe
@@ -141,13 +142,29 @@ class CustomKind(Kind):
         ]
 
     def from_stored(self, obj: Object) -> Object:
-        """An object of the store (or of another version, where conversion changes nothing) as this version shows it."""
+        """An object of the store as this version shows it: with the defaults of the version that it was stored in."""
         if self.verbatim and obj.get("apiVersion") == self.api_version:
             return obj
-        shown_ = shaping.copied(obj)
-        shown_["apiVersion"], shown_["kind"] = self.api_version, self.kind
-        shaping.shape_stored(shown_, self.definition.schema(self.version))
-        return cast(Object, shown_)
+        shown = cast(Object, shaping.copied(obj))
+        stored_in = str(obj.get("apiVersion") or "").rpartition("/")[2]
+        shaping.shape_stored(shown, self.definition.schema(stored_in), defaults=True)
+        if stored_in != self.version:
+            self._as_version(shown, self.version)
+        return shown
+
+    def stored_form(self, obj: Object) -> tuple[Kind, Object]:
+        """The object as it is kept, and the kind to say of it."""
+        storage = self.definition.storage
+        if storage == self.version:
+            return self, obj
+        kept = cast(Object, shaping.copied(obj))
+        self._as_version(kept, storage)
+        return replace(self, version=storage), kept
+
+    def _as_version(self, obj: Object, version: str) -> None:
+        """Where conversion changes nothing but the name of the version: what that does not know is lost."""
+        obj["apiVersion"], obj["kind"] = f"{self.group}/{version}", self.kind
+        shaping.shape_stored(obj, self.definition.schema(version), defaults=False)
 
     # -- validation ------------------------------------------------------------------------------------------------
 
@@ -294,7 +311,7 @@ class CustomKind(Kind):
                 if not found or found[0] is None
                 else found[0]
                 if type(found[0]) is str
-                else shown(found[0])
+                else as_text(found[0])
             )
 
         return read
@@ -318,7 +335,7 @@ def _cell(type_: str, value: Any, now: float) -> Any:
     number = type(value) is int or type(value) is float
     match type_:
         case "string":
-            return value if type(value) is str else "" if value is None else shown(value)
+            return value if type(value) is str else "" if value is None else as_text(value)
         case "integer":
             return int(value) if number else None
         case "number":

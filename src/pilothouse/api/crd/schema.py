@@ -58,7 +58,9 @@ class Node:
         self.one_of = [Node(inner) for inner in schema.get("oneOf") or ()]
         self.negated = Node(schema["not"]) if schema.get("not") is not None else None
         self.junctors = bool(self.all_of or self.any_of or self.one_of or self.negated)
-        self.has_defaults: bool = self.default is not None or any(inner.has_defaults for inner in self.children())
+        self.has_defaults: bool = self.default is not None or any(
+            inner.has_defaults for inner in self.children()
+        )
 
     def children(self) -> Iterator[Node]:
         """Along the structure: properties, additional properties, items."""

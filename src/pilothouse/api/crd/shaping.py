@@ -37,12 +37,13 @@ def shape(obj: Object, schema: Node | None) -> list[str]:
     return unknown
 
 
-def shape_stored(obj: Object, schema: Node | None) -> None:
+def shape_stored(obj: Object, schema: Node | None, *, defaults: bool) -> None:
     """What the store holds, as today's schema of a version has it. `obj` is ours to change."""
     if schema is not None:
-        apply_defaults(obj, schema)
         prune(obj, schema)
         drop_nulls(obj, schema)
+        if defaults:
+            apply_defaults(obj, schema)
 
 
 def plain_numbers(value: Any) -> Any:

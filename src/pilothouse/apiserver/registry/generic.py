@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
+from ...api.crd.kinds import CustomKind
 from ...api.errors import (
     MODIFIED,
     ApiError,
@@ -28,13 +29,14 @@ from ...api.kinds import Kind, storage_kind
 from ...api.object import Object
 from ...api.schema import complete, has_schema, schema_of
 from ...api.validation import validate_create, validate_update
+from ...api.warnings import warnings_of
 from ...base.clock import Clock, parse_timestamp, timestamp
 from ...base.random import Random
 from ...store.interface import Condition, Conflict, Put
 from ..admission import Admission
 from ..authorization import Attributes
 from ..config import ApiConfig
-from ..conversion import from_storage, stored_form
+from ..conversion import from_storage
 from ..options import DeleteOptions
 from ..request import User
 from . import strategy as strategies
@@ -206,11 +208,19 @@ class Registry:
 
     def _validate_create(self, op: Operation) -> None:
         assert op.object is not None
-        causes = validate_create(op.kind, op.object)
+        causes = validate_create(op.checked_as, op.object)
         if causes:
             raise invalid(op.kind.kind, op.kind.group, op.object["metadata"].get("name") or "", causes)
         if op.strategy.validate_create is not None:
             op.strategy.validate_create(self, op)
+        self._warn(op)
+
+    @staticmethod
+    def _warn(op: Operation) -> None:
+        assert op.object is not None
+        if not op.subresource:
+            for text in warnings_of(op.resource, op.object, op.old):
+                op.warn(text)
 
     async def _commit_create(self, op: Operation) -> Entry | None:
         """None: somebody else has created it (or nothing was to be stored)."""
@@ -236,7 +246,9 @@ class Registry:
         assert op.object is not None
         complete_object(op.kind, op.object)
         ephemeral = op.resource == "leases.coordination.k8s.io" and op.namespace == "kube-node-lease"
-        kind, obj = stored_form(op.kind, op.object) if op.kind.custom else (op.kind, op.object)
+        kind, obj = op.kind, op.object
+        if isinstance(kind, CustomKind):
+            kind, obj = kind.stored_form(obj)
         return Put(key, self.storage.encode(kind, obj), ephemeral)
 
     # -- update ------------------------------------------------------------------------------------------------
@@ -341,11 +353,12 @@ class Registry:
     async def _update_once(self, op: Operation, existing: Entry, new: Object, old: Object) -> Outcome | None:
         """None: somebody else was faster."""
         self._prepare_update(op, new, old)
-        causes = validate_update(op.kind, new, old, op.subresource)
+        causes = validate_update(op.checked_as, new, old, op.subresource)
         if causes:
             raise invalid(op.kind.kind, op.kind.group, op.name, causes)
         if op.strategy.validate_update is not None:
             op.strategy.validate_update(self, op)
+        self._warn(op)
         await self.admission.validate(op)
         meta = new["metadata"]
         meta["resourceVersion"] = old["metadata"]["resourceVersion"]
