@@ -207,7 +207,7 @@ class _Parser:
                 int(value)
             except ValueError:
                 raise SelectorError(
-                    f"values[0][{key}]: Invalid value: \"{value}\": for 'Gt', 'Lt' operators, the value must be an integer"
+                    f"values[0]: Invalid value: \"{value}\": for 'Gt', 'Lt' operators, the value must be an integer"
                 ) from None
         _check_value(key, value)
         return Requirement(key, names[operator], (value,))
@@ -238,7 +238,7 @@ def _check_key(key: str) -> None:
     from .names import qualified_name
 
     if errors := qualified_name(key):
-        raise SelectorError(f'key: Invalid value: "{key}": {"; ".join(errors)}')
+        raise SelectorError(f'<nil>: Invalid value: "{key}": {"; ".join(errors)}')
 
 
 def _check_value(key: str, value: str) -> None:
@@ -331,11 +331,11 @@ _FIELDS: dict[str, dict[str, Callable[[Object], str]]] = {
                 "spec.serviceAccountName",
                 "status.phase",
                 "status.podIP",
-                "status.podIPs",
                 "status.nominatedNodeName",
             )
         },
         "spec.hostNetwork": _flag("spec.hostNetwork"),
+        "status.podIPs": lambda obj: "",  # may be asked for, and is never known
     },
     "events": {
         **{f"involvedObject.{field}": _text(f"involvedObject.{field}") for field in _INVOLVED},
@@ -349,7 +349,6 @@ _FIELDS: dict[str, dict[str, Callable[[Object], str]]] = {
     "secrets": {"type": _text("type")},
     "services": {"spec.clusterIP": _text("spec.clusterIP"), "spec.type": _text("spec.type")},
     "replicationcontrollers": {"status.replicas": _number("status.replicas")},
-    "replicasets.apps": {"status.replicas": _number("status.replicas")},
     "jobs.batch": {"status.successful": _number("status.succeeded")},
     "certificatesigningrequests.certificates.k8s.io": {"spec.signerName": _text("spec.signerName")},
     "podcertificaterequests.certificates.k8s.io": {
@@ -369,13 +368,6 @@ _ALIASES: dict[str, str] = {
     **{f"regarding.{field}": f"involvedObject.{field}" for field in _INVOLVED},
     "reportingController": "reportingComponent",
 }
-
-
-def _pod_ips(obj: Object) -> str:
-    return ",".join(entry.get("ip", "") for entry in get(obj, "status.podIPs", []) or [])
-
-
-_FIELDS["pods"]["status.podIPs"] = _pod_ips
 
 
 def field_extractor(resource: str, field: str, namespaced: bool) -> Callable[[Object], str] | None:

@@ -23,11 +23,9 @@ YAML_FORM = Form(YAML)
 
 def dumps(value: Any, form: Form) -> bytes:
     if form.media == YAML:
-        import yaml
+        from ..api.yaml_text import dump
 
-        return yaml.dump(
-            value, Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper), sort_keys=False, allow_unicode=True
-        ).encode()
+        return dump(value)
     return orjson.dumps(value, option=orjson.OPT_INDENT_2 if form.pretty else 0)
 
 
