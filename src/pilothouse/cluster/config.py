@@ -35,7 +35,9 @@ class ClusterConfig:
     network_index: int = -1  # -1: no network of its own (no containers)
     seed: str = ""  # of the cluster's Random; "": from the operating system
     service_cidr: str = "10.96.0.0/16"
-    insecure_registries: tuple[str, ...] = ()  # host:port, asked over plain HTTP
+    insecure_registries: tuple[
+        str, ...
+    ] = ()  # HOST:PORT speaks plain HTTP; https://HOST:PORT is not verified
 
     def check(self) -> None:
         """Raises ConfigError."""

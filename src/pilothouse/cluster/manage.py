@@ -15,15 +15,15 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from ..base.clock import Clock
 from . import kubeconfig
+from .claims import claim, machine_lock, network_index
 from .config import ClusterConfig, ConfigError
-from .paths import ClusterPaths, root, run_root
+from .paths import ClusterPaths, root
 
 Progress = Callable[[str], None]
 START_TIMEOUT_S = 180.0
@@ -86,25 +86,6 @@ def daemon_pid(paths: ClusterPaths) -> int:
         return 0
 
 
-@contextmanager
-def _lock() -> Iterator[None]:
-    """One at a time decides on names, ports and network indexes. The lock is on the directory: no file is left."""
-    while True:
-        root().mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(root(), os.O_RDONLY)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            try:
-                same = os.fstat(descriptor).st_ino == root().stat().st_ino
-            except FileNotFoundError:  # the last cluster was just deleted, and the directory with it
-                same = False
-            if same:
-                yield
-                return
-        finally:
-            os.close(descriptor)
-
-
 def up(config: ClusterConfig, given: set[str], clock: Clock, progress: Progress) -> ClusterConfig:
     """Starts a cluster, new or stopped, and returns when it is ready. `given`: the options that were said explicitly;
     for a cluster that exists, the others stay as they were."""
@@ -113,7 +94,7 @@ def up(config: ClusterConfig, given: set[str], clock: Clock, progress: Progress)
         config = replace(config, data_dir=os.path.abspath(config.data_dir))
     paths = ClusterPaths.of(config.name, config.data_dir)
     link = root() / "clusters" / config.name
-    with _lock():
+    with machine_lock():
         if not config.data_dir and link.exists():
             paths = ClusterPaths(config.name, _real(link))
         before = ClusterConfig.load(paths.config) if paths.config.exists() else None
@@ -129,7 +110,7 @@ def up(config: ClusterConfig, given: set[str], clock: Clock, progress: Progress)
             config.check()
         config = _settle(config, paths)
         if config.engine == "containerd":
-            _claim_machine(config, paths, progress)
+            claim(config, paths, lambda other, its: _teardown(other, its, progress))
         paths.data.mkdir(parents=True, exist_ok=True, mode=0o700)
         if config.data_dir and not link.exists():
             link.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -168,31 +149,10 @@ def _settle(config: ClusterConfig, paths: ClusterPaths) -> ClusterConfig:
     elif not config.nodes and engine == "auto":
         engine = "simulated"
     index = config.network_index
-    if engine == "containerd" and index < 0:
-        from ..network.wiring import free_index
-
-        taken = {
-            ClusterConfig.load(other.config).network_index for other in clusters() if other.data != paths.data
-        }
-        index = asyncio.run(free_index(config.name, taken))
+    if engine == "containerd":
+        others = {ClusterConfig.load(o.config).network_index for o in clusters() if o.data != paths.data}
+        index = network_index(config, others)
     return replace(config, engine=engine, network_index=index)
-
-
-def _claim_machine(config: ClusterConfig, paths: ClusterPaths, progress: Progress) -> None:
-    """Namespaces and sockets are called after the cluster alone, so one name serves one data directory on a machine."""
-    claim = paths.run / "cluster.json"
-    with contextlib.suppress(FileNotFoundError):
-        other = ClusterConfig.load(claim)
-        if other.data_dir != str(paths.data):
-            if Path(other.data_dir, "cluster.json").exists():
-                raise ClusterError(
-                    f"a cluster {config.name!r} with its data in {other.data_dir} has containers on this machine; "
-                    "choose another name"
-                )
-            # its files were deleted by hand: what it left on the machine goes now
-            asyncio.run(_teardown(other, ClusterPaths(config.name, Path(other.data_dir)), progress))
-    paths.run.mkdir(parents=True, exist_ok=True, mode=0o700)
-    replace(config, data_dir=str(paths.data)).save(claim)
 
 
 def _start_daemon(config: ClusterConfig, paths: ClusterPaths, clock: Clock, progress: Progress) -> None:
@@ -303,8 +263,8 @@ def remove(paths: ClusterPaths, progress: Progress) -> None:
     link = root() / "clusters" / paths.name
     if link.is_symlink():
         link.unlink()
-    with _lock():
-        for directory in (link.parent, root(), run_root()):
+    with machine_lock():
+        for directory in (link.parent, root()):
             with contextlib.suppress(OSError):  # other clusters live there
                 directory.rmdir()
 

@@ -236,7 +236,8 @@ async def teardown(config: ClusterConfig, paths: ClusterPaths, progress: Progres
     remove_cgroups(cgroup_of(config.name))
     if failures := [result for result in results if isinstance(result, BaseException)]:
         raise failures[0]
-    shutil.rmtree(paths.run, ignore_errors=True)
+    for node in nodes:
+        shutil.rmtree(paths.node_run(node.name), ignore_errors=True)
 
 
 def _os_name() -> str:

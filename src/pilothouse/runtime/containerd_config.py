@@ -40,7 +40,9 @@ class ContainerdConfig:
     snapshotter: str = "overlayfs"  # or native, which copies
     pause_image: str = PAUSE_IMAGE
     restrict_oom_score_adj: bool = False  # where nobody may lower oom_score_adj (no CAP_SYS_RESOURCE)
-    insecure_registries: tuple[str, ...] = ()  # host:port, asked by plain HTTP, or HTTPS without verification
+    insecure_registries: tuple[
+        str, ...
+    ] = ()  # HOST:PORT speaks plain HTTP; https://HOST:PORT is not verified
     ipam_dir: Path | None = None  # where the CNI configuration lets host-local keep addresses
 
     @property
@@ -123,13 +125,16 @@ Root = {q(str(config.state / "runc"))}
 
 
 def hosts_toml(registry: str) -> str:
-    """certs.d/<registry>/hosts.toml for a registry without TLS, or with a certificate that nobody vouches for."""
-    lines = [f'server = "http://{registry}"']
-    for scheme in ("http", "https"):
-        lines += ["", f'[host."{scheme}://{registry}"]', 'capabilities = ["pull", "resolve"]']
-        if scheme == "https":
-            lines.append("skip_verify = true")
-    return "\n".join(lines) + "\n"
+    """certs.d/HOST:PORT/hosts.toml for a registry without TLS ("HOST:PORT"), or with a certificate that nobody vouches
+    for ("https://HOST:PORT")."""
+    url = registry if "://" in registry else f"http://{registry}"
+    return f"""\
+server = "{url}"
+
+[host."{url}"]
+capabilities = ["pull", "resolve"]
+skip_verify = true
+"""
 
 
 def files(config: ContainerdConfig, cni_conflist: dict[str, object] | None) -> dict[Path, str]:
@@ -138,5 +143,5 @@ def files(config: ContainerdConfig, cni_conflist: dict[str, object] | None) -> d
     if cni_conflist is not None:
         written[config.cni_conf_dir / "10-pilothouse.conflist"] = json.dumps(cni_conflist, indent=2) + "\n"
     for registry in config.insecure_registries:
-        written[config.certs_dir / registry / "hosts.toml"] = hosts_toml(registry)
+        written[config.certs_dir / registry.rpartition("/")[2] / "hosts.toml"] = hosts_toml(registry)
     return written

@@ -123,7 +123,6 @@ def test_a_machine_without_an_engine_says_what_to_install(home, monkeypatch):
     with pytest.raises(manage.ClusterError, match=r"apt-get install .* runc\n.*--engine simulated"):
         manage.up(config, set(), CLOCK, print)
     assert manage.clusters() == []
-    home.rmdir()
 
 
 @pytest.mark.parametrize(
