@@ -13,7 +13,6 @@ import orjson
 
 from .errors import Cause
 
-
 OMIT = object()
 """As a value: the message shows none."""
 
@@ -28,7 +27,23 @@ def shown(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, (int, float)):
         return str(value)
-    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+    return orjson.dumps(_ordered(value)).decode()
+
+
+# Structs whose members do not stand in the order of the alphabet. Maps do, and what else is shown.
+_STRUCTS = (
+    ("apiVersion", "kind", "name", "uid", "controller", "blockOwnerDeletion"),
+    ("matchLabels", "matchExpressions"),
+    ("Key", "Value", "Effect", "TimeAdded"),
+    ("Type", "Address"),
+)
+
+
+def _ordered(value: Any) -> Any:
+    if isinstance(value, dict):
+        order = next((s for s in _STRUCTS if s[0] in value and value.keys() <= set(s)), None) or sorted(value)
+        return {key: _ordered(value[key]) for key in order if key in value}
+    return [_ordered(one) for one in value] if isinstance(value, list) else value
 
 
 def quoted(text: str) -> str:
@@ -66,8 +81,8 @@ class FieldErrors(list[Cause]):
     def forbidden(self, path: str, detail: str) -> None:
         self._add("FieldValueForbidden", path, "Forbidden", detail)
 
-    def duplicate(self, path: str, value: Any) -> None:
-        self._add("FieldValueDuplicate", path, f"Duplicate value: {shown(value)}", "")
+    def duplicate(self, path: str, value: Any, detail: str = "") -> None:
+        self._add("FieldValueDuplicate", path, f"Duplicate value: {shown(value)}", detail)
 
     def not_found(self, path: str, value: Any, detail: str = "") -> None:
         self._add("FieldValueNotFound", path, f"Not found: {shown(value)}", detail)

@@ -174,6 +174,8 @@ def default_volume(volume: Object) -> None:
                 _downward_items(source["downwardAPI"])
             if isinstance(source.get("serviceAccountToken"), dict):
                 put(source["serviceAccountToken"], expirationSeconds=DEFAULT_TOKEN_EXPIRATION_S)
+    if isinstance(volume.get("image"), dict):
+        put_text(volume["image"], pullPolicy=_pull_policy(volume["image"].get("reference") or "@"))
     ephemeral = volume.get("ephemeral")
     if isinstance(ephemeral, dict):
         template = ephemeral.get("volumeClaimTemplate")

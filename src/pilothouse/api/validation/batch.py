@@ -1,0 +1,372 @@
+"""Jobs and CronJobs."""
+
+from __future__ import annotations
+
+import re
+
+from .. import cron, names
+from ..fielderrors import OMIT, FieldErrors
+from ..object import Object
+from . import metadata, pods
+from .metadata import immutable, not_negative, qualified_name, same
+from .validator import kind
+from .workloads import selects
+
+_INDEXED_PARALLELISM_MAX, _COMPLETIONS_SOFT_MAX, _HIGH_COMPLETIONS_MAX = 100_000, 100_000, 10_000
+_RULES_MAX, _CODES_MAX, _INDEXES_LENGTH_MAX = 20, 255, 64 << 10
+_ACTIONS = ("Count", "FailIndex", "FailJob", "Ignore")
+_HTTP_PATH = re.compile(r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+")
+_OWN_LABELS = ("controller-uid", "job-name")
+_PREFIX = "batch.kubernetes.io/"
+
+
+# -- Job ---------------------------------------------------------------------------------------------------------------
+
+
+def _job(errors: FieldErrors, job: Object, old: Object | None) -> None:
+    spec = job.get("spec") or {}
+    if old is None and not spec.get("manualSelector") and spec.get("selector") is not None:
+        _generated_selector(errors, job, spec)
+    _spec(errors, spec, "spec")
+    before = len(errors)
+    if spec.get("selector") is None:
+        errors.required("spec.selector")
+    else:
+        metadata.label_selector(errors, spec["selector"], "spec.selector")
+    if len(errors) == before or spec.get("selector") is None:
+        template = spec.get("template") or {}
+        selects(errors, spec.get("selector"), template, "spec.template", old is not None)
+
+
+def _generated_selector(errors: FieldErrors, job: Object, spec: Object) -> None:
+    """The labels that the registry has set, and a selector that finds them."""
+    labels = ((spec.get("template") or {}).get("metadata") or {}).get("labels") or {}
+    own = (job["metadata"].get("uid") or "", job["metadata"].get("name") or "")
+    expected = {f"{p}{label}": value for p in (_PREFIX, "") for label, value in zip(_OWN_LABELS, own, strict=True)}  # fmt: skip
+    for label, value in expected.items():
+        at = f"spec.template.metadata.labels[{label}]"
+        if label not in labels:
+            errors.required(at, f"must be '{value}'")
+        elif labels[label] != value:
+            errors.invalid(at, labels, f"must be '{value}'")
+    found = FieldErrors()
+    metadata.label_selector(found, spec["selector"], "")
+    if not found:
+        selects(found, spec["selector"], {"metadata": {"labels": expected}}, "", False)
+        if found:
+            errors.invalid("spec.selector", spec["selector"], "`selector` not auto-generated")
+
+
+def _spec(errors: FieldErrors, spec: Object, path: str) -> None:
+    for field in (
+        "parallelism",
+        "completions",
+        "activeDeadlineSeconds",
+        "backoffLimit",
+        "ttlSecondsAfterFinished",
+        "backoffLimitPerIndex",
+        "maxFailedIndexes",
+    ):
+        not_negative(errors, spec.get(field), f"{path}.{field}")
+    per_index, failed = spec.get("backoffLimitPerIndex"), spec.get("maxFailedIndexes")
+    if failed is not None and per_index is None:
+        errors.required(f"{path}.backoffLimitPerIndex", "when maxFailedIndexes is specified")
+    if spec.get("managedBy") is not None:
+        _managed_by(errors, spec["managedBy"], f"{path}.managedBy")
+    mode, indexed = spec.get("completionMode"), spec.get("completionMode") == "Indexed"
+    if mode is not None and mode not in ("NonIndexed", "Indexed"):
+        errors.not_supported(f"{path}.completionMode", mode, ("NonIndexed", "Indexed"))
+    if indexed:
+        _indexed(errors, spec, path)
+    for field, value in (("backoffLimitPerIndex", per_index), ("maxFailedIndexes", failed)):
+        if not indexed and value is not None:
+            errors.invalid(f"{path}.{field}", value, "requires indexed completion mode")
+    if spec.get("podFailurePolicy") is not None:
+        _failure_policy(errors, spec, f"{path}.podFailurePolicy")
+    if spec.get("successPolicy") is not None:
+        if not indexed:
+            why = "requires indexed completion mode"
+            errors.invalid(f"{path}.successPolicy", spec["successPolicy"], why)
+        else:
+            _success_policy(errors, spec, f"{path}.successPolicy")
+    replacement = spec.get("podReplacementPolicy")
+    allowed = ("Failed",) if spec.get("podFailurePolicy") is not None else ("Failed", "TerminatingOrFailed")
+    if replacement is not None and replacement not in allowed:
+        errors.not_supported(f"{path}.podReplacementPolicy", replacement, allowed)
+    template = spec.get("template") or {}
+    pods.template(errors, template, f"{path}.template")
+    policy, at = (template.get("spec") or {}).get("restartPolicy"), f"{path}.template.spec.restartPolicy"
+    if policy not in ("OnFailure", "Never"):
+        errors.required(at, 'valid values: "OnFailure", "Never"')
+    elif policy != "Never" and spec.get("podFailurePolicy") is not None:
+        errors.invalid(at, policy, 'only "Never" is supported when podFailurePolicy is specified')
+
+
+def _managed_by(errors: FieldErrors, value: str, path: str) -> None:
+    domain, slash, rest = value.partition("/")
+    if not value:
+        errors.required(path)
+    elif not slash or not domain or not rest:
+        errors.invalid(path, value, 'must be a domain-prefixed path (such as "acme.io/foo")')
+    else:
+        errors.messages(path, domain, names.dns1123_subdomain(domain))
+        if not _HTTP_PATH.fullmatch(rest):
+            errors.invalid(path, rest, f"Invalid path (regex used for validation is '{_HTTP_PATH.pattern}')")
+    if len(value) > 63:
+        errors.too_long(path, 63)
+
+
+def _indexed(errors: FieldErrors, spec: Object, path: str) -> None:
+    completions, parallelism = spec.get("completions"), spec.get("parallelism") or 0
+    failed, per_index = spec.get("maxFailedIndexes"), spec.get("backoffLimitPerIndex")
+    if completions is None:
+        errors.required(f"{path}.completions", "when completion mode is Indexed")
+    if parallelism > _INDEXED_PARALLELISM_MAX:
+        why = f"must be less than or equal to {_INDEXED_PARALLELISM_MAX} when completion mode is Indexed"
+        errors.invalid(f"{path}.parallelism", parallelism, why)
+    if completions is None:
+        return
+    if failed is not None and failed > completions:
+        errors.invalid(f"{path}.maxFailedIndexes", failed, "must be less than or equal to completions")
+    if failed is not None and failed > _INDEXED_PARALLELISM_MAX:
+        why = f"must be less than or equal to {_INDEXED_PARALLELISM_MAX}"
+        errors.invalid(f"{path}.maxFailedIndexes", failed, why)
+    if completions > _COMPLETIONS_SOFT_MAX and per_index is not None:
+        why = f"must be less than or equal to {_HIGH_COMPLETIONS_MAX} when completions are above {_COMPLETIONS_SOFT_MAX} and used with backoff limit per index"
+        if failed is None:
+            needed = f"must be specified when completions is above {_COMPLETIONS_SOFT_MAX}"
+            errors.required(f"{path}.maxFailedIndexes", needed)
+        if parallelism > _HIGH_COMPLETIONS_MAX:
+            errors.invalid(f"{path}.parallelism", parallelism, why)
+        if failed is not None and failed > _HIGH_COMPLETIONS_MAX:
+            errors.invalid(f"{path}.maxFailedIndexes", failed, why)
+
+
+def _failure_policy(errors: FieldErrors, spec: Object, path: str) -> None:
+    rules, own = spec["podFailurePolicy"].get("rules") or [], (spec.get("template") or {}).get("spec") or {}
+    known = {c.get("name") for f in ("containers", "initContainers") for c in own.get(f) or ()}
+    if len(rules) > _RULES_MAX:
+        errors.too_many(f"{path}.rules", len(rules), _RULES_MAX)
+    for index, rule in enumerate(rules):
+        at, action = f"{path}.rules[{index}]", rule.get("action") or ""
+        if not action:
+            errors.required(
+                f"{at}.action", f"valid values: {list(_ACTIONS)}".replace("'", '"').replace(",", "")
+            )
+        elif action == "FailIndex":
+            if spec.get("backoffLimitPerIndex") is None:
+                errors.invalid(f"{at}.action", action, "requires the backoffLimitPerIndex to be set")
+        elif action not in _ACTIONS:
+            errors.not_supported(f"{at}.action", action, _ACTIONS)
+        codes, conditions = rule.get("onExitCodes"), rule.get("onPodConditions")
+        if codes is not None:
+            _exit_codes(errors, codes, f"{at}.onExitCodes", known)
+        for number, condition in enumerate(conditions or ()):
+            _condition(errors, condition, f"{at}.onPodConditions[{number}]")
+        if len(conditions or ()) > _RULES_MAX:
+            errors.too_many(f"{at}.onPodConditions", len(conditions), _RULES_MAX)
+        if codes is not None and conditions:
+            errors.invalid(at, OMIT, "specifying both OnExitCodes and OnPodConditions is not supported")
+        if codes is None and not conditions:
+            errors.invalid(at, OMIT, "specifying one of OnExitCodes and OnPodConditions is required")
+
+
+def _exit_codes(errors: FieldErrors, codes: Object, path: str, known: set[str | None]) -> None:
+    operator, values = codes.get("operator") or "", codes.get("values") or []
+    if not operator:
+        errors.required(f"{path}.operator", 'valid values: ["In" "NotIn"]')
+    elif operator not in ("In", "NotIn"):
+        errors.not_supported(f"{path}.operator", operator, ("In", "NotIn"))
+    name = codes.get("containerName")
+    if name is not None and name not in known:
+        why = "must be one of the container or initContainer names in the pod template"
+        errors.invalid(f"{path}.containerName", name, why)
+    if not values:
+        errors.invalid(f"{path}.values", values, "at least one value is required")
+    elif len(values) > _CODES_MAX:
+        errors.too_many(f"{path}.values", len(values), _CODES_MAX)
+    for index, value in enumerate(values):
+        if operator == "In" and value == 0:
+            errors.invalid(f"{path}.values[{index}]", value, "must not be 0 for the In operator")
+        if value in values[:index]:
+            errors.duplicate(f"{path}.values[{index}]", value)
+    if values != sorted(values):
+        errors.invalid(f"{path}.values", values, "must be ordered")
+
+
+def _condition(errors: FieldErrors, condition: Object, path: str) -> None:
+    type_, status, statuses = (
+        condition.get("type") or "",
+        condition.get("status") or "",
+        ("False", "True", "Unknown"),
+    )
+    errors.messages(f"{path}.type", type_, qualified_name(type_))
+    if not status:
+        errors.required(f"{path}.status", 'valid values: ["False" "True" "Unknown"]')
+    elif status not in statuses:
+        errors.not_supported(f"{path}.status", status, statuses)
+
+
+def _success_policy(errors: FieldErrors, spec: Object, path: str) -> None:
+    rules, completions = spec["successPolicy"].get("rules") or [], spec.get("completions") or 0
+    if not rules:
+        why = "at least one rules must be specified when the successPolicy is specified"
+        errors.required(f"{path}.rules", why)
+    if len(rules) > _RULES_MAX:
+        errors.too_many(f"{path}.rules", len(rules), _RULES_MAX)
+    for index, rule in enumerate(rules):
+        at, count, indexes = (
+            f"{path}.rules[{index}]",
+            rule.get("succeededCount"),
+            rule.get("succeededIndexes"),
+        )
+        if count is None and indexes is None:
+            why = "at least one of succeededCount or succeededIndexes must be specified"
+            errors.required(at, why)
+        total = 0
+        if indexes is not None:
+            if len(indexes) > _INDEXES_LENGTH_MAX:
+                errors.too_long(f"{at}.succeededIndexes", _INDEXES_LENGTH_MAX)
+            try:
+                total = _count_indexes(indexes, completions)
+            except ValueError as error:
+                why = f"error parsing succeededIndexes: {error}"
+                errors.invalid(f"{at}.succeededIndexes", indexes, why)
+        if count is not None:
+            not_negative(errors, count, f"{at}.succeededCount")
+            most = "must be less than or equal to"
+            if count > completions:
+                why = f"{most} {completions} (the number of specified completions)"
+                errors.invalid(f"{at}.succeededCount", count, why)
+            if indexes is not None and count > total:
+                why = f"{most} {total} (the number of indexes in the specified succeededIndexes field)"
+                errors.invalid(f"{at}.succeededCount", count, why)
+
+
+def _count_indexes(text: str, completions: int) -> int:
+    """`0,2-4`: how many. Raises ValueError."""
+    total, last = 0, -1
+    for part in text.split(",") if text else ():
+        limits = part.split("-")
+        if len(limits) > 2:
+            raise ValueError(
+                f"the fragment \"{part}\" violates the requirement that an index interval can have at most two parts separated by '-'"
+            )
+        numbers = []
+        for limit in limits:
+            if not (limit.isascii() and limit.isdigit()):
+                raise ValueError(f'cannot convert string to integer for index: "{limit}"')
+            if int(limit) >= completions:
+                raise ValueError(f'too large index: "{limit}"')
+            numbers.append(int(limit))
+        first, end = numbers[0], numbers[-1]
+        for previous, current in ((first, end),) if len(numbers) > 1 else ():
+            if previous >= current:
+                raise ValueError(f"non-increasing order, previous: {previous}, current: {current}")
+        if last >= first:
+            raise ValueError(f"non-increasing order, previous: {last}, current: {first}")
+        total, last = total + end - first + 1, end
+    return total
+
+
+def _job_change(errors: FieldErrors, new: Object, old: Object) -> None:
+    spec, before = new["spec"], old["spec"]
+    completions, was = spec.get("completions"), before.get("completions")
+    if spec.get("completionMode") != "Indexed":
+        immutable(errors, completions, was, "spec.completions")
+    elif completions != was:
+        if completions is None:
+            errors.required("spec.completions", "cannot be set to nil")
+        elif completions != spec.get("parallelism"):
+            why = "can only be modified in tandem with spec.parallelism"
+            errors.invalid("spec.completions", completions, why)
+    immutable(errors, spec.get("selector"), before.get("selector"), "spec.selector")
+    _template_change(errors, spec, before, old)
+    for field in ("completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy", "successPolicy"):
+        immutable(errors, spec.get(field), before.get(field), f"spec.{field}")
+
+
+def _template_change(errors: FieldErrors, spec: Object, before: Object, old: Object) -> None:
+    """Of a job that is suspended and has not started, where its pods go and what they ask for may change (KEP-2926)."""
+    template, was = spec.get("template") or {}, before.get("template") or {}
+    if not before.get("suspend") or (old.get("status") or {}).get("startTime"):
+        immutable(errors, template, was, "spec.template")
+        return
+    own, own_before = dict(template.get("spec") or {}), dict(was.get("spec") or {})
+    for field in ("nodeSelector", "tolerations", "schedulingGates"):
+        own_before[field] = own.get(field)
+    node = (own.get("affinity") or {}).get("nodeAffinity")
+    affinity = {**(own_before.get("affinity") or {}), "nodeAffinity": node}
+    own_before["affinity"] = affinity if any(v is not None for v in affinity.values()) else None
+    for field in ("containers", "initContainers"):
+        now = own.get(field) or []
+        if len(now) == len(own_before.get(field) or ()):
+            own_before[field] = [
+                {**c, "resources": n.get("resources")} for c, n in zip(own_before.get(field) or (), now)
+            ]
+    if not same(own, own_before):
+        errors.invalid("spec.template.spec", own, metadata.IMMUTABLE)
+
+
+def _job_status(errors: FieldErrors, new: Object, old: Object) -> None:
+    status = new.get("status") or {}
+    for field in ("active", "succeeded", "failed", "ready", "terminating"):
+        not_negative(errors, status.get(field), f"status.{field}")
+    waiting = status.get("uncountedTerminatedPods") or {}
+    seen: set[str] = set()
+    for field in ("succeeded", "failed"):
+        for index, uid in enumerate(waiting.get(field) or ()):
+            at = f"status.uncountedTerminatedPods.{field}[{index}]"
+            if not uid:
+                errors.invalid(at, uid, "must not be empty")
+            elif uid in seen:
+                errors.duplicate(at, uid)
+            seen.add(uid)
+
+
+# -- CronJob -----------------------------------------------------------------------------------------------------------
+
+
+def _cron_job(errors: FieldErrors, obj: Object, old: Object | None) -> None:
+    spec, name = obj.get("spec") or {}, obj["metadata"].get("name") or ""
+    schedule, zone = spec.get("schedule") or "", spec.get("timeZone")
+    if not schedule:
+        errors.required("spec.schedule")
+    else:
+        if wrong := cron.problem(schedule):
+            errors.invalid("spec.schedule", schedule, wrong)
+        had_zone = old is not None and "TZ" in ((old.get("spec") or {}).get("schedule") or "")
+        if "TZ" in schedule and had_zone and zone is not None:
+            why = "cannot use both timeZone field and TZ or CRON_TZ in schedule"
+            errors.invalid("spec.schedule", schedule, why)
+        elif "TZ" in schedule and not had_zone:
+            why = "cannot use TZ or CRON_TZ in schedule, use timeZone field instead"
+            errors.invalid("spec.schedule", schedule, why)
+    not_negative(errors, spec.get("startingDeadlineSeconds"), "spec.startingDeadlineSeconds")
+    if zone is not None:
+        _time_zone(errors, zone, "spec.timeZone")
+    errors.choice("spec.concurrencyPolicy", spec.get("concurrencyPolicy"), ("Allow", "Forbid", "Replace"))
+    template, path = (spec.get("jobTemplate") or {}).get("spec") or {}, "spec.jobTemplate.spec"
+    _spec(errors, template, path)
+    if template.get("selector") is not None:
+        errors.invalid(f"{path}.selector", template["selector"], "`selector` will be auto-generated")
+    if template.get("manualSelector"):
+        errors.not_supported(f"{path}.manualSelector", True, ("nil", "false"))
+    for field in ("successfulJobsHistoryLimit", "failedJobsHistoryLimit"):
+        not_negative(errors, spec.get(field), f"spec.{field}")
+    if old is None and len(name) > 52:  # a Job's name has 11 more
+        errors.invalid("metadata.name", name, names.too_long(52))
+
+
+def _time_zone(errors: FieldErrors, zone: str, path: str) -> None:
+    if not zone:
+        errors.invalid(path, zone, "timeZone must be nil or non-empty string")
+    elif zone.lower() == "local":
+        why = "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones"
+        errors.invalid(path, zone, why)
+    elif wrong := cron.zone_problem(zone):
+        errors.invalid(path, zone, wrong)
+
+
+JOB = kind(_job, "ubx", change=_job_change, status=_job_status)
+CRON_JOB = kind(_cron_job, "ub")

@@ -1,0 +1,125 @@
+"""Nodes and namespaces."""
+
+from __future__ import annotations
+
+import ipaddress
+
+from .. import names
+from ..fielderrors import FieldErrors
+from ..object import Object
+from . import resources
+from .metadata import label_value, qualified_name, same
+from .scheduling import EFFECTS
+from .validator import kind
+
+_UNIQUE_TAINTS = "taints must be unique by key and effect pair"
+
+
+# -- Node --------------------------------------------------------------------------------------------------------------
+
+
+def _node(errors: FieldErrors, node: Object, old: Object | None) -> None:
+    spec = node.get("spec") or {}
+    if spec.get("taints"):
+        _taints(errors, spec["taints"], "metadata.taints")
+    _node_resources(errors, node)
+    if spec.get("podCIDRs"):
+        _pod_cidrs(errors, spec["podCIDRs"], "spec.podCIDRs")
+
+
+def _taints(errors: FieldErrors, taints: list[Object], path: str) -> None:
+    seen = set()
+    for index, taint in enumerate(taints):
+        at, key, value = f"{path}[{index}]", taint.get("key") or "", taint.get("value") or ""
+        effect = taint.get("effect") or ""
+        errors.messages(f"{at}.key", key, qualified_name(key))
+        if problems := label_value(value):
+            errors.invalid(f"{at}.value", value, ";".join(problems))
+        errors.choice(f"{at}.effect", effect, EFFECTS)
+        if (key, effect) in seen:
+            shown = {"Key": key, "Value": value, "Effect": effect, "TimeAdded": taint.get("timeAdded")}
+            errors.duplicate(at, shown, _UNIQUE_TAINTS)
+        seen.add((key, effect))
+
+
+def _node_resources(errors: FieldErrors, node: Object) -> None:
+    for which in ("capacity", "allocatable"):
+        for resource, value in ((node.get("status") or {}).get(which) or {}).items():
+            resources.amount(errors, resource, value, f"status.{which}[{resource}]")
+
+
+def _pod_cidrs(errors: FieldErrors, cidrs: list[str], path: str) -> None:
+    versions = set()
+    for index, cidr in enumerate(cidrs):
+        try:
+            if "/" not in cidr:
+                raise ValueError
+            versions.add(ipaddress.ip_network(cidr, strict=False).version)
+        except ValueError:
+            why = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"
+            errors.invalid(f"{path}[{index}]", cidr, why)
+    if len(cidrs) > 1:
+        if len(versions) < 2 or len(cidrs) > 2:
+            errors.invalid(path, cidrs, "may specify no more than one CIDR for each IP family")
+        for index, cidr in enumerate(cidrs):
+            if cidr in cidrs[:index]:
+                errors.duplicate(f"{path}[{index}]", cidr)
+
+
+def _node_change(errors: FieldErrors, new: Object, old: Object) -> None:
+    spec, before = new.get("spec") or {}, old.get("spec") or {}
+    _node_resources(errors, new)
+    addresses = (new.get("status") or {}).get("addresses") or []
+    for index, address in enumerate(addresses):
+        if any(same(address, other) for other in addresses[:index]):
+            shown = {"Type": address.get("type") or "", "Address": address.get("address") or ""}
+            errors.duplicate(f"status.addresses[{index}]", shown)
+    if before.get("podCIDRs") and spec.get("podCIDRs") != before["podCIDRs"]:
+        errors.forbidden("spec.podCIDRs", 'node updates may not change podCIDR except from "" to valid')
+    if before.get("providerID") and spec.get("providerID") != before["providerID"]:
+        errors.forbidden("spec.providerID", 'node updates may not change providerID except from "" to valid')
+    if spec.get("taints"):
+        _taints(errors, spec["taints"], "metadata.taints")
+    if spec.get("externalID") != before.get("externalID"):
+        errors.forbidden("spec.externalID", "may not be updated")
+
+
+# -- Namespace ---------------------------------------------------------------------------------------------------------
+
+
+def _finalizer(errors: FieldErrors, name: str, path: str) -> None:
+    errors.messages(path, name, qualified_name(name))
+    if "/" not in name and name not in ("kubernetes", "orphan", "foregroundDeletion"):
+        errors.invalid(path, name, "name is neither a standard finalizer name nor is it fully qualified")
+
+
+def _namespace(errors: FieldErrors, obj: Object, old: Object | None) -> None:
+    for name in (obj.get("spec") or {}).get("finalizers") or ():
+        _finalizer(errors, name, "spec.finalizers")
+
+
+def _finalize(errors: FieldErrors, new: Object, old: Object) -> None:
+    for index, name in enumerate((new.get("spec") or {}).get("finalizers") or ()):
+        _finalizer(errors, name, f"spec.finalizers[{index}]")
+
+
+def _phase(errors: FieldErrors, new: Object, old: Object) -> None:
+    phase = (new.get("status") or {}).get("phase") or ""
+    if not new["metadata"].get("deletionTimestamp"):
+        if phase != "Active":
+            why = "may only be 'Active' if `deletionTimestamp` is empty"
+            errors.invalid("status.Phase", phase, why)
+    elif phase != "Terminating":
+        why = "may only be 'Terminating' if `deletionTimestamp` is not empty"
+        errors.invalid("status.Phase", phase, why)
+
+
+NODE = kind(_node, "cbux", cluster=True, change=_node_change, status=_node_change)
+NAMESPACE = kind(
+    _namespace,
+    "u",
+    rule=names.dns1123_label,
+    cluster=True,
+    status=_phase,
+    subresources={"finalize": _finalize},
+)

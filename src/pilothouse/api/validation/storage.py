@@ -1,0 +1,232 @@
+"""The kinds of storage.k8s.io: classes, CSI drivers and nodes, attachments, capacities."""
+
+from __future__ import annotations
+
+from .. import names
+from ..fielderrors import FieldErrors
+from ..object import Object
+from . import metadata, resources
+from .metadata import immutable, not_negative, qualified_name, same
+from .persistent_volumes import volume_spec
+from .validator import kind
+from .volume_sources import csi_driver_name
+
+_PARAMETERS_MAX, _PARAMETERS_SIZE_MAX, _ATTACH_METADATA_SIZE_MAX = 512, 256 << 10, 256 << 10
+_TOKEN_SECONDS_MIN, _TOKEN_SECONDS_MAX = 600, 1 << 32
+_NODE_ID_LENGTH_MAX = 256
+
+
+def _provisioner(errors: FieldErrors, value: str, path: str) -> None:
+    if not value:
+        errors.required(path)
+    else:
+        errors.messages(path, value, qualified_name(value.lower()))
+
+
+def _parameters(errors: FieldErrors, parameters: dict[str, str], *, allow_empty: bool) -> None:
+    if len(parameters) > _PARAMETERS_MAX:
+        errors.too_long("parameters", _PARAMETERS_MAX)
+        return
+    for key in parameters:
+        if not key:
+            errors.invalid("parameters", key, "field can not be empty.")
+    if sum(len(k) + len(v) for k, v in parameters.items()) > _PARAMETERS_SIZE_MAX:
+        errors.too_long("parameters", _PARAMETERS_SIZE_MAX)
+    if not parameters and not allow_empty:
+        errors.required("parameters", "must contain at least one key/value pair")
+
+
+# -- StorageClass, VolumeAttributesClass -------------------------------------------------------------------------------
+
+
+def _storage_class(errors: FieldErrors, obj: Object, old: Object | None) -> None:
+    _provisioner(errors, obj.get("provisioner") or "", "provisioner")
+    _parameters(errors, obj.get("parameters") or {}, allow_empty=True)
+    policy, mode = obj.get("reclaimPolicy"), obj.get("volumeBindingMode")
+    if policy and policy not in ("Delete", "Retain"):
+        errors.not_supported("reclaimPolicy", policy, ("Delete", "Retain"))
+    errors.choice("volumeBindingMode", mode, ("Immediate", "WaitForFirstConsumer"))
+    _topologies(errors, obj.get("allowedTopologies") or [], "allowedTopologies")
+
+
+def _topologies(errors: FieldErrors, terms: list[Object], path: str) -> None:
+    seen_terms: list[dict[str, set[str]]] = []
+    for index, term in enumerate(terms):
+        found: dict[str, set[str]] = {}
+        for number, expression in enumerate(term.get("matchLabelExpressions") or ()):
+            at = f"{path}[{index}].matchLabelExpressions[{number}]"
+            key, values = expression.get("key") or "", expression.get("values") or []
+            if not values:
+                errors.required(f"{at}.values")
+            for position, value in enumerate(values):
+                if value in values[:position]:
+                    errors.duplicate(f"{at}.values[{position}]", value)
+            errors.messages(f"{at}.key", key, qualified_name(key))
+            if key in found:
+                errors.duplicate(f"{at}.key", key)
+            found[key] = set(values)
+        if found in seen_terms:
+            errors.duplicate(f"{path}[{index}].matchLabelExpressions", "")
+        seen_terms.append(found)
+
+
+def _storage_class_change(errors: FieldErrors, new: Object, old: Object) -> None:
+    for field in ("parameters", "provisioner", "reclaimPolicy", "volumeBindingMode"):
+        immutable(errors, new.get(field), old.get(field), field)
+
+
+def _attributes_class(errors: FieldErrors, obj: Object, old: Object | None) -> None:
+    _provisioner(errors, obj.get("driverName") or "", "driverName")
+    _parameters(errors, obj.get("parameters") or {}, allow_empty=False)
+
+
+def _attributes_class_change(errors: FieldErrors, new: Object, old: Object) -> None:
+    for field in ("driverName", "parameters"):
+        if not same(new.get(field), old.get(field)):
+            errors.forbidden(field, f"updates to {field} are forbidden.")
+
+
+# -- CSIDriver, CSINode ------------------------------------------------------------------------------------------------
+
+
+def _driver(errors: FieldErrors, obj: Object, old: Object | None) -> None:
+    name, spec = obj["metadata"].get("name") or "", obj.get("spec") or {}
+    if old is None and len(name) > 63:
+        errors.too_long("metadata.name", 63)
+    for field in ("attachRequired", "podInfoOnMount", "storageCapacity"):
+        if spec.get(field) is None:
+            errors.required(f"spec.{'attachedRequired' if field == 'attachRequired' else field}")
+    policies = ("File", "None", "ReadWriteOnceWithFSType")
+    if spec.get("fsGroupPolicy") is None:
+        errors.required("spec.fsGroupPolicy")
+    elif spec["fsGroupPolicy"] not in policies:
+        errors.not_supported("spec.fsGroupPolicy", spec["fsGroupPolicy"], policies)
+    audiences: set[str] = set()
+    for index, request in enumerate(spec.get("tokenRequests") or ()):
+        at, audience, seconds = (
+            f"spec.tokenRequests[{index}]",
+            request.get("audience") or "",
+            request.get("expirationSeconds"),
+        )
+        if audience in audiences:
+            errors.duplicate(f"{at}.audience", audience)
+        audiences.add(audience)
+        if seconds is not None and seconds < _TOKEN_SECONDS_MIN:
+            why = "may not specify a duration less than 10 minutes"
+            errors.invalid(f"{at}.expirationSeconds", seconds, why)
+        if seconds is not None and seconds > _TOKEN_SECONDS_MAX:
+            why = "may not specify a duration larger than 2^32 seconds"
+            errors.invalid(f"{at}.expirationSeconds", seconds, why)
+    for mode in spec.get("volumeLifecycleModes") or ():
+        if mode not in ("Persistent", "Ephemeral"):
+            errors.not_supported("spec.volumeLifecycleModes", mode, ("Persistent", "Ephemeral"))
+    if spec.get("seLinuxMount") is None:
+        errors.required("spec.seLinuxMount", "seLinuxMount is required")
+    period = spec.get("nodeAllocatableUpdatePeriodSeconds")
+    if period is not None and period < 10:
+        why = "must be greater than or equal to 10 seconds"
+        errors.invalid("spec.nodeAllocatableUpdatePeriodSeconds", period, why)
+
+
+def _driver_change(errors: FieldErrors, new: Object, old: Object) -> None:
+    spec, before = new.get("spec") or {}, old.get("spec") or {}
+    immutable(errors, spec.get("attachRequired"), before.get("attachRequired"), "spec.attachedRequired")
+    modes = "volumeLifecycleModes"
+    immutable(errors, spec.get(modes), before.get(modes), f"spec.{modes}")
+
+
+def _csi_node(errors: FieldErrors, obj: Object, old: Object | None) -> None:
+    seen: set[str] = set()
+    for index, driver in enumerate((obj.get("spec") or {}).get("drivers") or ()):
+        _node_driver(errors, driver, f"spec.drivers[{index}]", seen)
+
+
+def _node_driver(errors: FieldErrors, driver: Object, path: str, seen: set[str]) -> None:
+    name, node_id = driver.get("name") or "", driver.get("nodeID") or ""
+    csi_driver_name(errors, name, f"{path}.name")
+    if not node_id:
+        errors.required(f"{path}.nodeID")
+    if len(node_id) > _NODE_ID_LENGTH_MAX:
+        errors.invalid(f"{path}.nodeID", node_id, f"must be {_NODE_ID_LENGTH_MAX} characters or less")
+    count = (driver.get("allocatable") or {}).get("count")
+    not_negative(errors, count, f"{path}.allocatable.count")
+    if name in seen:
+        errors.duplicate(f"{path}.name", name)
+    seen.add(name)
+    keys: set[str] = set()
+    for key in driver.get("topologyKeys") or ():
+        if not key:
+            errors.required(path)
+        if key in keys:
+            errors.duplicate(path, key)
+        keys.add(key)
+        errors.messages(path, key, qualified_name(key))
+
+
+def _csi_node_change(errors: FieldErrors, new: Object, old: Object) -> None:
+    """Drivers come and go; one that stays is as it was."""
+    now = {d.get("name"): d for d in (new.get("spec") or {}).get("drivers") or ()}
+    for driver in (old.get("spec") or {}).get("drivers") or ():
+        name = driver.get("name")
+        masked = {**now.get(name, driver), "allocatable": driver.get("allocatable")}
+        if not same(masked, driver):
+            errors.invalid("spec.drivers", [now[name]], metadata.IMMUTABLE)
+
+
+# -- VolumeAttachment, CSIStorageCapacity ------------------------------------------------------------------------------
+
+
+def _attachment(errors: FieldErrors, obj: Object, old: Object | None) -> None:
+    spec = obj.get("spec") or {}
+    source = spec.get("source") or {}
+    inline, volume = source.get("inlineVolumeSpec"), source.get("persistentVolumeName")
+    csi_driver_name(errors, spec.get("attacher") or "", "spec.attacher")
+    one = "must specify exactly one of inlineVolumeSpec and persistentVolumeName"
+    if inline is None and volume is None:
+        errors.required("spec.source", one)
+    elif inline is not None and volume is not None:
+        errors.forbidden("spec.source", one)
+    elif volume is not None:
+        if not volume:
+            errors.required("spec.source.persistentVolumeName", "must specify non empty persistentVolumeName")
+    else:
+        volume_spec(errors, inline or {}, "spec.source.inlineVolumeSpec", "", inline=True)
+    node = spec.get("nodeName") or ""
+    errors.messages("spec.nodeName", node, names.dns1123_subdomain(node))
+    _attachment_status(errors, obj, obj)
+
+
+def _attachment_status(errors: FieldErrors, new: Object, old: Object) -> None:
+    status = new.get("status") or {}
+    noted = status.get("attachmentMetadata") or {}
+    if sum(len(k) + len(v) for k, v in noted.items()) > _ATTACH_METADATA_SIZE_MAX:
+        errors.too_long("status.attachmentMetadata", _ATTACH_METADATA_SIZE_MAX)
+    for field in ("attachError", "detachError"):
+        if len((status.get(field) or {}).get("message") or "") > _ATTACH_METADATA_SIZE_MAX:
+            errors.too_long(f"status.{field}.message", _ATTACH_METADATA_SIZE_MAX)
+
+
+def _attachment_change(errors: FieldErrors, new: Object, old: Object) -> None:
+    immutable(errors, new.get("spec"), old.get("spec"), "spec")
+
+
+def _capacity(errors: FieldErrors, obj: Object, old: Object | None) -> None:
+    metadata.label_selector(errors, obj.get("nodeTopology"), "nodeTopology")
+    name = obj.get("storageClassName") or ""
+    errors.messages("storageClassName", name, names.dns1123_subdomain(name))
+    for field in ("capacity", "maximumVolumeSize"):
+        if obj.get(field) is not None:
+            resources.amount(errors, "", obj[field], field)
+
+
+def _capacity_change(errors: FieldErrors, new: Object, old: Object) -> None:
+    for field in ("nodeTopology", "storageClassName"):
+        immutable(errors, new.get(field), old.get(field), field)
+
+
+STORAGE_CLASS = kind(_storage_class, "ux", cluster=True, change=_storage_class_change)
+ATTRIBUTES_CLASS = kind(_attributes_class, "ux", cluster=True, change=_attributes_class_change)
+DRIVER = kind(_driver, "ubx", cluster=True, change=_driver_change)
+NODE = kind(_csi_node, "cbx", cluster=True, change=_csi_node_change)
+ATTACHMENT = kind(_attachment, "cbx", cluster=True, change=_attachment_change, status=_attachment_status)
+CAPACITY = kind(_capacity, "cbx", change=_capacity_change)
