@@ -20,12 +20,13 @@ from ..api.errors import ApiError, internal_error, method_not_allowed
 from ..api.kinds import KINDS, Kind, find, kind_of_resource
 from ..api.object import Object
 from ..api.openapi import Documents
+from ..api.warnings import DEPRECATED
 from ..base.clock import Clock
 from ..base.random import Random
 from ..store.interface import Store, StoreError
 from . import bootstrap, subresources
 from .admission import Admission, Environment
-from .answers import dumps, error_response
+from .answers import dumps, error_response, with_warnings
 from .audit import Audit
 from .authentication import Authenticator
 from .authorization import Attributes, Authorizer
@@ -204,6 +205,17 @@ class ApiServer:
             if any(k.group == info.group for k in KINDS):
                 raise no_such_resource()
             return page_not_found()
+        if kind.resource not in DEPRECATED:
+            return self._built_in(request, info, kind)
+        request.warnings.append(DEPRECATED[kind.resource])
+        answer = self._built_in(request, info, kind)
+        if isinstance(answer, Response) and info.verb in ("get", "list", "watch"):
+            with_warnings(answer, request.warnings)
+        return answer
+
+    def _built_in(
+        self, request: Request, info: RequestInfo, kind: Kind
+    ) -> Response | Awaitable[Response]:
         if "//" in request.path:
             raise no_such_resource()
         if bool(info.namespace) and not kind.namespaced and info.resource != "namespaces":

@@ -55,7 +55,6 @@ DEFAULTS: dict[tuple[str, str], Callable[[Object], None]] = {
     ("admissionregistration.k8s.io", "MutatingAdmissionPolicyBinding"): misc.default_admission_policy_binding,
     ("apiextensions.k8s.io", "CustomResourceDefinition"): misc.default_crd,
     ("apiregistration.k8s.io", "APIService"): misc.default_api_service,
-    ("certificates.k8s.io", "CertificateSigningRequest"): misc.default_csr,
     ("flowcontrol.apiserver.k8s.io", "FlowSchema"): misc.default_flow_schema,
     ("flowcontrol.apiserver.k8s.io", "PriorityLevelConfiguration"): misc.default_priority_level,
 }

@@ -22,7 +22,7 @@ def default_service(service: Object) -> None:
         put(sub(sub(own, "sessionAffinityConfig"), "clientIP"), timeoutSeconds=10800)
     for port in own.get("ports") or ():
         put_text(port, protocol="TCP")
-        if port.get("targetPort") in (None, 0, "") and own["type"] != "ExternalName":
+        if port.get("targetPort") in (None, 0, ""):
             port["targetPort"] = port.get("port")
     if own["type"] in ("NodePort", "LoadBalancer") or (own.get("externalIPs") and own["type"] == "ClusterIP"):
         put_text(own, externalTrafficPolicy="Cluster")

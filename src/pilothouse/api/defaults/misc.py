@@ -30,11 +30,11 @@ def default_autoscaler(hpa: Object) -> None:
     if isinstance(behavior, dict):
         up = sub(behavior, "scaleUp")
         put(up, stabilizationWindowSeconds=0, selectPolicy="Max")
-        if not up.get("policies"):
+        if up.get("policies") is None:
             up["policies"] = [dict(policy) for policy in _SCALE_UP]
         down = sub(behavior, "scaleDown")
         put(down, selectPolicy="Max")
-        if not down.get("policies"):
+        if down.get("policies") is None:
             down["policies"] = [dict(policy) for policy in _SCALE_DOWN]
 
 
@@ -91,8 +91,6 @@ def default_admission_policy(policy: Object) -> None:
     constraints = own.get("matchConstraints")
     if isinstance(constraints, dict):
         _match(constraints)
-    if policy.get("kind") == "MutatingAdmissionPolicy":
-        put_text(own, reinvocationPolicy="Never")
 
 
 def default_admission_policy_binding(binding: Object) -> None:
@@ -124,12 +122,6 @@ def default_api_service(service: Object) -> None:
     reference = spec(service).get("service")
     if isinstance(reference, dict):
         put(reference, port=443)
-
-
-def default_csr(csr: Object) -> None:
-    own = spec(csr)
-    if not own.get("usages"):
-        own["usages"] = ["digital signature", "key encipherment"]
 
 
 def default_flow_schema(schema: Object) -> None:

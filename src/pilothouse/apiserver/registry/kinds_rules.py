@@ -47,6 +47,26 @@ def account_prepare(registry: Registry, op: Operation) -> None:
     return
 
 
+def slice_prepare(registry: Registry, op: Operation) -> None:
+    """`deprecatedTopology` can only be kept, by an endpoint that had it."""
+    new = op.object
+    assert new is not None
+    before = [endpoint.get("deprecatedTopology") for endpoint in (op.old or {}).get("endpoints") or ()]
+    for endpoint in new.get("endpoints") or ():
+        if "deprecatedTopology" in endpoint and endpoint["deprecatedTopology"] not in before:
+            del endpoint["deprecatedTopology"]
+
+
+def lease_prepare(registry: Registry, op: Operation) -> None:
+    """Coordinated leader election is not on by default."""
+    new = op.object
+    assert new is not None
+    spec, before = new.get("spec") or {}, (op.old or {}).get("spec") or {}
+    for field in ("strategy", "preferredHolder"):
+        if field in spec and field not in before:
+            del spec[field]
+
+
 def secret_prepare_update(registry: Registry, op: Operation) -> None:
     """A PUT without a type means the old one (`secret.Strategy.PrepareForUpdate`)."""
     new, old = op.object, op.old

@@ -44,6 +44,11 @@ class Operation:
     )  # what a strategy chose itself, and may choose anew
 
     @property
+    def checked_as(self) -> Kind:
+        """An Event is checked by the name that it came under, what is in versions only as it is stored."""
+        return self.kind if self.kind.custom or self.requested is None else self.requested
+
+    @property
     def resource(self) -> str:
         return self.kind.resource
 

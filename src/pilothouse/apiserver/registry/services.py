@@ -10,9 +10,12 @@ from __future__ import annotations
 import ipaddress
 from typing import TYPE_CHECKING, Any
 
-from ...api.errors import ApiError, Cause, invalid
+from ...api.errors import ApiError, invalid
+from ...api.fielderrors import FieldErrors
 from ...api.kinds import kind_of_resource
 from ...api.object import Object
+from ...api.validation.addresses import family
+from ...api.validation.services import cluster_ips
 from ...store.interface import Condition, Put
 
 if TYPE_CHECKING:
@@ -48,11 +51,9 @@ def needs_health_check_port(service: Object) -> bool:
 
 
 def _invalid(service: Object, field: str, value: Any, why: str) -> ApiError:
-    shown = f'"{value}"' if isinstance(value, str) else value
-    if isinstance(value, list):
-        shown = "[" + ",".join(f'"{v}"' for v in value) + "]"
-    cause = Cause("FieldValueInvalid", f"Invalid value: {shown}: {why}", field)
-    return invalid("Service", "", service["metadata"].get("name") or "", [cause])
+    causes = FieldErrors()
+    causes.invalid(field, value, why)
+    return invalid("Service", "", service["metadata"].get("name") or "", causes)
 
 
 def prepare_create(registry: Registry, op: Operation) -> None:
@@ -60,7 +61,7 @@ def prepare_create(registry: Registry, op: Operation) -> None:
     assert service is not None
     spec = service["spec"] = dict(service.get("spec") or {})
     _normalize_cluster_ips(spec, {})
-    _families(registry, service)
+    _families(registry, service, {})
 
 
 def prepare_update(registry: Registry, op: Operation) -> None:
@@ -75,7 +76,7 @@ def prepare_update(registry: Registry, op: Operation) -> None:
     _normalize_cluster_ips(spec, old_spec)
     _patch_allocated(new, old)
     _drop_type_dependent(new, old)
-    _families(registry, new)
+    _families(registry, new, old_spec)
 
 
 def _normalize_cluster_ips(spec: Object, old: Object) -> None:
@@ -84,8 +85,6 @@ def _normalize_cluster_ips(spec: Object, old: Object) -> None:
     if not old:
         if single and not many:
             spec["clusterIPs"] = [single]
-        elif many and not single:
-            spec["clusterIP"] = many[0]
         return
     old_single, old_many = old.get("clusterIP") or "", list(old.get("clusterIPs") or [])
     if old_single and not single and many == old_many:
@@ -94,8 +93,6 @@ def _normalize_cluster_ips(spec: Object, old: Object) -> None:
         spec["clusterIPs"] = [single]
     elif old_single and single and old_single != single and many == old_many:
         spec["clusterIPs"] = [single]
-    elif many and not single and many != old_many:
-        spec["clusterIP"] = many[0]
 
 
 def _drop_cluster_ips_if_same(spec: Object, old: Object) -> None:
@@ -157,16 +154,31 @@ def _drop_type_dependent(new: Object, old: Object) -> None:
     if old_spec.get("type") in external and spec.get("type") not in external and not spec.get("externalIPs"):
         if spec.get("externalTrafficPolicy") == old_spec.get("externalTrafficPolicy"):
             spec.pop("externalTrafficPolicy", None)
+    if needs_cluster_ip(old) and not needs_cluster_ip(new):
+        if spec.get("internalTrafficPolicy") == old_spec.get("internalTrafficPolicy"):
+            spec.pop("internalTrafficPolicy", None)
 
 
-def _families(registry: Registry, service: Object) -> None:
-    """Our cluster is single-stack: the family of its service CIDR."""
+def _families(registry: Registry, service: Object, old: Object) -> None:
+    """Our cluster is single-stack: the family of its service CIDR. What is asked for must fit together before anything is chosen, so
+    that these causes come alone."""
     spec = service["spec"]
     if not needs_cluster_ip(service):
         return
+    name = service["metadata"].get("name") or ""
+    causes = FieldErrors()
+    cluster_ips(causes, spec, old)
+    if causes:
+        raise invalid("Service", "", name, causes)
     default = IPV4 if ipaddress.ip_network(registry.config.service_cidr).version == 4 else IPV6
     other = IPV6 if default == IPV4 else IPV4
     families = list(spec.get("ipFamilies") or [])
+    given = [ip for ip in spec.get("clusterIPs") or () if ip and ip != NONE]
+    for index, ip in enumerate(given):
+        if index >= len(families) and family(ip) == other:
+            causes.invalid(f"spec.clusterIPs[{index}]", given, f"{other} is not configured on this cluster")
+    if causes:
+        raise invalid("Service", "", name, causes)
     if is_headless(service) and not spec.get("selector"):
         policy = spec.setdefault(
             "ipFamilyPolicy", "RequireDualStack" if len(families) != 1 else "SingleStack"
@@ -177,34 +189,20 @@ def _families(registry: Registry, service: Object) -> None:
             families.append(other if families[0] == default else default)
         spec["ipFamilies"] = families
         return
-    ips = [ip for ip in spec.get("clusterIPs") or () if ip and ip != NONE]
     if not spec.get("ipFamilyPolicy"):
-        spec["ipFamilyPolicy"] = "RequireDualStack" if len(ips) == 2 or len(families) == 2 else "SingleStack"
+        spec["ipFamilyPolicy"] = (
+            "RequireDualStack" if len(given) == 2 or len(families) == 2 else "SingleStack"
+        )
     if not families:
-        families = [_family(ip) for ip in ips] or [default]
-        spec["ipFamilies"] = [f for f in families if f] or [default]
-    causes = []
+        spec["ipFamilies"] = [family(ip) for ip in given] or [default]
     if spec["ipFamilyPolicy"] == "RequireDualStack":
-        why = 'Invalid value: "RequireDualStack": this cluster is not configured for dual-stack services'
-        causes.append(Cause("FieldValueInvalid", why, "spec.ipFamilyPolicy"))
-    for i, family in enumerate(spec["ipFamilies"]):
-        if family == other and len(spec["ipFamilies"]) <= 2:
-            causes.append(
-                Cause(
-                    "FieldValueInvalid",
-                    f'Invalid value: "{family}": not configured on this cluster',
-                    f"spec.ipFamilies[{i}]",
-                )
-            )
+        why = "this cluster is not configured for dual-stack services"
+        causes.invalid("spec.ipFamilyPolicy", "RequireDualStack", why)
+    for index, wanted in enumerate(spec["ipFamilies"]):
+        if wanted == other:
+            causes.invalid(f"spec.ipFamilies[{index}]", wanted, "not configured on this cluster")
     if causes:
-        raise invalid("Service", "", service["metadata"].get("name") or "", causes)
-
-
-def _family(ip: str) -> str:
-    try:
-        return IPV4 if ipaddress.ip_address(ip).version == 4 else IPV6
-    except ValueError:
-        return ""
+        raise invalid("Service", "", name, causes)
 
 
 # -- allocation ------------------------------------------------------------------------------------------------
@@ -310,7 +308,7 @@ def _check_asked_ip(registry: Registry, service: Object, ip: str, ips: list[str]
     except ValueError:
         return  # validation's to name
     if address not in network:
-        why = f"failed to allocate IP {ip}: the provided IP ({ip}) is not in the valid range. The range of valid IPs is {network}"
+        why = f"failed to allocate IP {ip}: the provided network does not match the current range"
         raise _invalid(service, "spec.clusterIPs", ips, why)
     if registry.storage.get(kind_of_resource("ipaddresses.networking.k8s.io"), "", ip) is not None:
         raise _invalid(
@@ -343,10 +341,9 @@ def _ip_address(registry: Registry, op: Operation, ip: str) -> bytes:
     meta = {
         "name": ip,
         "uid": registry.random.uid(),
-        "generation": 1,
         "creationTimestamp": registry.now(),
         "labels": {
-            "ipaddress.kubernetes.io/ip-family": _family(ip),
+            "ipaddress.kubernetes.io/ip-family": family(ip),
             "ipaddress.kubernetes.io/managed-by": "ipallocator.kubernetes.io",
         },
     }
@@ -376,7 +373,7 @@ def _claim_node_ports(registry: Registry, op: Operation, service: Object, held: 
                 if not low <= number <= high:
                     why = f"provided port is not in the valid range. The range of valid ports is {low}-{high}"
                     raise _invalid(service, f"spec.ports[{i}].nodePort", number, why)
-                if (number, protocol) in used:
+                if (number, protocol) in used | claimed:
                     raise _invalid(
                         service, f"spec.ports[{i}].nodePort", number, "provided port is already allocated"
                     )

@@ -1,0 +1,152 @@
+"""What a write is warned of though it is granted: fields on their way out, values that will not do what they seem to (the strategies'
+`WarningsOnCreate` and `WarningsOnUpdate`). One function a kind, from the new object and the old one.
+
+`DEPRECATED` are the kinds that warn on every request.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Iterable, Iterator
+
+from .object import Object
+
+DEPRECATED = {
+    "endpoints": "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
+    "componentstatuses": "v1 ComponentStatus is deprecated in v1.19+",
+}
+
+Warnings = Callable[[Object, Object | None], Iterable[str]]
+
+
+def warnings_of(resource: str, new: Object, old: Object | None) -> Iterable[str]:
+    function = WARNINGS.get(resource)
+    return () if function is None else function(new, old)
+
+
+def _address(value: str, path: str) -> Iterator[str]:
+    try:
+        address = ipaddress.ip_address(value)
+    except ValueError:
+        return  # it was there before addresses were read strictly
+    if address.version == 6 and str(address) != value:
+        yield f'{path}: IPv6 address "{value}" should be in RFC 5952 canonical format ("{address}")'
+
+
+def _range(value: str, path: str) -> Iterator[str]:
+    try:
+        network = ipaddress.ip_network(value)
+    except ValueError:
+        return
+    if network.version == 6 and str(network) != value:
+        yield f'{path}: IPv6 CIDR value "{value}" should be in RFC 5952 canonical format ("{network}")'
+
+
+_HINTS, _MODE = "service.kubernetes.io/topology-aware-hints", "service.kubernetes.io/topology-mode"
+
+
+def _service(new: Object, old: Object | None) -> Iterator[str]:
+    spec = new.get("spec") or {}
+    if _HINTS in (new["metadata"].get("annotations") or {}):
+        yield f"annotation {_HINTS} is deprecated, please use {_MODE} instead"
+    if spec.get("clusterIP") == "None":
+        if spec.get("loadBalancerIP"):
+            yield "spec.loadBalancerIP is ignored for headless services"
+        if spec.get("externalIPs"):
+            yield "spec.externalIPs is ignored for headless services"
+        if spec.get("sessionAffinity") != "None":
+            yield "spec.SessionAffinity is ignored for headless services"
+    else:
+        for index, ip in enumerate(spec.get("clusterIPs") or ()):
+            yield from _address(ip, f"spec.clusterIPs[{index}]")
+        if spec.get("externalIPs"):
+            yield "spec.externalIPs is deprecated and may no longer be implemented in some clusters"
+    for index, ip in enumerate(spec.get("externalIPs") or ()):
+        yield from _address(ip, f"spec.externalIPs[{index}]")
+    if spec.get("loadBalancerIP"):
+        yield from _address(spec["loadBalancerIP"], "spec.loadBalancerIP")
+    for index, each in enumerate(spec.get("loadBalancerSourceRanges") or ()):
+        yield from _range(each, f"spec.loadBalancerSourceRanges[{index}]")
+    if spec.get("trafficDistribution") == "PreferClose":
+        yield 'spec.trafficDistribution: "PreferClose" is deprecated; use "PreferSameZone"'
+
+
+def _slice(new: Object, old: Object | None) -> Iterator[str]:
+    if new.get("addressType") == "FQDN" and old is None:
+        yield "spec.addressType: FQDN endpoints are deprecated"
+    if new.get("addressType") == "IPv6":
+        for index, endpoint in enumerate(new.get("endpoints") or ()):
+            for number, ip in enumerate(endpoint.get("addresses") or ()):
+                yield from _address(ip, f"spec.endpoints[{index}].addresses[{number}]")
+
+
+_INGRESS_CLASS = "kubernetes.io/ingress.class"
+
+
+def _ingress(new: Object, old: Object | None) -> Iterator[str]:
+    if old is None and _INGRESS_CLASS in (new["metadata"].get("annotations") or {}):
+        yield f"annotation \"{_INGRESS_CLASS}\" is deprecated, please use 'spec.ingressClassName' instead"
+
+
+def _network_policy(new: Object, old: Object | None) -> Iterator[str]:
+    for direction, peers in (("ingress", "from"), ("egress", "to")):
+        for index, rule in enumerate((new.get("spec") or {}).get(direction) or ()):
+            for number, peer in enumerate(rule.get(peers) or ()):
+                block, path = (
+                    peer.get("ipBlock") or {},
+                    f"spec.{direction}[{index}].{peers}[{number}].ipBlock",
+                )
+                yield from _range(block.get("cidr") or "", f"{path}.cidr")
+                for which, excepted in enumerate(block.get("except") or ()):
+                    yield from _range(excepted, f"{path}.except[{which}]")
+
+
+def _secret(new: Object, old: Object | None) -> Iterator[str]:
+    """A certificate and its key that are no pair; only asked when they are new."""
+    if new.get("type") != "kubernetes.io/tls":
+        return
+    data = new.get("data") or {}
+    pair = (data.get("tls.crt") or "", data.get("tls.key") or "")
+    before = (old or {}).get("data") or {}
+    if pair != (before.get("tls.crt"), before.get("tls.key")) and (problem := _pair_problem(*pair)):
+        yield problem
+
+
+def _pair_problem(certificate: str, key: str) -> str:
+    import base64
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    try:
+        found = x509.load_pem_x509_certificates(base64.b64decode(certificate))[0]
+    except ValueError:
+        return "tls: failed to find any PEM data in certificate input"
+    try:
+        private = load_pem_private_key(base64.b64decode(key), None)
+    except (ValueError, TypeError):
+        return "tls: failed to find any PEM data in key input"
+    return "" if private.public_key() == found.public_key() else "tls: private key does not match public key"
+
+
+_MOUNTABLE = "kubernetes.io/enforce-mountable-secrets"
+
+
+def _account(new: Object, old: Object | None) -> Iterator[str]:
+    before = ((old or {}).get("metadata") or {}).get("annotations") or {}
+    if _MOUNTABLE in (new["metadata"].get("annotations") or {}) and _MOUNTABLE not in before:
+        yield (
+            f"metadata.annotations[{_MOUNTABLE}]: deprecated in v1.32+; prefer separate namespaces to isolate access to "
+            "mounted secrets"
+        )
+
+
+WARNINGS: dict[str, Warnings] = {
+    "services": _service,
+    "endpointslices.discovery.k8s.io": _slice,
+    "ingresses.networking.k8s.io": _ingress,
+    "networkpolicies.networking.k8s.io": _network_policy,
+    "secrets": _secret,
+    "serviceaccounts": _account,
+}
+"""By resource (`deployments.apps`)."""
