@@ -133,7 +133,7 @@ class Connection:
         for kinds in (KINDS, await self._discover() if not find_kind(KINDS, text) else []):
             if found := find_kind(kinds, text):
                 return found
-        raise Failure(f'the server doesn\'t have a resource type "{text}"')
+        raise Failure(f'the server doesn\'t have a resource type "{text.partition(".")[0]}"')
 
     async def kind_of_object(self, api_version: str, kind: str) -> Kind:
         group, _, version = api_version.rpartition("/")

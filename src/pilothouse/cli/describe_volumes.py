@@ -126,7 +126,7 @@ def write_source(w: Writer, volume: Object, *, persistent: bool = False) -> None
         lines = [f"{key}={value}" for key, value in sorted((source.get("volumeAttributes") or {}).items())]
         for index, line in enumerate(lines or ["<none>"]):
             line = line[:140] + "..." if len(line) > 140 else line
-            w.raw(f"    VolumeAttributes:\t{line}\n" if index == 0 else f"        \t    {line}\n")
+            w.raw(f"    VolumeAttributes:\t    {line}\n" if index == 0 else f"        \t    {line}\n")
 
 
 def _value(source: Object, key: str) -> Any:

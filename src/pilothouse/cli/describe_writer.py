@@ -96,7 +96,7 @@ class Writer:
             for column in columns.split("|"):
                 value = condition.get(column[0].lower() + column[1:])
                 cells.append(rfc1123(value) if column.endswith("Time") else value or "")
-            self.line(level + 1, " \t".join(cells[:2]) + "".join(f"\t{cell}" for cell in cells[2:]))
+            self.line(level + 1, " \t".join(cells))
 
 
 def _shortened(text: str) -> str:
@@ -163,7 +163,8 @@ def write_events(writer: Writer, events: list[Object], now: float) -> None:
         return
     writer.flush()
     writer.line(0, "Events:")
-    writer.heading(1, "Type|Reason|Age|From|Message")
+    writer.line(1, "Type\tReason\tAge\tFrom\tMessage")
+    writer.line(1, "----\t------\t----\t----\t-------")
     for event in sorted(events, key=lambda event: event.get("lastTimestamp") or ""):
         first = since(event.get("eventTime") or event.get("firstTimestamp"), now)
         series, count = event.get("series"), event.get("count") or 0

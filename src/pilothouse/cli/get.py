@@ -140,7 +140,7 @@ class Getter:
             raise_for_status(response)
             return orjson.loads(response.body)  # type: ignore[no-any-return]
         chunk = 0 if self._options.sort_by else self._options.chunk_size
-        return await fetch(self._connection, where, self._selectors(), accept, chunk)
+        return await fetch(self._connection, ask.kind, self._namespace, self._selectors(), accept, chunk)
 
     def _selectors(self) -> dict[str, Any]:
         query = {"labelSelector": self._options.selector, "fieldSelector": self._options.field_selector}
@@ -234,7 +234,7 @@ class Getter:
         if ask.name:
             await self._fetch(ask, accept)  # an absent one is an error
         first = await fetch(
-            self._connection, path(ask.kind, self._namespace), query, accept, self._options.chunk_size
+            self._connection, ask.kind, self._namespace, query, accept, self._options.chunk_size
         )
         if not self._options.watch_only:
             show.first(first)

@@ -16,7 +16,7 @@ from ..api.kinds import Kind
 from ..api.object import Object, name_of, namespace_of
 from ..client.http import path_of, raise_for_status, with_query
 from .connection import Connection, NoMatch
-from .errors import Failure, Failures
+from .errors import Failure, Failures, renamed
 from .verb import Call
 
 ALL_CATEGORY = "all"
@@ -73,7 +73,9 @@ async def parse(connection: Connection, words: list[str]) -> list[Ask]:
         asks = []
         for word in words:
             type_, _, name = word.partition("/")
-            if not type_ or not name or "/" in name:
+            if "/" in name:
+                raise Failure("arguments in resource/name form may not have more than one slash")
+            if not type_ or not name:
                 raise Failure("arguments in resource/name form must have a single resource and name")
             asks.append(Ask(await connection.kind(type_), name))
         return asks
@@ -103,15 +105,24 @@ def path(kind: Kind, namespace: str, name: str = "", subresource: str = "") -> s
 
 
 async def fetch(
-    connection: Connection, where: str, query: dict[str, Any], accept: str, chunk: int = CHUNK_SIZE
+    connection: Connection,
+    kind: Kind,
+    namespace: str,
+    query: dict[str, Any],
+    accept: str,
+    chunk: int = CHUNK_SIZE,
 ) -> Object:
     """A list (or a Table) whole, got in pages."""
+    where = path(kind, namespace)
     whole: Object | None = None
     token = ""
     while True:
         target = with_query(where, {**query, "limit": chunk, "continue": token})
         response = await connection.client.transport.request("GET", target, headers={"accept": accept})
-        raise_for_status(response)
+        try:
+            raise_for_status(response)
+        except ApiError as error:
+            raise _unlistable(error, kind, query) if error.code in (400, 404) else error
         page: Object = orjson.loads(response.body)
         if whole is None:
             whole = page
@@ -124,9 +135,19 @@ async def fetch(
             return whole
 
 
+def _unlistable(error: ApiError, kind: Kind, query: dict[str, Any]) -> ApiError:
+    what = f'"{kind.group}/{kind.version}, Resource={kind.plural}"'
+    labels, fields = query.get("labelSelector") or "", query.get("fieldSelector") or ""
+    if labels or fields:
+        start = f'Unable to find {what} that match label selector "{labels}", field selector "{fields}"'
+    else:
+        start = f"Unable to list {what}"
+    return renamed(error, f"{start}: {error.message}")
+
+
 async def items_of(connection: Connection, kind: Kind, namespace: str, **query: Any) -> list[Object]:
     """The objects of a kind, each with apiVersion and kind. `labelSelector=`, `fieldSelector=` as the API has them."""
-    found = await fetch(connection, path(kind, namespace), query, "application/json")
+    found = await fetch(connection, kind, namespace, query, "application/json")
     typed = {"apiVersion": kind.api_version, "kind": kind.kind}
     return [{**typed, **item} for item in found.get("items") or ()]
 
