@@ -10,7 +10,7 @@ from ..api.object import Object, name_of, uid_of
 from ..apiserver.nodes import LogOptions, StreamOptions
 from ..runtime.interface import ContainerStatus, EngineError
 from .context import NodeContext
-from .logs import read_log
+from .logs import Selection, read_log
 
 _STATUSES = ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses")
 _WAITING = {
@@ -56,6 +56,10 @@ class KubeletConnector:
         self._node, self._status_of = node, status_of
 
     async def logs(self, pod: Object, options: LogOptions) -> AsyncIterator[bytes]:
+        try:
+            selection = Selection(options, self._node.clock.now())
+        except ValueError:
+            raise _bad_request(f'parsing time "{options.since_time}": it is not RFC 3339') from None
         status = self._status_of(uid_of(pod)) or pod.get("status") or {}
         container_id = log_container_id(pod, status, options.container, options.previous)
         engine = self._node.engine
@@ -77,7 +81,7 @@ class KubeletConnector:
             except EngineError as error:
                 return error.code == "UNAVAILABLE"
 
-        return read_log(path, options, self._node.clock, running)
+        return read_log(path, options, selection, self._node.clock, running)
 
     async def stream_url(self, pod: Object, kind: str, options: StreamOptions) -> str:
         engine = self._node.engine
@@ -110,13 +114,13 @@ class KubeletConnector:
             raise ApiError(500, "InternalError", error.message, details=False) from None
 
     async def _container(self, pod: Object, name: str) -> ContainerStatus:
-        """The newest instance, running or not: what does not run the engine refuses."""
+        """The instance that runs."""
         engine = self._node.engine
         found = [
             container
             for sandbox in await engine.pod_sandboxes(uid_of(pod))
             for container in await engine.containers(sandbox.id)
-            if container.name == name
+            if container.name == name and container.state == "RUNNING"
         ]
         if not found:
             raise ApiError(500, "InternalError", f'container not found ("{name}")', details=False)

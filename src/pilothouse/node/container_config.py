@@ -14,6 +14,7 @@ from .names import dns_config, hosts_file, sandbox_hostname
 from .resources import cgroup_parent, container_resources
 from .security import container_security, sandbox_security
 from .sync import HASH, container_hash, is_sidecar
+from .volumes import is_readonly
 
 PROPAGATIONS = {
     "None": "PRIVATE",
@@ -78,7 +79,7 @@ async def container_config(
     security = container_security(pod, container, image)
     env = await environment(shown, container, node.sources, node.services.list(), node.allocatable)
     values = dict(env)
-    mounts = _mounts(container, volumes, values, node)
+    mounts = _mounts(pod, container, volumes, values, node)
     if config.files:
         mounts += await asyncio.to_thread(_own_files, pod, container, addresses, node, node.random.suffix(8))
     termination = container.get("terminationMessagePath") or "/dev/termination-log"
@@ -120,9 +121,10 @@ def _with_addresses(pod: Object, addresses: list[str], host: str) -> Object:
 
 
 def _mounts(
-    container: Object, volumes: dict[str, str], values: dict[str, str], node: NodeContext
+    pod: Object, container: Object, volumes: dict[str, str], values: dict[str, str], node: NodeContext
 ) -> list[Mount]:
     mounts = []
+    sources = {volume["name"]: volume for volume in pod["spec"].get("volumes") or ()}
     for mount in container.get("volumeMounts") or ():
         path = volumes.get(mount["name"])
         if path is None:
@@ -135,7 +137,8 @@ def _mounts(
         propagation = PROPAGATIONS[mount.get("mountPropagation") or "None"]
         where = mount["mountPath"]
         where = where if where.startswith("/") else "/" + where
-        mounts.append(Mount(where, path, bool(mount.get("readOnly")), propagation))
+        readonly = bool(mount.get("readOnly")) or is_readonly(sources[mount["name"]])
+        mounts.append(Mount(where, path, readonly, propagation))
     return mounts
 
 

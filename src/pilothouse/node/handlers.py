@@ -41,7 +41,7 @@ async def run_exec(node: NodeContext, container_id: str, command: list[str], tim
         result = await node.engine.exec_sync(container_id, command, timeout_s)
     except EngineError as error:
         if error.code == "DEADLINE_EXCEEDED":
-            return Outcome(False, f"command timed out: {' '.join(command)!r} timed out after {timeout_s:g}s")
+            return Outcome(False, f'command timed out: "{" ".join(command)}" timed out after {timeout_s:g}s')
         return Outcome(None, error.message)
     output = (result.stdout + result.stderr)[:OUTPUT_MAX].decode("utf-8", "replace")
     return Outcome(result.exit_code == 0, output)

@@ -106,11 +106,11 @@ def lines_from(path: Path, offset: int) -> Iterator[bytes]:
 async def read_log(
     path: Path,
     options: LogOptions,
+    selection: Selection,
     clock: Clock,
     running: Callable[[], Awaitable[bool]],
 ) -> AsyncIterator[bytes]:
     """The log's bytes; with `follow`, until the container has ended and all it wrote has been given."""
-    selection = Selection(options, clock.now())
     offset = tail_offset(path, options.tail_lines) if options.tail_lines is not None else 0
     file = path.open("rb")
     try:

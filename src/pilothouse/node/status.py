@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from ..api.object import Object, condition_of
-from ..api.qos import qos_class
+from ..api.qos import pod_limits, pod_requests, qos_class
 from ..base.clock import timestamp
 from ..runtime.interface import ContainerStatus
 from .observed import Observed, PodMemory
-from .sync import is_sidecar, policy_of
+from .sync import is_sidecar, policy_of, restarts
 
 OWN_CONDITIONS = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady")
 
@@ -43,8 +43,11 @@ def pod_status(
             if "waiting" in status["state"] and status["state"]["waiting"]["reason"] == "ContainerCreating":
                 if spec.get("initContainers"):
                     status["state"] = {"waiting": {"reason": "PodInitializing"}}
+    if stopped:
+        _never_seen(inits, mains)
     phase = _phase(spec, inits, mains, memory, initialized, stopped, old.get("phase") or "Pending")
-    for container, status in [*zip(spec.get("initContainers") or (), inits), *zip(spec["containers"], mains)]:
+    sidecars = [pair for pair in zip(spec.get("initContainers") or (), inits) if is_sidecar(pair[0])]
+    for container, status in [*sidecars, *zip(spec["containers"], mains)]:
         _readiness(container, status, memory, phase)
     made: Object = {
         key: old[key]
@@ -76,6 +79,10 @@ def pod_status(
     if ephemerals:
         made["ephemeralContainerStatuses"] = sorted(ephemerals, key=lambda s: s["name"])
     made["qosClass"] = old.get("qosClass") or qos_class(pod)
+    requests, limits = pod_requests(pod), pod_limits(pod)
+    made["resources"] = {key: value for key, value in (("limits", limits), ("requests", requests)) if value}
+    if requests:
+        made["allocatedResources"] = requests
     return made
 
 
@@ -118,23 +125,10 @@ def _container(
     waiting = memory.waiting.get(name)
     if newest is None or newest.state in ("EXITED", "CREATED", "UNKNOWN"):
         if newest is None:
-            if stopped and previous is not None and previous.get("state", {}).get("terminated"):
+            if (stopped or init) and previous is not None and previous.get("state", {}).get("terminated"):
                 return dict(previous)
-            if stopped:
-                shown["state"] = {
-                    "terminated": {
-                        "exitCode": 137,
-                        "reason": "ContainerStatusUnknown",
-                        "message": "The container could not be located when the pod was terminated",
-                        "startedAt": None,
-                        "finishedAt": None,
-                    }
-                }
-            else:
-                shown["state"] = {"waiting": {"reason": "ContainerCreating"}}
-                if init:
-                    shown["state"] = {"waiting": {"reason": "PodInitializing"}}
-        if waiting is not None and not stopped:
+            shown["state"] = {"waiting": {"reason": "PodInitializing" if init else "ContainerCreating"}}
+        if waiting is not None and not stopped and _will_start(pod["spec"], container, newest, init):
             if newest is not None:
                 shown["lastState"] = state_of(newest, memory, engine)
             shown["state"] = {"waiting": {"reason": waiting.reason}}
@@ -146,6 +140,8 @@ def _container(
     shown["started"] = running and (not container.get("startupProbe") or memory.started.get(name, False))
     if ephemeral:
         shown.pop("started")
+        if newest is not None:
+            shown["resources"] = {}
     if newest is not None and not ephemeral:
         resources = container.get("resources") or {}
         if resources.get("requests"):
@@ -157,6 +153,33 @@ def _container(
     if mounts := _volume_mounts(container):
         shown["volumeMounts"] = mounts
     return shown
+
+
+def _will_start(spec: Object, container: Object, newest: ContainerStatus | None, init: bool) -> bool:
+    if init and newest is not None and newest.state == "EXITED" and newest.exit_code == 0:
+        return is_sidecar(container)
+    return newest is None or newest.state != "EXITED" or restarts(spec, container, newest.exit_code)
+
+
+def _never_seen(inits: list[Object], mains: list[Object]) -> None:
+    """A pod has ended: what must have begun and cannot be found is told so (status_manager's TerminatePod)."""
+    begun = [s for s in mains if "waiting" not in s["state"] or s["lastState"].get("terminated")]
+    last = inits[-1] if inits else None
+    initialized = last is None or begun or (last["state"].get("terminated") or {}).get("exitCode") == 0
+    waiting = 0
+    while waiting < len(inits) - 1 and "waiting" in inits[-1 - waiting]["state"]:
+        waiting += 1
+    for status in [*(mains if initialized else ()), *inits[: len(inits) - waiting]]:
+        if "terminated" not in status["state"]:
+            status["state"] = {
+                "terminated": {
+                    "exitCode": 137,
+                    "reason": "ContainerStatusUnknown",
+                    "message": "The container could not be located when the pod was terminated",
+                    "startedAt": None,
+                    "finishedAt": None,
+                }
+            }
 
 
 def _volume_mounts(container: Object) -> list[Object]:
@@ -263,8 +286,7 @@ def _phase(
                 succeeded += 1
             else:
                 failed += 1
-            policy = policy_of(spec, container)
-            restartable |= policy == "Always" or (policy == "OnFailure" and ended["exitCode"] != 0)
+            restartable |= restarts(spec, container, ended["exitCode"])
         elif "waiting" in state:
             if last.get("terminated"):
                 failed += 1
@@ -291,7 +313,7 @@ def conditions(
     phase: str,
     now: float,
 ) -> list[Object]:
-    """The node's conditions first, then what others have set."""
+    """What others have set, then the node's own."""
     spec = pod["spec"]
     ready_sandbox = observed.ready_sandbox is not None
     ended = phase in ("Succeeded", "Failed")
@@ -327,19 +349,12 @@ def conditions(
         condition["lastTransitionTime"] = before["lastTransitionTime"] if same else timestamp(now)  # type: ignore[index]
         condition["observedGeneration"] = generation
         result.append(condition)
+    scheduled = old.pop("PodScheduled", None) or {
+        **_condition("PodScheduled", True, "", ""),
+        "lastTransitionTime": timestamp(now),
+    }
     others = [condition for type_, condition in old.items() if type_ not in OWN_CONDITIONS]
-    if "PodScheduled" not in old:
-        others.append(
-            {
-                **_condition("PodScheduled", True, "", ""),
-                "lastTransitionTime": timestamp(now),
-                "observedGeneration": generation,
-            }
-        )
-    return result + [
-        {**condition, "observedGeneration": generation} if condition["type"] == "PodScheduled" else condition
-        for condition in others
-    ]
+    return [*others, *result, {**scheduled, "observedGeneration": generation}]
 
 
 def _init_done(status: Object) -> bool:

@@ -108,11 +108,15 @@ def _deadline(pod: Object, memory: PodMemory, now: float, decision: Decision) ->
     return False
 
 
-def _restarts(policy: str, status: ContainerStatus) -> bool:
-    """Whether a container that ended is started again."""
-    if policy == "Always":
-        return True
-    return policy == "OnFailure" and status.exit_code != 0
+def restarts(spec: Object, container: Object, exit_code: int) -> bool:
+    """Whether a container that ended so is started again: its own rules come first (KEP-5307)."""
+    for rule in container.get("restartPolicyRules") or ():
+        codes = rule.get("exitCodes") or {}
+        among = exit_code in (codes.get("values") or ())
+        if among is (codes.get("operator") == "In") and rule.get("action") == "Restart":
+            return True
+    policy = policy_of(spec, container)
+    return policy == "Always" or (policy == "OnFailure" and exit_code != 0)
 
 
 def policy_of(spec: Object, container: Object) -> str:
@@ -129,12 +133,12 @@ def _has_ended(spec: Object, observed: Observed) -> bool:
         if status is None or status.state != "EXITED":
             break
         if status.exit_code != 0:
-            return policy_of(spec, container) == "Never" and not _any_main(spec, observed)
+            return not restarts(spec, container, status.exit_code) and not _any_main(spec, observed)
     for container in spec.get("containers") or ():
         status = observed.newest(container["name"])
         if status is None or status.state in ("RUNNING", "CREATED"):
             return False
-        if status.state == "UNKNOWN" or _restarts(policy_of(spec, container), status):
+        if status.state == "UNKNOWN" or restarts(spec, container, status.exit_code):
             return False
     return True
 
@@ -167,7 +171,7 @@ def _init(pod: Object, observed: Observed, memory: PodMemory, now: float, decisi
             return
         if status.state == "EXITED" and status.exit_code == 0:
             continue
-        if policy_of(spec, container) == "Never" and status.state == "EXITED":
+        if status.state == "EXITED" and not restarts(spec, container, status.exit_code):
             return
         _restart(pod, container, "init", status, memory, now, decision)
         return
@@ -207,14 +211,14 @@ def _keep_running(
             )
             decision.kills.append(Kill(status, message, probe))
         elif probe:
-            decision.kills.append(Kill(status, f"Container {name} failed {probe} probe", probe))
+            decision.kills.append(Kill(status, f"Stopping container {name}", probe))
         elif status.annotations.get(HASH, container_hash(container)) != container_hash(container):
             decision.kills.append(Kill(status, f"Container {name} definition changed, will be restarted"))
         return
     if (
         kind == "container"
         and status.state == "EXITED"
-        and not _restarts(policy_of(pod["spec"], container), status)
+        and not restarts(pod["spec"], container, status.exit_code)
     ):
         return
     _restart(pod, container, kind, status, memory, now, decision)

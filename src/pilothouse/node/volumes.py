@@ -11,7 +11,6 @@ import base64
 import os
 import shutil
 import stat
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from ..base.clock import Clock, timestamp_micro
 from ..base.random import Random
 from .config import NodeConfig
 from .environment import ConfigError, Sources, container_named, field_value, resource_value
+from .mounts import mount_tmpfs, unmount
 
 DEFAULT_MODE = 0o644
 TOKEN_REFRESH = 0.8  # of its life
@@ -45,6 +45,7 @@ class VolumeSources(Sources, Protocol):
 class File:
     data: bytes
     mode: int
+    owner: int | None = None
 
 
 Payload = dict[str, File]
@@ -101,6 +102,8 @@ class VolumeManager:
                 path = self.path(pod, name, plugin)
                 payload = await self.payload(pod, volume, allocatable)
                 stamp = f"{timestamp_micro(self.clock.now())}.{self.random.suffix(5)}"
+                if key != "configMap":  # secrets and tokens never reach the disk
+                    await asyncio.to_thread(mount_tmpfs, path)
                 await asyncio.to_thread(write_atomically, path, payload, stamp, _fs_group(pod))
                 return str(path)
         kinds = [key for key in volume if key != "name"]
@@ -187,7 +190,7 @@ class VolumeManager:
                 pod, source.get("audience") or "", source.get("expirationSeconds") or 3600
             )
             # readable by the user that the containers run as (projected volume: FsUser)
-            return {source["path"]: File(token.encode(), _token_mode(pod, mode))}
+            return {source["path"]: File(token.encode(), _token_mode(pod, mode), token_owner(pod))}
         return {}
 
     # -- paths within volumes, and their end -----------------------------------------------------------
@@ -203,9 +206,7 @@ class VolumeManager:
             real = os.path.realpath(full)
             if not (real == os.path.realpath(base) or real.startswith(os.path.realpath(base) + "/")):
                 raise ConfigError(f"failed to prepare subPath for volumeMount: {sub_path} leaves the volume")
-            if not full.exists():
-                full.mkdir(parents=True, mode=0o750)
-                os.chmod(full, stat.S_IMODE(os.stat(base).st_mode))
+            _make_like(full, Path(base))
             return real
         return str(full)
 
@@ -213,6 +214,14 @@ class VolumeManager:
         """Removes everything that a pod had on the disk; what was mounted is unmounted first."""
         if self.config.files:
             await asyncio.to_thread(_remove, self.config.pod_dir(uid))
+
+
+def is_readonly(volume: Object) -> bool:
+    """Volumes that no container may write to, whatever its mount says."""
+    claim = volume.get("persistentVolumeClaim") or {}
+    return bool(claim.get("readOnly")) or any(
+        key in volume for key in ("configMap", "secret", "downwardAPI", "projected")
+    )
 
 
 def _chosen(data: dict[str, bytes], source: Object, mode: int, what: str) -> Payload:
@@ -225,7 +234,7 @@ def _chosen(data: dict[str, bytes], source: Object, mode: int, what: str) -> Pay
                 continue
             if what == "secret":
                 raise ConfigError("references non-existent secret key: " + item["key"])
-            raise ConfigError("references non-existent config key: " + item["key"])
+            raise ConfigError("configmap references non-existent config key: " + item["key"])
         files[item["path"]] = File(data[item["key"]], item.get("mode") or mode)
     return files
 
@@ -241,16 +250,8 @@ def _with_kubelet_annotations(pod: Object) -> Object:
 
 
 def _token_mode(pod: Object, mode: int) -> int:
-    """0600 where all containers run as one user that is not root, group-readable with fsGroup (KEP-2451)."""
-    if _fs_group(pod) is not None:
-        return 0o600
-    users = {
-        (c.get("securityContext") or {}).get(
-            "runAsUser", (pod["spec"].get("securityContext") or {}).get("runAsUser")
-        )
-        for c in pod["spec"]["containers"]
-    }
-    return 0o600 if len(users) == 1 and None not in users else mode
+    """0600 where all containers run as one user, group-readable with fsGroup (KEP-2451)."""
+    return 0o600 if _fs_group(pod) is not None or token_owner(pod) is not None else mode
 
 
 def token_owner(pod: Object) -> int | None:
@@ -274,7 +275,8 @@ def _fs_group(pod: Object) -> int | None:
 def write_atomically(directory: Path, files: Payload, stamp: str, group: int | None) -> None:
     """Makes `directory` hold exactly these files; nothing is done when it does already."""
     directory.mkdir(parents=True, exist_ok=True, mode=0o777)
-    os.chmod(directory, 0o777 | (stat.S_ISGID if group is not None else 0))
+    sticky = stat.S_ISVTX if os.path.ismount(directory) else 0  # as a tmpfs is
+    os.chmod(directory, 0o777 | sticky | (stat.S_ISGID if group is not None else 0))
     if group is not None:
         os.chown(directory, -1, group)
     data = directory / "..data"
@@ -289,6 +291,8 @@ def write_atomically(directory: Path, files: Payload, stamp: str, group: int | N
         path = fresh / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(file.data)
+        if file.owner is not None:
+            os.chown(path, file.owner, -1)
         mode = file.mode
         if group is not None:
             os.chown(path, -1, group)
@@ -319,27 +323,31 @@ def _holds(directory: Path, files: Payload) -> bool:
     )
 
 
+def _make_like(path: Path, base: Path) -> None:
+    """Makes the directories that are missing, with the volume's own mode."""
+    missing = [part for part in (path, *path.parents) if part.is_relative_to(base) and not part.exists()]
+    for part in reversed(missing):
+        part.mkdir()
+        os.chmod(part, stat.S_IMODE(base.stat().st_mode))
+
+
 def _empty_dir(path: Path, source: Object, group: int | None) -> None:
     if not path.exists():
         path.mkdir(parents=True)
         os.chmod(path, 0o777)
-    if source.get("medium") == "Memory" and not os.path.ismount(path):
-        options = (
-            ["-o", f"size={Quantity.of(source['sizeLimit']).value()}"] if source.get("sizeLimit") else []
-        )
-        subprocess.run(
-            ["mount", "-t", "tmpfs", *options, "tmpfs", str(path)], check=True, capture_output=True
-        )
-        os.chmod(path, 0o777)
+    sticky = 0
+    if source.get("medium") == "Memory":
+        mount_tmpfs(path, Quantity.of(source["sizeLimit"]).value() if source.get("sizeLimit") else None)
+        sticky = stat.S_ISVTX
     if group is not None:
         os.chown(path, -1, group)
-        os.chmod(path, 0o777 | stat.S_ISGID)
+        os.chmod(path, 0o777 | sticky | stat.S_ISGID)
 
 
 _HOST_PATH_TYPES = {
     "Directory": (stat.S_ISDIR, "is not a directory"),
     "File": (stat.S_ISREG, "is not a file"),
-    "Socket": (stat.S_ISSOCK, "is not a socket"),
+    "Socket": (stat.S_ISSOCK, "is not a socket file"),
     "CharDevice": (stat.S_ISCHR, "is not a character device"),
     "BlockDevice": (stat.S_ISBLK, "is not a block device"),
 }
@@ -372,7 +380,6 @@ def _make_shared(path: Path, group: int | None, ours: bool) -> None:
 def _remove(directory: Path) -> None:
     if not directory.exists():
         return
-    for path in directory.glob("volumes/kubernetes.io~empty-dir/*"):
-        if os.path.ismount(path):
-            subprocess.run(["umount", str(path)], check=False, capture_output=True)
+    for path in directory.glob("volumes/*/*"):
+        unmount(path)
     shutil.rmtree(directory, ignore_errors=True)
