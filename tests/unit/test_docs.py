@@ -1,0 +1,40 @@
+"""docs/architecture.md is kept true: each file and each name that it points to is there."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+SOURCE = ROOT / "src" / "pilothouse"
+TEXT = (ROOT / "docs" / "architecture.md").read_text()
+PATH = re.compile(r"`([a-z_]+(?:/[a-z_]+)*/)?([a-z_]+\.py)`(?: `([A-Za-z_][\w.]*)`)?")
+
+
+def names_in(path: Path) -> set[str]:
+    names = set()
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            names.add(node.name)
+        if isinstance(node, ast.ClassDef):
+            for inner in node.body:
+                if isinstance(inner, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                    names.add(f"{node.name}.{inner.name}")
+    return names
+
+
+def test_every_file_and_function_of_the_walks_exists():
+    wrong, known = [], set()
+    for folder, file, name in PATH.findall(TEXT):
+        found = list(SOURCE.glob(f"{folder}{file}")) if folder else list(SOURCE.rglob(file))
+        if not found:
+            wrong.append(f"{folder}{file}")
+        elif name and not any(name in names_in(path) for path in found):
+            wrong.append(f"{folder}{file} {name}")
+        for path in found:
+            known |= names_in(path)
+    for name in re.findall(r"`([A-Z]\w+\._?[a-z]\w+)`", TEXT):
+        if name not in known:
+            wrong.append(name)
+    assert not wrong, f"docs/architecture.md names what is not there: {wrong}"
