@@ -1,0 +1,125 @@
+"""JSON patch, merge patch, strategic merge patch."""
+
+import pytest
+
+from pilothouse.api.errors import ApiError
+from pilothouse.api.patch import (
+    OPERATIONS_MAX,
+    json_patch,
+    merge_patch,
+    parse_json_patch,
+    strategic_merge_patch,
+)
+from pilothouse.api.schema import schema_of
+
+POD = schema_of("", "v1", "Pod")
+
+
+def pod(*names, **more):
+    return {"spec": {"containers": [{"name": name, "image": name} for name in names], **more}}
+
+
+def names(obj):
+    return [container["name"] for container in obj["spec"]["containers"]]
+
+
+def strategic(obj, *containers, **spec):
+    return strategic_merge_patch(POD, obj, {"spec": {"containers": list(containers), **spec}})
+
+
+def test_json_patch_adds_removes_moves_and_tests():
+    operations = [
+        {"op": "test", "path": "/a", "value": 1},
+        {"op": "replace", "path": "/new", "value": [1, 2]},
+        {"op": "add", "path": "/new/-", "value": 3},
+        {"op": "remove", "path": "/new/-1"},
+        {"op": "move", "from": "/a", "path": "/m~1n"},
+    ]
+    assert json_patch({"a": 1}, operations) == {"new": [1, 2], "m/n": 1}
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        {"op": "test", "path": "/a", "value": 2},
+        {"op": "remove", "path": "/b"},
+        {"op": "add", "path": "/b/c", "value": 1},
+        {"op": "jump", "path": "/a"},
+        {"op": "add", "path": "a", "value": 1},
+        {"op": "add", "path": "/a"},
+    ],
+)
+def test_a_failed_operation_is_422(operation):
+    with pytest.raises(ApiError) as caught:
+        json_patch({"a": 1}, [operation])
+    assert caught.value.code == 422
+
+
+def test_json_patch_is_bounded():
+    with pytest.raises(ApiError) as caught:
+        parse_json_patch(
+            b"[" + b'{"op":"test","path":"/a"},' * OPERATIONS_MAX + b'{"op":"test","path":"/a"}]'
+        )
+    assert caught.value.code == 413
+
+
+def test_merge_patch_null_removes_and_objects_merge():
+    assert merge_patch({"a": {"b": 1, "c": 2}, "d": 1}, {"a": {"b": None, "e": [1]}, "d": None}) == {
+        "a": {"c": 2, "e": [1]}
+    }
+
+
+def test_the_argument_is_never_written_to():
+    obj = pod("a")
+    strategic(obj, {"name": "a", "image": "new"})
+    assert obj == pod("a")
+
+
+def test_lists_merge_by_key_and_what_is_new_comes_first():
+    assert names(strategic(pod("a", "b"), {"name": "c", "image": "c"})) == ["c", "a", "b"]
+    assert names(strategic(pod("a", "b"), {"name": "b", "image": "x"})) == ["a", "b"]
+
+
+def test_an_order_is_kept():
+    patch = {
+        "spec": {"$setElementOrder/containers": [{"name": "b"}, {"name": "a"}], "containers": [{"name": "b"}]}
+    }
+    assert names(strategic_merge_patch(POD, pod("a", "b"), patch)) == ["b", "a"]
+    with pytest.raises(ApiError):
+        strategic_merge_patch(POD, pod("a"), {"spec": {**patch["spec"], "containers": [{"name": "x"}]}})
+
+
+def test_directives_delete_and_replace():
+    assert names(strategic(pod("a", "b"), {"name": "a", "$patch": "delete"})) == ["b"]
+    assert names(strategic(pod("a", "b"), {"$patch": "replace"}, {"name": "c"})) == ["c"]
+    obj = pod("a", nodeSelector={"x": "1"})
+    assert strategic(obj, nodeSelector={"$patch": "replace", "y": "2"})["spec"]["nodeSelector"] == {"y": "2"}
+    assert strategic(obj, nodeSelector={"$patch": "delete"})["spec"]["nodeSelector"] == {}
+
+
+def test_retain_keys_drops_the_others():
+    obj = pod("a", volumes=[{"name": "v", "emptyDir": {}}])
+    patch = {"name": "v", "$retainKeys": ["name", "secret"], "secret": {"secretName": "s"}}
+    assert strategic(obj, volumes=[patch])["spec"]["volumes"] == [
+        {"name": "v", "secret": {"secretName": "s"}}
+    ]
+
+
+def test_primitives_are_taken_out_by_name():
+    meta = {"metadata": {"finalizers": ["a", "b"]}}
+    patch = {"metadata": {"$deleteFromPrimitiveList/finalizers": ["a"], "finalizers": ["c"]}}
+    assert strategic_merge_patch(POD, meta, patch)["metadata"]["finalizers"] == ["c", "b"]
+
+
+@pytest.mark.parametrize(
+    ("item", "message"),
+    [
+        ({"image": "x"}, "map: map[image:x] does not contain declared merge key: name"),
+        ({"name": "a", "$patch": "jump"}, "unknown patch type found: jump"),
+        ({"name": "a", "$patch": "merge"}, "merging lists cannot yet be specified in the patch"),
+    ],
+)
+def test_what_is_no_patch_of_a_list(item, message):
+    with pytest.raises(ApiError) as caught:
+        strategic(pod("a"), item)
+    assert (caught.value.code, caught.value.message) == (500, message)
