@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Any, NoReturn
 
 from .object import Object
+from .quantity import canonical
 from .schema import Type, zero_struct
 
 _Path = tuple["_Path", str] | None
@@ -96,6 +97,8 @@ class _Walk:
                 if converted or (presence != "o" and presence != "z"):
                     if converted != [] or presence != "n" or name == "items":
                         result[name] = converted  # elsewhere an empty list is null once it has been stored
+                elif name == "policies":  # of an autoscaler: none is an error, absent ones have defaults
+                    result[name] = converted
         if self.duplicates and id(value) in self.duplicates:
             for name in self.duplicates[id(value)]:
                 self.problem("duplicate", path, name)
@@ -273,7 +276,7 @@ def _quantity(value: Any) -> str:
         if _QUANTITY_LOOSE.fullmatch(text) and text.count(".") < 2:
             raise WrongValue("unable to parse quantity's suffix")
         raise WrongValue(QUANTITY_FORMAT)
-    return text
+    return canonical(text)
 
 
 def _time(value: Any, micro: bool) -> str:

@@ -84,7 +84,9 @@ _INGRESS_CLASS = "kubernetes.io/ingress.class"
 
 
 def _ingress(new: Object, old: Object | None) -> Iterator[str]:
-    if old is None and _INGRESS_CLASS in (new["metadata"].get("annotations") or {}):
+    if old is not None or (new.get("spec") or {}).get("ingressClassName") is not None:
+        return
+    if _INGRESS_CLASS in (new["metadata"].get("annotations") or {}):
         yield f"annotation \"{_INGRESS_CLASS}\" is deprecated, please use 'spec.ingressClassName' instead"
 
 

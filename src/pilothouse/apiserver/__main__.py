@@ -71,7 +71,7 @@ async def store_of(name: str) -> Store:
 
 
 async def run(options: argparse.Namespace) -> None:
-    tokens = {options.token: User("admin", ("system:masters",))} if options.token else {}
+    tokens = {options.token: User("admin", ("system:masters",), "admin")} if options.token else {}
     config = ApiConfig(tokens=tokens, advertise_port=options.port, authorize=not options.no_authorization)
     if options.audit_policy_file:
         config.audit_policy, config.audit_log = (

@@ -66,7 +66,11 @@ def _event_to_core(event: Object) -> Object:
 
 
 def _event_from_core(event: Object) -> Object:
-    return {EVENT_FIELDS_BACK.get(field, field): value for field, value in event.items()}
+    return {
+        EVENT_FIELDS_BACK.get(field, field): value
+        for field, value in event.items()
+        if value or not field.startswith("reporting")  # the new version leaves out what is empty
+    }
 
 
 def _hpa_to_v1(hpa: Object) -> Object:
@@ -121,12 +125,12 @@ def _metric_to_v1(metric: Object) -> Object:
     flat: Object = {}
     if type_ in ("Resource", "ContainerResource"):
         flat["name"] = source.get("name")
-        if "container" in source:
-            flat["container"] = source["container"]
         if "averageUtilization" in target:
             flat["targetAverageUtilization"] = target["averageUtilization"]
         if "averageValue" in target:
             flat["targetAverageValue"] = target["averageValue"]
+        if "container" in source:
+            flat["container"] = source["container"]
     elif type_ == "Pods":
         flat = {
             "metricName": (source.get("metric") or {}).get("name"),
@@ -136,7 +140,11 @@ def _metric_to_v1(metric: Object) -> Object:
             flat["selector"] = source["metric"]["selector"]
     elif type_ == "Object":
         flat = {
-            "target": source.get("describedObject"),
+            "target": {
+                field: (source.get("describedObject") or {}).get(field)
+                for field in ("kind", "name", "apiVersion")
+                if field in (source.get("describedObject") or {})
+            },
             "metricName": (source.get("metric") or {}).get("name"),
             "targetValue": target.get("value", "0"),
         }

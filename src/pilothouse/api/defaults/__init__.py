@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from ..kinds import Kind
 from ..object import Object
-from . import apps, batch, core, misc, networking, pod
+from . import apps, batch, core, devices, misc, networking, pod
 
 DEFAULTS: dict[tuple[str, str], Callable[[Object], None]] = {
     ("", "Pod"): pod.default_pod,
@@ -55,6 +55,8 @@ DEFAULTS: dict[tuple[str, str], Callable[[Object], None]] = {
     ("admissionregistration.k8s.io", "MutatingAdmissionPolicyBinding"): misc.default_admission_policy_binding,
     ("apiextensions.k8s.io", "CustomResourceDefinition"): misc.default_crd,
     ("apiregistration.k8s.io", "APIService"): misc.default_api_service,
+    ("resource.k8s.io", "ResourceClaim"): devices.default_claim,
+    ("resource.k8s.io", "ResourceClaimTemplate"): devices.default_claim_template,
     ("flowcontrol.apiserver.k8s.io", "FlowSchema"): misc.default_flow_schema,
     ("flowcontrol.apiserver.k8s.io", "PriorityLevelConfiguration"): misc.default_priority_level,
 }
