@@ -94,7 +94,8 @@ def standard_paths(server: ApiServer) -> dict[str, PathFunction]:
         return Response(200, [], body)
 
     def openapi_v2(request: Request) -> Response:
-        return Response(200, [], server.openapi.v2())
+        body, media = server.openapi.v2_as(request.headers.get("accept", ""))
+        return Response(200, [], body, content_type=media)
 
     return {
         "/": root,
