@@ -126,8 +126,10 @@ def _canonical(number: Fraction, format_: str) -> str:
 @functools.lru_cache(maxsize=4096)
 def canonical(text: str) -> str:
     """How the API server shows a quantity that a client wrote."""
-    quantity = _parse(text)
-    return text if text.isdigit() and text[0] == "0" else str(quantity)  # "010" stays as it is
+    plain = str(_parse(text))
+    if (text.isdigit() and text[0] == "0") or text.lower() == plain:
+        return text  # "010" and "5E3" stay as they are
+    return plain
 
 
 def compare(left: object, right: object) -> int:
