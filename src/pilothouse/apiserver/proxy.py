@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-import httptools
+import ssl
+from typing import TYPE_CHECKING
 
 from ..api.errors import ApiError, bad_request, not_found
 from ..api.kinds import Kind, kind_of_resource
 from ..api.object import Object
+from .backend import dial, exchange, unavailable
 from .request import Request, Response
 
 if TYPE_CHECKING:
     from .server import ApiServer
-
-HOP_BY_HOP = frozenset(
-    {
-        "connection",
-        "keep-alive",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-        "content-length",
-    }
-)
-BODY_MAX = 64 << 20
 
 
 def split_name(name: str) -> tuple[str, str, str]:
@@ -41,10 +27,6 @@ def split_name(name: str) -> tuple[str, str, str]:
     raise bad_request(f"invalid service request {name!r}".replace("'", '"'))
 
 
-def unavailable(message: str) -> ApiError:
-    return ApiError(503, "ServiceUnavailable", message)
-
-
 async def proxy(server: ApiServer, request: Request, kind: Kind) -> Response:
     assert request.info is not None
     scheme, name, port = split_name(request.info.name)
@@ -57,23 +39,15 @@ async def proxy(server: ApiServer, request: Request, kind: Kind) -> Response:
         host, number = _service_address(server, entry.object, port)
     else:
         host, number = _node_address(entry.object, port)
-    connector = server.nodes.any()
-    if connector is None:
-        raise unavailable(
-            f"error trying to reach service: dial tcp {host}:{number}: connect: no route to host"
-        )
-    if scheme == "https":
-        raise bad_request("https backends are not supported by this server's proxy")
-    try:
-        reader, writer = await connector.connect(host, number)
-    except OSError as error:
-        raise unavailable(
-            f"error trying to reach service: dial tcp {host}:{number}: {error.strerror or error}"
-        )
-    try:
-        return await _exchange(request, reader, writer, host, number)
-    finally:
-        writer.close()  # type: ignore[attr-defined]
+    tls = None
+    if (
+        scheme == "https"
+    ):  # whoever runs in the cluster has a certificate of its own: it is not checked, as in Kubernetes
+        tls = ssl.create_default_context()
+        tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
+    reader, writer = await dial(server, host, number, tls)
+    target = "/" + request.info.rest + (f"?{request.query}" if request.query else "")
+    return await exchange(request, reader, writer, f"{host}:{number}", target)
 
 
 def _pod_address(pod: Object, port: str) -> tuple[str, int]:
@@ -124,49 +98,3 @@ def _node_address(node: Object, port: str) -> tuple[str, int]:
     raise ApiError(
         500, "", f"no preferred addresses found; known addresses: {list(addresses)}", details=False
     )
-
-
-class _Answer:
-    """httptools' callbacks for one response."""
-
-    def __init__(self) -> None:
-        self.headers: list[tuple[str, str]] = []
-        self.body = bytearray()
-        self.done = False
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self.headers.append((name.decode("latin-1"), value.decode("latin-1")))
-
-    def on_body(self, data: bytes) -> None:
-        self.body += data
-
-    def on_message_complete(self) -> None:
-        self.done = True
-
-
-async def _exchange(request: Request, reader: Any, writer: Any, host: str, port: int) -> Response:
-    assert request.info is not None
-    target = "/" + request.info.rest + (f"?{request.query}" if request.query else "")
-    lines = [f"{request.method} {target} HTTP/1.1", f"Host: {host}:{port}", "Connection: close"]
-    for name, value in request.headers.items():
-        if name not in HOP_BY_HOP and name not in ("host", "authorization"):
-            lines.append(f"{name}: {value}")
-    lines.append(f"Content-Length: {len(request.body)}")
-    lines.append(f"X-Forwarded-For: {request.peer.rpartition(':')[0]}")
-    writer.write(("\r\n".join(lines) + "\r\n\r\n").encode("latin-1", "replace") + request.body)
-    await writer.drain()
-    answer = _Answer()
-    parser = httptools.HttpResponseParser(answer)
-    while not answer.done:
-        data = await reader.read(65536)
-        if not data:
-            break
-        if len(answer.body) > BODY_MAX:
-            raise ApiError(502, "", "the answer is too large to be proxied", details=False)
-        parser.feed_data(data)
-    status = parser.get_status_code()
-    if not status:
-        raise unavailable("error trying to reach service: EOF")
-    content_type = next((v for n, v in answer.headers if n.lower() == "content-type"), "")
-    kept = [(n, v) for n, v in answer.headers if n.lower() not in HOP_BY_HOP and n.lower() != "content-type"]
-    return Response(status, kept, bytes(answer.body), content_type=content_type)

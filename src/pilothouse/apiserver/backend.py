@@ -1,0 +1,184 @@
+"""An HTTP request handed on to somebody else's server: what the proxy subresources and the aggregator have in common.
+
+The answer streams: its head is awaited, its body passes through in chunks as it comes (a watch of an aggregated API never ends). An upgrade
+(WebSocket, SPDY) becomes a tunnel.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Iterable
+from typing import TYPE_CHECKING, Any
+
+import httptools
+
+from ..api.errors import ApiError
+from .request import RawConnection, Request, Response
+
+if TYPE_CHECKING:
+    from .server import ApiServer
+
+HOP_BY_HOP = frozenset(
+    "connection keep-alive proxy-connection te trailer transfer-encoding upgrade content-length".split()
+)
+CHUNK = 65536
+HEAD_MAX = 1 << 20
+CONNECT_TIMEOUT_S = 10.0
+
+
+def unavailable(message: str) -> ApiError:
+    return ApiError(503, "ServiceUnavailable", message)
+
+
+async def dial(
+    server: ApiServer,
+    host: str,
+    port: int,
+    tls: ssl.SSLContext | None = None,
+    *,
+    server_name: str = "",
+    direct: bool = False,
+) -> tuple[Any, Any]:
+    """(reader, writer), through the network of a node; `direct`: from here, where there is none. Raises 503."""
+    connector = server.nodes.any()
+    if connector is None and not direct:
+        raise unavailable(f"error trying to reach service: dial tcp {host}:{port}: connect: no route to host")
+    try:
+        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            reader: Any
+            writer: Any
+            if connector is not None:
+                reader, writer = await connector.connect(host, port)
+            else:
+                reader, writer = await asyncio.open_connection(host, port)
+            if tls is not None:
+                await writer.start_tls(tls, server_hostname=server_name or host)
+    except (OSError, TimeoutError) as error:
+        why = getattr(error, "strerror", None) or str(error) or "i/o timeout"
+        raise unavailable(f"error trying to reach service: dial tcp {host}:{port}: {why}") from None
+    return reader, writer
+
+
+class _Head:
+    """httptools' callbacks for one response: its head, and the body so far."""
+
+    def __init__(self) -> None:
+        self.headers: list[tuple[str, str]] = []
+        self.body: list[bytes] = []
+        self.complete = self.done = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers.append((name.decode("latin-1"), value.decode("latin-1")))
+
+    def on_headers_complete(self) -> None:
+        self.complete = True
+
+    def on_body(self, data: bytes) -> None:
+        self.body.append(data)
+
+    def on_message_complete(self) -> None:
+        self.done = True
+
+    def take(self) -> bytes:
+        data = b"".join(self.body)
+        self.body.clear()
+        return data
+
+
+async def exchange(
+    request: Request,
+    reader: Any,
+    writer: Any,
+    host: str,
+    target: str,
+    headers: Iterable[tuple[str, str]] = (),
+) -> Response:
+    """`headers`: in place of the client's own of the same name. Closes the connection when the answer is through."""
+    upgrade = request.headers.get("upgrade", "")
+    try:
+        writer.write(_head_of(request, host, target, list(headers), upgrade) + request.body)
+        await writer.drain()
+        head = _Head()
+        parser = httptools.HttpResponseParser(head)
+        size = 0
+        while not head.complete:
+            data = await reader.read(CHUNK)
+            size += len(data)
+            if not data or size > HEAD_MAX:
+                raise unavailable("error trying to reach service: EOF")
+            try:
+                parser.feed_data(data)
+            except httptools.HttpParserUpgrade as switched:
+                return _tunnelled(head, reader, writer, data[switched.args[0] :])
+        status = parser.get_status_code()
+        if status == 101:
+            return _tunnelled(head, reader, writer, head.take())
+    except httptools.HttpParserError as error:
+        writer.close()
+        raise unavailable(f"error trying to reach service: malformed HTTP response: {error}") from None
+    except BaseException:
+        writer.close()
+        raise
+    kept = [(n, v) for n, v in head.headers if n.lower() not in HOP_BY_HOP and n.lower() != "content-type"]
+    content_type = next((v for n, v in head.headers if n.lower() == "content-type"), "")
+    if head.done or request.method == "HEAD":
+        writer.close()
+        return Response(status, kept, head.take(), content_type=content_type)
+    return Response(status, kept, stream=_body(head, parser, reader, writer), content_type=content_type)
+
+
+def _head_of(request: Request, host: str, target: str, headers: list[tuple[str, str]], upgrade: str) -> bytes:
+    replaced = {name.lower() for name, _ in headers} | {"host", "authorization"}
+    lines = [f"{request.method} {target} HTTP/1.1", f"Host: {host}"]
+    if upgrade:
+        lines += ["Connection: Upgrade", f"Upgrade: {upgrade}"]
+    else:
+        lines += ["Connection: close", f"Content-Length: {len(request.body)}"]
+    for name, value in request.headers.items():
+        if name not in HOP_BY_HOP and name not in replaced:
+            lines.append(f"{name}: {value}")
+    lines += [f"{name}: {value}" for name, value in headers]
+    lines.append(f"X-Forwarded-For: {request.peer.rpartition(':')[0]}")
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1", "replace")
+
+
+async def _body(head: _Head, parser: Any, reader: Any, writer: Any) -> AsyncIterator[bytes]:
+    try:
+        while True:
+            if head.body:
+                yield head.take()
+            if head.done:
+                return
+            data = await reader.read(CHUNK)
+            if not data:  # without a length, the end of the connection is the end of the body
+                return
+            parser.feed_data(data)
+    finally:
+        writer.close()
+
+
+def _tunnelled(head: _Head, reader: Any, writer: Any, rest: bytes) -> Response:
+    async def pump(raw: RawConnection) -> None:
+        async def up() -> None:
+            while data := await raw.read():
+                writer.write(data)
+                await writer.drain()
+
+        async def down() -> None:
+            if rest:
+                await raw.write(rest)
+            while data := await reader.read(CHUNK):
+                await raw.write(data)
+
+        tasks = [asyncio.ensure_future(up()), asyncio.ensure_future(down())]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            writer.close()
+            raw.close()
+
+    return Response(101, head.headers, upgrade=pump, content_type="")
