@@ -7,7 +7,7 @@ of the change), whatever the store calls it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from typing import TYPE_CHECKING
 
 import orjson
@@ -20,8 +20,9 @@ from .answers import partial, table
 from .cache import Change, Entry, left
 from .conversion import from_storage
 from .negotiation import PARTIAL, PARTIAL_LIST, TABLE, Form, negotiate, not_acceptable
-from .options import ListOptions, check_list_options, list_options
+from .options import ListOptions, check_list_options, list_options, too_large_resource_version
 from .reads import scope
+from .registry.generic import complete_object
 from .request import Request, Response, Sink
 from .selection import Selection, selection_of
 
@@ -29,10 +30,11 @@ if TYPE_CHECKING:
     from .resources import Resources
 
 BOOKMARK_EVERY_S = 60.0
+FRESH_WITHIN_S = 3.0
 INITIAL_EVENTS_END = "k8s.io/initial-events-end"
 
 
-def watch_answer(resources: Resources, request: Request, kind: Kind) -> Response:
+def watch_answer(resources: Resources, request: Request, kind: Kind) -> Response | Awaitable[Response]:
     assert request.info is not None
     options = list_options(request)
     form = negotiate(request.headers.get("accept", ""), watch=True)
@@ -44,7 +46,21 @@ def watch_answer(resources: Resources, request: Request, kind: Kind) -> Response
     watch = Watch(resources, kind, request.info.namespace, selection, options, asked)
     encoder = Encoder(kind, form, request.parameter("includeObject"), resources)
     source = PushedWatch(resources, watch, encoder, options)
-    return Response(200, [("Cache-Control", "no-cache, private")], source=source)
+    response = Response(200, [("Cache-Control", "no-cache, private")], source=source)
+    if watch.wants_initial and asked > resources.storage.cache.revision:
+        return _when_fresh(resources, asked, response)
+    return response
+
+
+async def _when_fresh(resources: Resources, revision: int, response: Response) -> Response:
+    """A list of what there is waits a while for the version that the client has seen elsewhere."""
+    cache = resources.storage.cache
+    try:
+        async with asyncio.timeout(FRESH_WITHIN_S):
+            await cache.wait_for(revision)
+    except TimeoutError:
+        raise too_large_resource_version(revision, cache.revision) from None
+    return response
 
 
 def watch_version(text: str) -> int:
@@ -154,7 +170,6 @@ class PushedWatch:
         self._timers: list[asyncio.TimerHandle] = []
         self._writable = True
         self._seen = 0
-        self._waiting: asyncio.Task[None] | None = None
 
     def start(self, sink: Sink) -> None:
         self._sink = sink
@@ -162,18 +177,6 @@ class PushedWatch:
         self._timers.append(loop.call_later(self._ends_after_s, self._end))
         if self._options.bookmarks:
             self._timers.append(loop.call_later(BOOKMARK_EVERY_S, self._bookmark))
-        asked = self._watch.asked
-        if asked > self._cache.revision and self._watch.wants_initial:
-            self._waiting = loop.create_task(self._wait_for(asked))
-        else:
-            self._begin()
-
-    async def _wait_for(self, revision: int) -> None:
-        await self._cache.wait_for(revision)
-        self._waiting = None
-        self._begin()
-
-    def _begin(self) -> None:
         self._seen, events = self._watch.first()
         if events:
             self._write(b"".join(self._encoder.event(event) for event in events))
@@ -192,7 +195,7 @@ class PushedWatch:
         try:
             changes = self._collection.after(self._seen)
         except Compacted:
-            self._write(self._encoder.error(too_old(self._watch.asked)))
+            self._write(self._encoder.error(too_old(self._seen, self._collection.start)))
             self._end()
             return
         if not changes:
@@ -204,13 +207,12 @@ class PushedWatch:
 
     def resume(self) -> None:
         self._writable = True
-        if self._waiting is None:
-            self._wake()
+        self._wake()
 
     def _bookmark(self) -> None:
         self._timers.append(asyncio.get_running_loop().call_later(BOOKMARK_EVERY_S, self._bookmark))
         del self._timers[1:-1]
-        if self._writable and self._waiting is None:
+        if self._writable:
             self._wake()  # so that nothing before the bookmark is missing
             self._write(self._encoder.bookmark(max(self._seen, self._cache.revision)))
 
@@ -224,12 +226,10 @@ class PushedWatch:
         for timer in self._timers:
             timer.cancel()
         self._timers.clear()
-        if self._waiting is not None:
-            self._waiting.cancel()
 
 
-def too_old(asked: int) -> ApiError:
-    return ApiError(410, "Expired", f"too old resource version: {asked}", details=False)
+def too_old(asked: int, oldest: int) -> ApiError:
+    return ApiError(410, "Expired", f"too old resource version: {asked} ({oldest})", details=False)
 
 
 class Encoder:
@@ -259,12 +259,14 @@ class Encoder:
         return obj
 
     def bookmark(self, revision: int, initial: bool = False) -> bytes:
-        metadata: Object = {"resourceVersion": str(revision), "creationTimestamp": None}
+        metadata: Object = {"resourceVersion": str(revision)}
         if initial:
             metadata["annotations"] = {INITIAL_EVENTS_END: "true"}
         obj: Object = {"kind": self._kind.kind, "apiVersion": self._kind.api_version, "metadata": metadata}
         if self._form.as_kind:
             obj = self._shaped(obj) if self._form.as_kind == PARTIAL else self._bookmark_table(obj)
+        else:
+            complete_object(self._kind, obj)
         return self._line("BOOKMARK", obj)
 
     def _bookmark_table(self, obj: Object) -> Object:
@@ -277,9 +279,7 @@ class Encoder:
             header=self._first,
         )
         self._first = False
-        made["rows"] = (
-            [{"cells": [], "object": partial(obj, self._form)}] if "annotations" in obj["metadata"] else []
-        )
+        made["rows"] = [{"cells": [], "object": partial(obj, self._form)}]
         return made
 
     @staticmethod

@@ -206,8 +206,8 @@ class LocalClient:
             async for batch in watch.events():
                 for event in batch:
                     yield WatchEvent(event.type, event.object())
-        except Compacted:
-            raise too_old(start) from None
+        except Compacted as gone:
+            raise too_old(start, gone.revision) from None
 
 
 def _selecting(field_selector: str) -> dict[str, list[str]] | None:
