@@ -143,9 +143,9 @@ class Registry:
         generate = not op.name and meta.get("generateName")
         own(op, None, obj, self.now())
         await self.admission.mutate(op)
-        self._prepare_create(op)
         if generate:
             meta["name"] = op.name = self._generated(str(meta["generateName"]))
+        self._prepare_create(op)
         self._validate_create(op)
         if op.by_update:
             self.admission.environment.authorizer.check(_create_attributes(op))
@@ -318,19 +318,13 @@ class Registry:
 
     def _prepare_update(self, op: Operation, new: Object, old: Object) -> None:
         meta, old_meta = new["metadata"], old["metadata"]
-        for field in (
-            "creationTimestamp",
-            "deletionTimestamp",
-            "deletionGracePeriodSeconds",
-            "generation",
-            "uid",
-        ):
-            if field == "uid" and meta.get("uid"):
-                continue  # a wrong one is validation's to name
-            if field in old_meta:
-                meta[field] = old_meta[field]
-            else:
-                meta.pop(field, None)
+        for field in ("creationTimestamp", "generation"):
+            _restore(meta, old_meta, field)
+        if old_meta.get("deletionTimestamp"):
+            meta["deletionTimestamp"] = old_meta["deletionTimestamp"]
+        for field in ("uid", "deletionGracePeriodSeconds"):  # a wrong one is validation's to name
+            if meta.get(field) is None or meta[field] == "":
+                _restore(meta, old_meta, field)
         meta.pop("selfLink", None)
         strategy = op.strategy
         if op.subresource == "status":
@@ -348,7 +342,7 @@ class Registry:
         if strategy.prepare_update is not None:
             strategy.prepare_update(self, op)
         if strategy.generation is not None and op.subresource != "status" and strategy.generation(new, old):
-            meta["generation"] = int(old_meta.get("generation") or 0) + 1
+            new["metadata"]["generation"] = int(old_meta.get("generation") or 0) + 1
 
     async def _update_once(self, op: Operation, existing: Entry, new: Object, old: Object) -> Outcome | None:
         """None: somebody else was faster."""
