@@ -41,6 +41,7 @@ DEFAULTS: dict[tuple[str, str], Callable[[Object], None]] = {
     ("scheduling.k8s.io", "PriorityClass"): misc.default_priority_class,
     ("storage.k8s.io", "StorageClass"): misc.default_storage_class,
     ("storage.k8s.io", "CSIDriver"): misc.default_csi_driver,
+    ("storage.k8s.io", "CSIStorageCapacity"): misc.default_storage_capacity,
     ("storage.k8s.io", "VolumeAttachment"): core.default_nothing,
     ("rbac.authorization.k8s.io", "RoleBinding"): misc.default_binding,
     ("rbac.authorization.k8s.io", "ClusterRoleBinding"): misc.default_binding,

@@ -24,7 +24,7 @@ def default_job_spec(own: Object) -> None:
     for rule in (policy or {}).get("rules") or ():
         for pattern in rule.get("onPodConditions") or ():
             put_text(pattern, status="True")
-    put(own, podReplacementPolicy="Failed" if policy else "TerminatingOrFailed")
+    put(own, podReplacementPolicy="TerminatingOrFailed" if policy is None else "Failed")
 
 
 def default_cron_job(cron_job: Object) -> None:

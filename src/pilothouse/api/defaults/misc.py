@@ -50,6 +50,12 @@ def default_storage_class(storage_class: Object) -> None:
     put(storage_class, reclaimPolicy="Delete", volumeBindingMode="Immediate")
 
 
+def default_storage_capacity(capacity: Object) -> None:
+    for field in ("capacity", "maximumVolumeSize"):
+        if capacity.get(field) is not None:
+            capacity[field] = quantity(capacity[field])
+
+
 def default_csi_driver(driver: Object) -> None:
     own = spec(driver)
     put(own, attachRequired=True, podInfoOnMount=False, storageCapacity=False, requiresRepublish=False)

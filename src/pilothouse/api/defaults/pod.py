@@ -33,10 +33,7 @@ def default_template(owner: Object) -> None:
     """`owner["template"]`: the same defaults as a pod's, but for what only a pod gets."""
     template = sub(owner, "template")
     sub(template, "metadata")
-    own = spec(template)
-    default_pod_spec(own)
-    if own.get("hostNetwork"):
-        _host_ports(own)
+    default_pod_spec(spec(template))
 
 
 def _containers(own: Object) -> list[Object]:
@@ -129,10 +126,9 @@ def _value_source(source: Object) -> None:
 
 def _pull_policy(image: str) -> str:
     """Always for `:latest` and for no tag; a digest is as good as a tag."""
-    if "@" in image:
-        return "IfNotPresent"
-    name = image.rpartition("/")[2]
-    return "Always" if ":" not in name or name.endswith(":latest") else "IfNotPresent"
+    tagged, digest, _ = image.partition("@")
+    _, colon, tag = tagged.rpartition("/")[2].partition(":")
+    return "Always" if tag == "latest" or not (colon or digest) else "IfNotPresent"
 
 
 def _probe(probe: Object) -> None:

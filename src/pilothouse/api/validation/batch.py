@@ -25,8 +25,12 @@ _PREFIX = "batch.kubernetes.io/"
 
 def _job(errors: FieldErrors, job: Object, old: Object | None) -> None:
     spec = job.get("spec") or {}
-    if old is None and not spec.get("manualSelector") and spec.get("selector") is not None:
+    if not spec.get("manualSelector") and spec.get("selector") is not None:
         _generated_selector(errors, job, spec)
+    _job_spec(errors, spec, old is not None)
+
+
+def _job_spec(errors: FieldErrors, spec: Object, changed: bool) -> None:
     _spec(errors, spec, "spec")
     before = len(errors)
     if spec.get("selector") is None:
@@ -35,7 +39,7 @@ def _job(errors: FieldErrors, job: Object, old: Object | None) -> None:
         metadata.label_selector(errors, spec["selector"], "spec.selector")
     if len(errors) == before or spec.get("selector") is None:
         template = spec.get("template") or {}
-        selects(errors, spec.get("selector"), template, "spec.template", old is not None)
+        selects(errors, spec.get("selector"), template, "spec.template", changed)
 
 
 def _generated_selector(errors: FieldErrors, job: Object, spec: Object) -> None:
@@ -271,6 +275,8 @@ def _count_indexes(text: str, completions: int) -> int:
 
 def _job_change(errors: FieldErrors, new: Object, old: Object) -> None:
     spec, before = new["spec"], old["spec"]
+    if errors:  # a second time, and found what it found the first
+        _job_spec(errors, spec, True)
     completions, was = spec.get("completions"), before.get("completions")
     if spec.get("completionMode") != "Indexed":
         immutable(errors, completions, was, "spec.completions")
@@ -368,5 +374,5 @@ def _time_zone(errors: FieldErrors, zone: str, path: str) -> None:
         errors.invalid(path, zone, wrong)
 
 
-JOB = kind(_job, "ubx", change=_job_change, status=_job_status)
+JOB = kind(_job, "cbux", change=_job_change, status=_job_status)
 CRON_JOB = kind(_cron_job, "ub")

@@ -132,6 +132,8 @@ def update_volume(errors: FieldErrors, new: Object, old: Object, subresource: st
         against_old(errors, new, old)
         return
     create_volume(errors, new)
+    if errors:  # as in Kubernetes: by the strategy, and by the check of the update
+        create_volume(errors, new)
     spec, before = new.get("spec") or {}, old.get("spec") or {}
     sources = {f: spec[f] for f in volume_sources.PERSISTENT if f in spec}
     old_sources = {f: before[f] for f in volume_sources.PERSISTENT if f in before}
@@ -229,11 +231,14 @@ def _data_source(errors: FieldErrors, source: Object, path: str) -> None:
 
 
 def update_claim(errors: FieldErrors, new: Object, old: Object, subresource: str) -> None:
-    against_old(errors, new, old)
     if subresource == "status":
+        against_old(errors, new, old)
         _claim_status(errors, new.get("status") or {})
         return
     create_claim(errors, new)
+    against_old(errors, new, old)
+    if errors:  # as in Kubernetes: by the strategy, and by the check of the update
+        create_claim(errors, new)
     spec, before = dict(new.get("spec") or {}), dict(old.get("spec") or {})
     if not before.get("volumeName"):
         before["volumeName"] = spec.get("volumeName")

@@ -193,7 +193,9 @@ def _pod_resources(errors: FieldErrors, own: Object, path: str) -> None:
     resources.requirements(errors, whole, path, (), resources.pod_name)
     requests, limits = whole.get("requests") or {}, whole.get("limits") or {}
     for name, total in qos.containers_requests(own).items():
-        asked = requests.get(name, "0")
+        asked = requests.get(name)
+        if asked is None:
+            continue
         if Quantity.of(total).number > Quantity.of(asked).number:
             why = f"must be greater than or equal to aggregate container requests of {total}"
             errors.invalid(f"{path}.requests[{name}]", str(asked), why)

@@ -20,7 +20,7 @@ def _provisioner(errors: FieldErrors, value: str, path: str) -> None:
     if not value:
         errors.required(path)
     else:
-        errors.messages(path, value, qualified_name(value.lower()))
+        errors.messages(path, value.lower(), qualified_name(value.lower()))
 
 
 def _parameters(errors: FieldErrors, parameters: dict[str, str], *, allow_empty: bool) -> None:
@@ -224,8 +224,8 @@ def _capacity_change(errors: FieldErrors, new: Object, old: Object) -> None:
         immutable(errors, new.get(field), old.get(field), field)
 
 
-STORAGE_CLASS = kind(_storage_class, "ux", cluster=True, change=_storage_class_change)
-ATTRIBUTES_CLASS = kind(_attributes_class, "ux", cluster=True, change=_attributes_class_change)
+STORAGE_CLASS = kind(_storage_class, "cbux", cluster=True, change=_storage_class_change)
+ATTRIBUTES_CLASS = kind(_attributes_class, "cbux", cluster=True, change=_attributes_class_change)
 DRIVER = kind(_driver, "ubx", cluster=True, change=_driver_change)
 NODE = kind(_csi_node, "cbx", cluster=True, change=_csi_node_change)
 ATTACHMENT = kind(_attachment, "cbx", cluster=True, change=_attachment_change, status=_attachment_status)

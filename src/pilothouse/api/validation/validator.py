@@ -72,13 +72,16 @@ def kind(
             if status is not None:
                 status(errors, new, old)
         else:
+            checked = False
             for step in steps:
                 if step == "u":
                     against_old(errors, new, old, known_finalizers)
                 elif step == "c":
                     whole(errors, new)
                 elif step == "b":
-                    body(errors, new, old)
+                    if errors or not checked:  # a second time finds what the first has found
+                        body(errors, new, old)
+                    checked = True
                 elif change is not None:
                     change(errors, new, old)
 

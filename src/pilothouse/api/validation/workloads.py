@@ -197,6 +197,9 @@ def _stateful_set(errors: FieldErrors, obj: Object, old: Object | None) -> None:
             errors.not_supported(at, retention[field], ("Retain", "Delete"))
     _numbers(errors, spec, "spec", "replicas", "minReadySeconds")
     _numbers(errors, spec.get("ordinals") or {}, "spec.ordinals", "start")
+    service = spec.get("serviceName")
+    if service and (old is None or service != (old.get("spec") or {}).get("serviceName")):
+        errors.messages("spec.serviceName", service, names.dns1123_label(service))
     usable = selector(errors, spec.get("selector"), "spec.selector", "empty selector is invalid for statefulset")  # fmt: skip
     _claim_templates(errors, spec, old)
     if not usable:
@@ -338,7 +341,7 @@ DEPLOYMENT = kind(
 )
 REPLICA_SET = kind(
     _replica_set,
-    "ubx",
+    "cbubx",
     change=_selector_change,
     status=_status(
         "replicas fullyLabeledReplicas readyReplicas availableReplicas observedGeneration terminatingReplicas",
@@ -364,7 +367,7 @@ STATEFUL_SET = kind(
 )
 DAEMON_SET = kind(
     _daemon_set,
-    "ubx",
+    "cbubx",
     change=_selector_change,
     status=_status(
         "currentNumberScheduled numberMisscheduled desiredNumberScheduled numberReady observedGeneration updatedNumberScheduled "
@@ -374,7 +377,7 @@ DAEMON_SET = kind(
 )
 REPLICATION_CONTROLLER = kind(
     _replication_controller,
-    "ub",
+    "cbub",
     status=_status(
         "replicas fullyLabeledReplicas readyReplicas availableReplicas observedGeneration", _READY
     ),

@@ -80,6 +80,7 @@ class Admission:
 
 
 def default_plugins() -> list[Plugin]:
+    from .claim_resize import PersistentVolumeClaimResize
     from .default_ingress_class import DefaultIngressClass
     from .default_storage_class import DefaultStorageClass
     from .default_toleration_seconds import DefaultTolerationSeconds
@@ -103,6 +104,7 @@ def default_plugins() -> list[Plugin]:
         DefaultTolerationSeconds(),
         DefaultStorageClass(),
         StorageObjectInUseProtection(),
+        PersistentVolumeClaimResize(),
         RuntimeClass(),
         DefaultIngressClass(),
         ResourceQuota(),

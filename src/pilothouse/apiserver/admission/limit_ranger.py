@@ -27,9 +27,10 @@ class LimitRanger(Plugin):
             _set_defaults(op.object or {}, limit_range)
 
     def validate(self, op: Operation, env: Environment) -> None:
-        if op.subresource or op.verb not in ("CREATE", "UPDATE"):
+        if op.verb not in ("CREATE", "UPDATE"):
             return
-        if op.resource == "pods" and op.verb == "UPDATE":
+        changes = op.subresource == "resize" if op.resource == "pods" else not op.subresource
+        if op.subresource if op.verb == "CREATE" else not changes:
             return
         for limit_range in _ranges(op, env):
             errors = list(_violations(op, op.object or {}, limit_range))

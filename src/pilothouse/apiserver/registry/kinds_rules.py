@@ -18,6 +18,7 @@ def node_prepare_create(registry: Registry, op: Operation) -> None:
     node = op.object
     assert node is not None
     node.setdefault("status", {})
+    _sync_pod_cidrs(node.get("spec") or {})
 
 
 def node_prepare_update(registry: Registry, op: Operation) -> None:
@@ -25,6 +26,15 @@ def node_prepare_update(registry: Registry, op: Operation) -> None:
     assert new is not None and old is not None
     if not op.subresource:
         new["status"] = old.get("status") or {}
+    _sync_pod_cidrs(new.get("spec") or {})
+
+
+def _sync_pod_cidrs(spec: Object) -> None:
+    """`podCIDR` and the first of `podCIDRs` are one field with two names (KEP-563)."""
+    if spec.get("podCIDR") and not spec.get("podCIDRs"):
+        spec["podCIDRs"] = [spec["podCIDR"]]
+    elif spec.get("podCIDRs"):
+        spec["podCIDR"] = spec["podCIDRs"][0]
 
 
 def volume_prepare_create(registry: Registry, op: Operation) -> None:
@@ -112,6 +122,7 @@ def job_prepare_create(registry: Registry, op: Operation) -> None:
     template = spec["template"] = dict(spec.get("template") or {})
     meta = template["metadata"] = dict(template.get("metadata") or {})
     labels = dict(meta.get("labels") or {})
+    labelled = bool(labels)
     for label, value in (
         ("job-name", name),
         ("batch.kubernetes.io/job-name", name),
@@ -123,7 +134,23 @@ def job_prepare_create(registry: Registry, op: Operation) -> None:
     match = dict(selector.get("matchLabels") or {})
     match.setdefault("batch.kubernetes.io/controller-uid", uid)
     selector["matchLabels"] = match
-    _label_as_template(job)
+    if labelled:
+        _label_as_template(job)
+
+
+def job_commit_create(registry: Registry, op: Operation) -> None:
+    """Labels that are only the generated ones come on reading: they are not looked at on the way in."""
+    assert op.object is not None
+    _label_as_template(op.object)
+
+
+def csi_driver_prepare_update(registry: Registry, op: Operation) -> None:
+    """The only kind whose generation begins with its first change, and counts two fields."""
+    new, old = op.object, op.old
+    assert new is not None and old is not None
+    spec, before = new.get("spec") or {}, old.get("spec") or {}
+    if any(spec.get(f) != before.get(f) for f in ("tokenRequests", "requiresRepublish")):
+        new["metadata"]["generation"] = (old["metadata"].get("generation") or 0) + 1
 
 
 def _label_as_template(job: Object) -> None:

@@ -60,8 +60,7 @@ def prepare_update(registry: Registry, op: Operation) -> None:
     if op.subresource == "status":
         _restore_meta(new, old)
         new["status"] = dict(new.get("status") or {})
-        for single, many in (("podIP", "podIPs"), ("hostIP", "hostIPs")):
-            _sync_addresses(new["status"], single, many)
+        _sync_addresses(new["status"], "podIP", "podIPs")
         containers = new["status"].get("containerStatuses")
         if containers:
             new["status"]["containerStatuses"] = sorted(containers, key=lambda s: s.get("name", ""))

@@ -155,6 +155,7 @@ def _table() -> dict[str, Strategy]:
             initial_status={},
             orphans_by_default=True,
             prepare_create=kinds_rules.job_prepare_create,
+            commit_create=kinds_rules.job_commit_create,
         ),
         "cronjobs.batch": Strategy(**spec, initial_status={}),
         "controllerrevisions.apps": Strategy(),
@@ -190,7 +191,9 @@ def _table() -> dict[str, Strategy]:
         "runtimeclasses.node.k8s.io": Strategy(unconditional_update=False),
         "storageclasses.storage.k8s.io": Strategy(returns_deleted=True),
         "csidrivers.storage.k8s.io": Strategy(
-            generation=spec_changed, unconditional_update=False, returns_deleted=True
+            unconditional_update=False,
+            returns_deleted=True,
+            prepare_update=kinds_rules.csi_driver_prepare_update,
         ),
         "csinodes.storage.k8s.io": Strategy(unconditional_update=False, returns_deleted=True),
         "csistoragecapacities.storage.k8s.io": Strategy(unconditional_update=False, returns_deleted=True),
