@@ -72,11 +72,12 @@ async def container_config(
     addresses: list[str],
     volumes: dict[str, str],
     node: NodeContext,
+    pid_of: str = "",
 ) -> ContainerConfig:
     """Raises ConfigError."""
     name, config = container["name"], node.config
     shown = _with_addresses(pod, addresses, config.address)
-    security = container_security(pod, container, image)
+    security = container_security(pod, container, image, pid_of)
     env = await environment(shown, container, node.sources, node.services.list(), node.allocatable)
     values = dict(env)
     mounts = _mounts(pod, container, volumes, values, node)

@@ -36,8 +36,9 @@ async def start_container(
     sandbox: tuple[str, int],
     addresses: list[str],
     volumes: dict[str, str],
+    target: str = "",
 ) -> None:
-    """`sandbox`: its id and attempt. Raises StartError."""
+    """`sandbox`: its id and attempt; `target`: whose processes an ephemeral container sees. Raises StartError."""
     container = container_named(pod, start.name)
     path = field_path(pod, start.name)
 
@@ -51,7 +52,9 @@ async def start_container(
         retry_s = SHOW_S if error.reason == "ErrImagePull" else error.retry_s
         raise StartError(error.reason, error.message, retry_s)
     try:
-        config = await container_config(pod, container, start.attempt, image, addresses, volumes, node)
+        config = await container_config(
+            pod, container, start.attempt, image, addresses, volumes, node, target
+        )
     except ConfigError as error:
         tell("Warning", "Failed", f"Error: {error}")
         raise StartError("CreateContainerConfigError", str(error))

@@ -77,8 +77,10 @@ def _namespaces(spec: Object) -> dict[str, Any]:
     }
 
 
-def container_security(pod: Object, container: Object, image: Image | None) -> SecurityContext:
-    """Raises ConfigError where runAsNonRoot is not kept."""
+def container_security(
+    pod: Object, container: Object, image: Image | None, pid_of: str = ""
+) -> SecurityContext:
+    """`pid_of`: the id of an ephemeral container's target. Raises ConfigError where runAsNonRoot is not kept."""
     own = container.get("securityContext") or {}
     user, group = _effective(pod, container, "runAsUser"), _effective(pod, container, "runAsGroup")
     username = ""
@@ -108,6 +110,7 @@ def container_security(pod: Object, container: Object, image: Image | None) -> S
         masked_paths=() if unmasked else MASKED_PATHS,
         readonly_paths=() if unmasked else READONLY_PATHS,
         seccomp="Unconfined" if privileged else _seccomp(pod, container),
+        pid_of=pid_of,
         **_namespaces(pod["spec"]),
     )
 

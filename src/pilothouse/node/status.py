@@ -324,7 +324,8 @@ def conditions(
     elif initialized:
         made.append(_condition("Initialized", True, "", ""))
     else:
-        unready = [s["name"] for s in inits if not _init_done(s)]
+        pairs = zip(spec.get("initContainers") or (), inits)
+        unready = [s["name"] for c, s in pairs if not _init_done(c, s)]
         message = f"containers with incomplete status: [{' '.join(unready)}]"
         made.append(_condition("Initialized", False, "ContainersNotInitialized", message))
     unready = [s["name"] for s in [*sidecars, *mains] if not s["ready"]]
@@ -357,9 +358,9 @@ def conditions(
     return [*others, *result, {**scheduled, "observedGeneration": generation}]
 
 
-def _init_done(status: Object) -> bool:
+def _init_done(container: Object, status: Object) -> bool:
     ended = status["state"].get("terminated")
-    return bool(status.get("started")) or bool(ended and ended["exitCode"] == 0)
+    return bool(is_sidecar(container) and status.get("started")) or bool(ended and ended["exitCode"] == 0)
 
 
 def _condition(type_: str, true: bool, reason: str, message: str) -> Object:

@@ -18,6 +18,7 @@ from ..base.clock import parse_timestamp
 from ..runtime.interface import ContainerStatus, EngineError
 from .container_config import TERMINATION_PATH, TERMINATION_POLICY, sandbox_config
 from .context import NodeContext, field_path
+from .environment import container_named
 from .images import rpc_error
 from .lifecycle import RETRY_S, StartError, TerminationOrder, kill_container, start_container
 from .logs import last_lines
@@ -90,6 +91,8 @@ class PodWorker:
     def update(self, pod: Object) -> None:
         """A newer version of the pod."""
         before, self.pod = self.pod, pod
+        if _visible(pod) != _visible(before):
+            self._refresh_at = 0.0  # files may show what has changed
         if is_deleting(pod) and (not is_deleting(before) or _grace_s(pod) < _grace_s(before)):
             self.released = False
             self._interrupt()
@@ -317,6 +320,7 @@ class PodWorker:
                     (sandbox.id, sandbox.attempt),
                     self._addresses,
                     self._mounted,
+                    self._target(start.name) if start.kind == "ephemeral" else "",
                 )
             except StartError as error:
                 self.memory.waiting[start.name] = Waiting(error.reason, error.message)
@@ -327,6 +331,12 @@ class PodWorker:
         self._probe(ending=False)
         self._publish()
         return retry_s if decision.wake_in_s is None else min(retry_s, decision.wake_in_s)
+
+    def _target(self, name: str) -> str:
+        """The id of the container that an ephemeral one looks into."""
+        container = container_named(self.pod, name)
+        target = self.observed.newest(container.get("targetContainerName") or "")
+        return target.id if target is not None and target.state == "RUNNING" else ""
 
     async def _create_sandbox(self, attempt: int) -> float | None:
         """None when it is there; else when to try again."""
@@ -459,6 +469,11 @@ class PodWorker:
         self.node.sources.forget(self.uid)
         self._cleaned = True
         return None
+
+
+def _visible(pod: Object) -> tuple[object, object, object]:
+    metadata = pod["metadata"]
+    return metadata.get("labels"), metadata.get("annotations"), metadata.get("generation")
 
 
 def _grace_s(pod: Object) -> float:

@@ -122,12 +122,15 @@ def resources(wanted: Resources) -> Any:
 def _common_security(security: SecurityContext) -> dict[str, Any]:
     """The fields that a sandbox's and a container's security context share."""
     pid = cri.NAMESPACE_POD if security.share_pid else cri.NAMESPACE_CONTAINER
+    if security.pid_of:
+        pid = cri.NAMESPACE_TARGET
     return {
         "namespace_options": message(
             "NamespaceOption",
             network=cri.NAMESPACE_NODE if security.host_network else cri.NAMESPACE_POD,
             pid=cri.NAMESPACE_NODE if security.host_pid else pid,
             ipc=cri.NAMESPACE_NODE if security.host_ipc else cri.NAMESPACE_POD,
+            target_id=security.pid_of,
         ),
         "run_as_user": _int64(security.run_as_user),
         "run_as_group": _int64(security.run_as_group),

@@ -48,6 +48,7 @@ class SecurityContext:
     host_pid: bool = False
     host_ipc: bool = False
     share_pid: bool = False  # one PID namespace for the pod (shareProcessNamespace)
+    pid_of: str = ""  # the container whose PID namespace is entered (an ephemeral container's target)
 
 
 @dataclass(frozen=True, slots=True)
