@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from . import (
+    admission_policies,
     apiregistration,
     autoscaling,
     batch,
@@ -20,6 +21,7 @@ from . import (
     rbac,
     services,
     storage,
+    webhooks,
     workloads,
 )
 from .validator import Validator
@@ -74,5 +76,11 @@ VALIDATORS: dict[str, Validator] = {
     "flowschemas.flowcontrol.apiserver.k8s.io": flowcontrol.SCHEMA,
     "prioritylevelconfigurations.flowcontrol.apiserver.k8s.io": flowcontrol.LEVEL,
     "apiservices.apiregistration.k8s.io": apiregistration.SERVICE,
+    "mutatingwebhookconfigurations.admissionregistration.k8s.io": webhooks.CONFIGURATION,
+    "validatingwebhookconfigurations.admissionregistration.k8s.io": webhooks.CONFIGURATION,
+    "validatingadmissionpolicies.admissionregistration.k8s.io": admission_policies.VALIDATING,
+    "validatingadmissionpolicybindings.admissionregistration.k8s.io": admission_policies.VALIDATING_BINDING,
+    "mutatingadmissionpolicies.admissionregistration.k8s.io": admission_policies.MUTATING,
+    "mutatingadmissionpolicybindings.admissionregistration.k8s.io": admission_policies.MUTATING_BINDING,
 }
 """`deployments.apps` → its validator."""
