@@ -37,7 +37,7 @@ def api_versions(server_address: str) -> Object:
 
 def api_group_list(kinds: Iterable[Kind]) -> Object:
     """GET /apis."""
-    groups = [_group(name, versions) for name, versions in _groups(kinds).items() if name]
+    groups = [group_of(name, versions) for name, versions in _groups(kinds).items() if name]
     return {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}
 
 
@@ -46,7 +46,7 @@ def api_group(kinds: Iterable[Kind], name: str) -> Object | None:
     versions = _groups(kinds).get(name)
     if not name or versions is None:
         return None
-    return {"kind": "APIGroup", "apiVersion": "v1", **_group(name, versions)}
+    return {"kind": "APIGroup", "apiVersion": "v1", **group_of(name, versions)}
 
 
 def api_resource_list(kinds: Iterable[Kind], group: str, version: str) -> Object | None:
@@ -115,7 +115,7 @@ def _groups(kinds: Iterable[Kind]) -> dict[str, dict[str, list[Kind]]]:
     return builtin
 
 
-def _group(name: str, versions: Iterable[str]) -> Object:
+def group_of(name: str, versions: Iterable[str]) -> Object:
     listed = [{"groupVersion": f"{name}/{version}", "version": version} for version in versions]
     return {"name": name, "versions": listed, "preferredVersion": listed[0]}
 

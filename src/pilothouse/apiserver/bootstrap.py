@@ -12,11 +12,12 @@ import logging
 from typing import TYPE_CHECKING
 
 from ..api.errors import ApiError
-from ..api.kinds import Kind, find_gvk, kind_of_resource
+from ..api.kinds import KINDS, Kind, find_gvk, kind_of_resource
 from ..api.object import Object
 from ..base.clock import parse_timestamp
 from . import bootstrap_policy
 from .admission.priority import SYSTEM_CLASSES
+from .aggregation import local_api_services
 from .options import DeleteOptions
 from .registry.operation import CREATE, DELETE, UPDATE
 from .registry.rbac import reconciled
@@ -80,13 +81,22 @@ def _essentials(server: ApiServer) -> list[Object]:
 
 def _once(server: ApiServer) -> list[Object]:
     """Made at the start only."""
-    objects: list[Object] = []
+    objects = local_api_services(KINDS, custom=False)
     if server.config.bootstrap_rbac:
         objects += bootstrap_policy.cluster_roles()
         objects += bootstrap_policy.cluster_role_bindings()
         objects += bootstrap_policy.roles()
         objects += bootstrap_policy.role_bindings()
     data = {"client-ca-file": server.config.cluster_ca_pem} if server.config.cluster_ca_pem else {}
+    if server.config.proxy_client_ca_pem:
+        data |= {
+            "requestheader-allowed-names": '["front-proxy-client"]',
+            "requestheader-client-ca-file": server.config.proxy_client_ca_pem,
+            "requestheader-extra-headers-prefix": '["X-Remote-Extra-"]',
+            "requestheader-group-headers": '["X-Remote-Group"]',
+            "requestheader-uid-headers": '["X-Remote-Uid"]',
+            "requestheader-username-headers": '["X-Remote-User"]',
+        }
     objects.append(
         {
             "apiVersion": "v1",

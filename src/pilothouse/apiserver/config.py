@@ -37,3 +37,8 @@ class ApiConfig:
     encryption: Encryption | None = None  # of what the store holds; None: as it is
     audit_policy: Policy | None = None  # None: nothing is told
     audit_log: str = ""  # the file that it goes to
+    proxy_client_files: tuple[str, str] = (
+        "",
+        "",
+    )  # certificate and key that we show to aggregated API servers
+    proxy_client_ca_pem: str = ""  # who signed it: told in extension-apiserver-authentication

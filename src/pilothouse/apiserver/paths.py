@@ -54,7 +54,10 @@ def standard_paths(server: ApiServer) -> dict[str, PathFunction]:
         if aggregated(request):
             return _aggregated(server, core=False)
         form = negotiate(request.headers.get("accept", ""), transforms=False)
-        return Response(200, [], dumps(discovery.api_group_list(server.kinds), form), content_type=form.media)
+        document = discovery.api_group_list(server.kinds)
+        others = server.aggregator.groups()
+        document["groups"] += [discovery.group_of(name, versions) for name, versions in others.items()]
+        return Response(200, [], dumps(document, form), content_type=form.media)
 
     def metrics(request: Request) -> Response:
         return Response(
@@ -139,6 +142,8 @@ def aggregated(request: Request) -> bool:
 
 def _aggregated(server: ApiServer, *, core: bool) -> Response:
     document = discovery.aggregated(server.kinds, core=core)
+    if not core:
+        document["items"] += server.aggregator.aggregated()
     body = orjson.dumps(document)
     return Response(200, [("Vary", "Accept")], body, content_type=discovery.AGGREGATED_MEDIA_TYPE)
 

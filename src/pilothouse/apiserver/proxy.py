@@ -36,7 +36,7 @@ async def proxy(server: ApiServer, request: Request, kind: Kind) -> Response:
     if kind.plural == "pods":
         host, number = _pod_address(entry.object, port)
     elif kind.plural == "services":
-        host, number = _service_address(server, entry.object, port)
+        host, number = service_address(server, entry.object, port)
     else:
         host, number = _node_address(entry.object, port)
     tls = None
@@ -67,7 +67,7 @@ def _pod_address(pod: Object, port: str) -> tuple[str, int]:
     return address, number
 
 
-def _service_address(server: ApiServer, service: Object, port: str) -> tuple[str, int]:
+def service_address(server: ApiServer, service: Object, port: str) -> tuple[str, int]:
     meta, spec = service["metadata"], service.get("spec") or {}
     ports = spec.get("ports") or []
     if not port and len(ports) == 1:

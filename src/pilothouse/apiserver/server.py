@@ -26,6 +26,7 @@ from ..base.random import Random
 from ..store.interface import Store, StoreError
 from . import bootstrap, subresources
 from .admission import Admission, Environment
+from .aggregation import Aggregator
 from .answers import dumps, error_response, with_warnings
 from .audit import Audit
 from .authentication import Authenticator
@@ -92,6 +93,7 @@ class ApiServer:
         self.nodes = NodeConnectors()
         self.openapi = Documents(list(KINDS))
         self.custom = CustomResources(self)
+        self.aggregator = Aggregator(self)
         self.http = HttpServer(self.handle, limits=Limits())
         self.metrics = ApiMetrics(self)
         self.audit: Audit | None = None
@@ -113,9 +115,11 @@ class ApiServer:
         await self.storage.seal_stale()
         await self.cache.start()
         self.custom.start()
+        self.aggregator.start()
         self._started_at = self.clock.now()
         await bootstrap.run(self)
         self._tasks.append(asyncio.create_task(self.custom.run(), name="custom-resources"))
+        self._tasks.append(asyncio.create_task(self.aggregator.run(), name="aggregator"))
         self._tasks.append(asyncio.create_task(bootstrap.expire_events(self), name="event-ttl"))
         self._tasks.append(asyncio.create_task(bootstrap.keep(self), name="bootstrap"))
         self.ready = True
@@ -196,6 +200,8 @@ class ApiServer:
     def dispatch(self, request: Request, info: RequestInfo) -> Response | Awaitable[Response]:
         if not info.is_resource:
             return self._path(request)
+        if (info.group, info.version) in self.aggregator.table:
+            return self.aggregator.proxy(request, info.group, info.version)
         kind = find(info.group, info.version, info.resource) or self.custom.find(
             info.group, info.version, info.resource
         )
@@ -213,9 +219,7 @@ class ApiServer:
             with_warnings(answer, request.warnings)
         return answer
 
-    def _built_in(
-        self, request: Request, info: RequestInfo, kind: Kind
-    ) -> Response | Awaitable[Response]:
+    def _built_in(self, request: Request, info: RequestInfo, kind: Kind) -> Response | Awaitable[Response]:
         if "//" in request.path:
             raise no_such_resource()
         if bool(info.namespace) and not kind.namespaced and info.resource != "namespaces":
@@ -277,9 +281,11 @@ class ApiServer:
             return page_not_found()
         return function(request)
 
-    def _group_path(self, request: Request) -> Response:
+    def _group_path(self, request: Request) -> Response | Awaitable[Response]:
         """/api/v1, /apis/<group> and /apis/<group>/<version>."""
         parts = [part for part in request.path.split("/") if part]
+        if self.aggregator.table and len(parts) == 3 and (parts[1], parts[2]) in self.aggregator.table:
+            return self.aggregator.proxy(request, parts[1], parts[2])
         document = None
         if parts[0] == "api" and len(parts) == 2:
             document = discovery.api_resource_list(self.kinds, "", parts[1])
@@ -287,7 +293,7 @@ class ApiServer:
         else:
             known = any(k.group == parts[1] for k in self.kinds)
             if len(parts) == 2:
-                document = discovery.api_group(self.kinds, parts[1])
+                document = discovery.api_group(self.kinds, parts[1]) or self.aggregator.group(parts[1])
             elif len(parts) == 3:
                 document = discovery.api_resource_list(self.kinds, parts[1], parts[2])
         if document is None:

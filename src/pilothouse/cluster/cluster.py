@@ -31,7 +31,7 @@ from ..network.topology import DNS_SERVICE_IP, KUBERNETES_SERVICE_IP, ClusterNet
 from ..store.interface import Store
 from .config import ClusterConfig, ConfigError
 from .paths import ClusterPaths
-from .pki import Pki, write_private
+from .pki import FRONT_PROXY_CA, FRONT_PROXY_CLIENT, Pki, write_private
 
 log = logging.getLogger(__name__)
 
@@ -183,6 +183,11 @@ class Cluster:
             signing_key_pem=pki.read("service-account.key"),
             cluster_ca_pem=pki.read("ca.crt").decode(),
             encryption=Encryption.from_file(pki.path("encryption.yaml")),
+            proxy_client_files=(
+                str(pki.path(f"{FRONT_PROXY_CLIENT}.crt")),
+                str(pki.path(f"{FRONT_PROXY_CLIENT}.key")),
+            ),
+            proxy_client_ca_pem=pki.read(f"{FRONT_PROXY_CA}.crt").decode(),
             audit_policy=self._audit_policy(),
             audit_log=str(self.paths.audit_log),
         )

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric import ec
 
 CA_DAYS, CERTIFICATE_DAYS = 3650, 365
+CA, FRONT_PROXY_CA, FRONT_PROXY_CLIENT = "ca", "front-proxy-ca", "front-proxy-client"
 RENEW_DAYS = 60  # at a start, when less is left
 
 
@@ -42,8 +43,9 @@ class Pki:
     def ensure(self, addresses: list[str]) -> None:
         """The CA, the serving certificate for these names and addresses, the admin's, the service accounts' key."""
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if not self.path("ca.crt").exists():
-            self._make_ca()
+        for ca in (CA, FRONT_PROXY_CA):
+            if not self.path(f"{ca}.crt").exists():
+                self._make_ca(ca)
         if not self.path("service-account.key").exists():
             self._make_service_account_key()
         if not self.path("encryption.yaml").exists():
@@ -51,6 +53,8 @@ class Pki:
         if not self._lasts("admin"):
             # the group that kubeadm gives its admin; system:masters is for breaking the glass
             self.issue_client("admin", "kubernetes-admin", ["system:masters"])
+        if not self._lasts(FRONT_PROXY_CLIENT):  # by which aggregated API servers know the API server
+            self.issue_client(FRONT_PROXY_CLIENT, FRONT_PROXY_CLIENT, [], ca=FRONT_PROXY_CA)
         wanted = "\n".join(sorted(set(addresses)))
         names = self.path("apiserver.names")
         if not names.exists() or names.read_text() != wanted or not self._lasts("apiserver"):
@@ -81,13 +85,13 @@ class Pki:
     def _now(self) -> datetime.datetime:
         return datetime.datetime.fromtimestamp(self._clock.now(), datetime.UTC)
 
-    def _make_ca(self) -> None:
+    def _make_ca(self, file: str) -> None:
         from cryptography import x509
         from cryptography.hazmat.primitives import hashes
         from cryptography.hazmat.primitives.asymmetric import ec
 
         key = ec.generate_private_key(ec.SECP256R1())
-        name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "pilothouse-ca")])
+        name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, f"pilothouse-{file}")])
         certificate = (
             self._builder(name, name, key.public_key(), CA_DAYS)
             .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
@@ -95,7 +99,7 @@ class Pki:
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
             .sign(key, hashes.SHA256())
         )
-        self._write_pair("ca", certificate, key)
+        self._write_pair(file, certificate, key)
 
     def _make_service_account_key(self) -> None:
         from cryptography.hazmat.primitives import serialization
@@ -109,14 +113,14 @@ class Pki:
             ),
         )
 
-    def issue_client(self, file: str, user: str, groups: list[str]) -> None:
+    def issue_client(self, file: str, user: str, groups: list[str], *, ca: str = CA) -> None:
         """A client certificate `<file>.crt` and its key: CN is the user, O are the groups."""
         from cryptography import x509
         from cryptography.x509.oid import ExtendedKeyUsageOID
 
         attributes = [x509.NameAttribute(x509.NameOID.ORGANIZATION_NAME, group) for group in groups]
         attributes.append(x509.NameAttribute(x509.NameOID.COMMON_NAME, user))
-        self._issue(file, x509.Name(attributes), ExtendedKeyUsageOID.CLIENT_AUTH, [])
+        self._issue(file, x509.Name(attributes), ExtendedKeyUsageOID.CLIENT_AUTH, [], ca)
 
     def _issue_serving(self, addresses: list[str]) -> None:
         from cryptography import x509
@@ -125,13 +129,20 @@ class Pki:
         name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "kube-apiserver")])
         self._issue("apiserver", name, ExtendedKeyUsageOID.SERVER_AUTH, addresses)
 
-    def _issue(self, file: str, name: x509.Name, usage: x509.ObjectIdentifier, addresses: list[str]) -> None:
+    def _issue(
+        self,
+        file: str,
+        name: x509.Name,
+        usage: x509.ObjectIdentifier,
+        addresses: list[str],
+        signer: str = CA,
+    ) -> None:
         from cryptography import x509
         from cryptography.hazmat.primitives import hashes, serialization
         from cryptography.hazmat.primitives.asymmetric import ec
 
-        ca = x509.load_pem_x509_certificate(self.read("ca.crt"))
-        ca_key = serialization.load_pem_private_key(self.read("ca.key"), None)
+        ca = x509.load_pem_x509_certificate(self.read(f"{signer}.crt"))
+        ca_key = serialization.load_pem_private_key(self.read(f"{signer}.key"), None)
         assert isinstance(ca_key, ec.EllipticCurvePrivateKey)
         key = ec.generate_private_key(ec.SECP256R1())
         builder = (

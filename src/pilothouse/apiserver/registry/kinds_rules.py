@@ -208,3 +208,19 @@ def csr_prepare_update(registry: Registry, op: Operation) -> None:
     if conditions:
         status["conditions"] = conditions
     new["status"] = status
+
+
+LOCAL = {
+    "type": "Available",
+    "status": "True",
+    "reason": "Local",
+    "message": "Local APIServices are always available",
+}
+
+
+def api_service_prepare_create(registry: Registry, op: Operation) -> None:
+    """One that we serve ourselves is available from the first."""
+    assert op.object is not None
+    local = not (op.object.get("spec") or {}).get("service")
+    conditions = {"conditions": [{"lastTransitionTime": registry.now(), **LOCAL}]}
+    op.object["status"] = conditions if local else {}

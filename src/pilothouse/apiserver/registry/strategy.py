@@ -250,7 +250,11 @@ def _table() -> dict[str, Strategy]:
             validate_update=custom_resources.warn,
             deleting=custom_resources.deleting,
         ),
-        "apiservices.apiregistration.k8s.io": Strategy(unconditional_update=False),
+        "apiservices.apiregistration.k8s.io": Strategy(
+            unconditional_update=False,
+            initial_status={},
+            prepare_create=kinds_rules.api_service_prepare_create,
+        ),
         "resourceclaims.resource.k8s.io": Strategy(initial_status={}),
         "resourceslices.resource.k8s.io": Strategy(generation=spec_changed),
         "deviceclasses.resource.k8s.io": Strategy(generation=spec_changed),
