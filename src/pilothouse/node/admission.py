@@ -29,7 +29,7 @@ def admit(
     others = list(others)
     return (
         _sysctls(pod)
-        or _room(pod, others, allocatable)
+        or room_for(pod, others, allocatable)
         or _affinity(pod, name, labels)
         or _ports(pod, others)
     )
@@ -51,7 +51,8 @@ def _number(resource: str, value: str) -> int:
     return quantity.milli_value() if resource == "cpu" else quantity.value()
 
 
-def _room(pod: Object, others: list[Object], allocatable: Mapping[str, str]) -> Waiting | None:
+def room_for(pod: Object, others: list[Object], allocatable: Mapping[str, str]) -> Waiting | None:
+    """None, or OutOf…."""
     count = int(allocatable.get("pods", "110"))
     if len(others) + 1 > count:
         return _no_room("pods", 1, len(others), count)

@@ -40,6 +40,7 @@ class NodeContext:
     allocatable: dict[str, str] = field(default_factory=dict)
     dns: DnsConfig = DnsConfig()
     uid_of_sandbox: dict[str, str] = field(default_factory=dict)
+    others: Callable[[str], list[Object]] = lambda uid: []  # the pods that take room here, but for that one
 
     def event(self, pod: Object, type_: str, reason: str, message: str, container: str = "") -> None:
         """`container`: the field path of the container that it is about."""

@@ -71,6 +71,7 @@ class Kubelet:
         self._heartbeat = Heartbeat(self.node)
         self.workers: dict[str, PodWorker] = {}
         self._tasks: asyncio.TaskGroup | None = None
+        self.node.others = self._others
         self.connector = KubeletConnector(self.node, self.node.statuses.get)
 
     async def ready(self) -> None:
@@ -123,10 +124,13 @@ class Kubelet:
         status = pod.get("status") or {}
         if status.get("phase", "Pending") != "Pending" or status.get("containerStatuses"):
             return None
-        others = [worker.pod for worker in self.workers.values() if worker.is_active]
+        others = self._others(uid_of(pod))
         node = self._heartbeat.object or new_node(self.config)
         labels = node["metadata"].get("labels") or {}
         return admit(pod, others, self.config.name, labels, self.node.allocatable)
+
+    def _others(self, uid: str) -> list[Object]:
+        return [w.allocated_pod for w in self.workers.values() if w.is_active and w.uid != uid]
 
     async def _work(self, worker: PodWorker) -> None:
         while True:

@@ -53,7 +53,7 @@ class PodMemory:
     messages: dict[str, str] = field(default_factory=dict)  # termination messages by container id
     started_at: float = 0.0
     failed: Waiting | None = None  # the pod as a whole: DeadlineExceeded, Evicted, …
-    admitted: bool = True
+    resize: Waiting | None = None  # Deferred or Infeasible: what is wanted is not what runs
 
 
 @dataclass(slots=True)

@@ -8,9 +8,10 @@ from ..api.object import Object, condition_of
 from ..api.qos import pod_limits, pod_requests, qos_class
 from ..base.clock import timestamp
 from ..runtime.interface import ContainerStatus
-from .observed import Observed, PodMemory
+from .observed import Observed, PodMemory, Waiting
 from .sync import is_sidecar, policy_of, restarts
 
+RESIZE_PENDING = "PodResizePending"
 OWN_CONDITIONS = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady")
 
 
@@ -59,7 +60,7 @@ def pod_status(
     failed = memory.failed
     if failed is not None:
         made["reason"], made["message"] = failed.reason, failed.message
-    made["conditions"] = conditions(pod, observed, initialized, inits, mains, phase, now)
+    made["conditions"] = conditions(pod, observed, initialized, inits, mains, phase, now, memory.resize)
     made["hostIP"] = host_ip
     made["hostIPs"] = [{"ip": host_ip}]
     sandbox = observed.sandbox
@@ -312,6 +313,7 @@ def conditions(
     mains: list[Object],
     phase: str,
     now: float,
+    resize: Waiting | None = None,
 ) -> list[Object]:
     """What others have set, then the node's own."""
     spec = pod["spec"]
@@ -343,7 +345,9 @@ def conditions(
         made.append(_condition("ContainersReady", True, "", ""))
     old = {condition["type"]: condition for condition in (pod.get("status") or {}).get("conditions") or ()}
     generation = pod["metadata"].get("generation") or 1
-    result = []
+    if resize is not None:
+        made.insert(0, _condition(RESIZE_PENDING, True, resize.reason, resize.message))
+    result: list[Object] = []
     for condition in made:
         before = old.get(condition["type"])
         same = before is not None and before["status"] == condition["status"]
@@ -354,7 +358,7 @@ def conditions(
         **_condition("PodScheduled", True, "", ""),
         "lastTransitionTime": timestamp(now),
     }
-    others = [condition for type_, condition in old.items() if type_ not in OWN_CONDITIONS]
+    others = [c for type_, c in old.items() if type_ not in (*OWN_CONDITIONS, RESIZE_PENDING)]
     return [*others, *result, {**scheduled, "observedGeneration": generation}]
 
 

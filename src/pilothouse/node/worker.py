@@ -16,6 +16,7 @@ from ..api.errors import ApiError
 from ..api.object import Object, is_deleting, name_of, namespace_of, uid_of
 from ..base.clock import parse_timestamp
 from ..runtime.interface import ContainerStatus, EngineError
+from . import resize
 from .container_config import TERMINATION_PATH, TERMINATION_POLICY, sandbox_config
 from .context import NodeContext, field_path
 from .environment import container_named
@@ -25,6 +26,7 @@ from .logs import last_lines
 from .names import NameError_
 from .observed import Observed, PodMemory, Waiting
 from .probes import Prober
+from .resources import container_resources
 from .status import OWN_CONDITIONS, pod_status, rejected_status
 from .sync import Decision, full_name, sync
 from .volumes import MountError
@@ -58,7 +60,7 @@ class PodWorker:
         ] = {}  # the details of containers, which change only with their state
         self._mounted: dict[str, str] | None = None
         self._mount_retry_s, self._mount_at, self._refresh_at = MOUNT_FIRST_S, 0.0, 0.0
-        self._backing_off: dict[str, float] = {}
+        self.allocated = resize.allocated_before(pod)
         self._adopt()
 
     def _adopt(self) -> None:
@@ -77,6 +79,11 @@ class PodWorker:
                 for state in (shown["state"], shown["lastState"]):
                     if (ended := state.get("terminated")) and ended.get("message"):
                         memory.messages[ended.get("containerID", "").rpartition("//")[2]] = ended["message"]
+
+    @property
+    def allocated_pod(self) -> Object:
+        """The pod with the resources that it has been granted."""
+        return resize.with_allocated(self.pod, self.allocated)
 
     @property
     def is_active(self) -> bool:
@@ -158,6 +165,7 @@ class PodWorker:
             return None
         await self._observe()
         self._keep_time()
+        await self._resize()
         now = self.node.clock.now()
         decision = sync(self.pod, self.observed, self.memory, now)
         if decision.ended:
@@ -169,6 +177,38 @@ class PodWorker:
     def _keep_time(self) -> None:
         if not self.memory.started_at:
             self.memory.started_at = self.node.clock.now()
+
+    async def _resize(self) -> None:
+        """Grants what the spec wants now, where there is room for it."""
+        before, after = self.allocated, resize.wanted(self.pod)
+        if before == after:
+            self.memory.resize = None
+            return
+        if before.keys() != after.keys():
+            self.allocated = after
+            return
+        node = self.node
+        self.memory.resize = resize.refused(self.pod, node.others(self.uid), node.allocatable)
+        if self.memory.resize is not None:
+            return
+        self._event("Normal", "ResizeStarted", resize.message("started", self.pod))
+        self.allocated = after
+        for container in resize.resizable(self.pod):
+            name, status = container["name"], self.observed.newest(container["name"])
+            if before[name] == after[name] or status is None or status.state != "RUNNING":
+                continue
+            if resize.needs_restart(container, before[name], after[name]):
+                message = f"Container {name} resize requires restart"
+                await kill_container(node, self.pod, status, self._addresses, message)
+            else:
+                resources = container_resources(self.pod, container, node.config)
+                try:
+                    await node.engine.update_container_resources(status.id, resources)
+                except EngineError as error:
+                    self.allocated = before
+                    self._event("Warning", "ResizeError", f"Pod resize error: {rpc_error(error)}")
+                    raise
+        self._event("Normal", "ResizeCompleted", resize.message("completed", self.pod))
 
     # -- looking
 
@@ -235,7 +275,7 @@ class PodWorker:
             own = [c for c in self._status["conditions"] if c["type"] in OWN_CONDITIONS]
             others = [c for c in base.get("conditions") or () if c["type"] not in OWN_CONDITIONS]
             base = {**base, **self._status, "conditions": own + others}
-        pod = {**self.pod, "status": base}
+        pod = {**self.allocated_pod, "status": base}
         status = pod_status(
             pod,
             self.observed,
@@ -303,6 +343,8 @@ class PodWorker:
                 await self._mount(refresh=True)
                 left = max(self._refresh_at, self._mount_at) - self.node.clock.monotonic()
             decision.wake(left)
+        if memory.resize is not None and memory.resize.reason == "Deferred":
+            decision.wake(RETRY_S)
         return decision.wake_in_s
 
     async def _start(self, decision: Decision) -> float | None:
@@ -314,7 +356,7 @@ class PodWorker:
             try:
                 await start_container(
                     self.node,
-                    self.pod,
+                    self.allocated_pod,
                     self.memory,
                     start,
                     (sandbox.id, sandbox.attempt),
@@ -364,7 +406,7 @@ class PodWorker:
         if now < self._mount_at:
             return self._mounted is not None
         try:
-            self._mounted = await self.node.volumes.set_up(self.pod, self.node.allocatable)
+            self._mounted = await self.node.volumes.set_up(self.allocated_pod, self.node.allocatable)
         except (MountError, ApiError) as error:
             self._event("Warning", "FailedMount", str(error))
             self._mount_at = now + self._mount_retry_s
