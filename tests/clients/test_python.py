@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 kubernetes = pytest.importorskip(
-pytestmark = pytest.mark.filterwarnings("ignore:Unverified HTTPS")
     "kubernetes", reason="the kubernetes package is not installed (make install)"
 )
+pytestmark = pytest.mark.filterwarnings("ignore:Unverified HTTPS")
 
 from kubernetes import client, config, dynamic, watch  # noqa: E402
 from kubernetes.client import ApiException  # noqa: E402
