@@ -87,6 +87,7 @@ def default_plugins() -> list[Plugin]:
     from .limit_ranger import LimitRanger
     from .namespace_lifecycle import NamespaceLifecycle
     from .node_restriction import NodeRestriction
+    from .pod_resize import PodResize
     from .priority import Priority
     from .resource_quota import ResourceQuota
     from .runtime_class import RuntimeClass
@@ -106,6 +107,7 @@ def default_plugins() -> list[Plugin]:
         StorageObjectInUseProtection(),
         PersistentVolumeClaimResize(),
         RuntimeClass(),
+        PodResize(),
         DefaultIngressClass(),
         ResourceQuota(),
     ]
