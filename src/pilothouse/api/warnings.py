@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable, Iterable, Iterator
 
+from . import names, pod_warnings
 from .object import Object
 
 DEPRECATED = {
@@ -143,7 +144,93 @@ def _account(new: Object, old: Object | None) -> Iterator[str]:
         )
 
 
+# -- what makes pods ---------------------------------------------------------------------------------------------------
+
+
+def _workload(*path: str, named: bool = True) -> Warnings:
+    """`path`: where its pod template is. `named`: its name becomes a part of its pods' hostnames."""
+
+    def warnings(new: Object, old: Object | None) -> Iterator[str]:
+        wrong = names.dns1123_label(new["metadata"].get("name") or "") if named and old is None else []
+        if wrong:
+            yield (
+                "metadata.name: this is used in Pod names and hostnames, which can result in surprising behavior; a DNS label is "
+                f"recommended: [{' '.join(wrong)}]"
+            )
+        template, before = new, old
+        for step in path:
+            template, before = template.get(step) or {}, (before or {}).get(step) or {}
+        if old is None or template != before:
+            yield from pod_warnings.of_template(template, ".".join(path))
+
+    return warnings
+
+
+# -- storage -----------------------------------------------------------------------------------------------------------
+
+_STORAGE_ANNOTATIONS = {
+    "volume.beta.kubernetes.io/storage-class": ("v1.8", "storageClassName"),
+    "volume.beta.kubernetes.io/mount-options": ("v1.31", "mountOptions"),
+}
+
+
+def _noted(obj: Object, *keys: str) -> Iterator[str]:
+    for key in keys:
+        if key in (obj["metadata"].get("annotations") or {}):
+            version, field = _STORAGE_ANNOTATIONS[key]
+            yield f'metadata.annotations[{key}]: deprecated since {version}; use "{field}" attribute instead'
+
+
+def _volume(new: Object, old: Object | None) -> Iterator[str]:
+    spec = new.get("spec") or {}
+    required = (spec.get("nodeAffinity") or {}).get("required") or {}
+    yield from pod_warnings.node_selector(required, "spec.nodeAffinity.required")
+    yield from _noted(new, *_STORAGE_ANNOTATIONS)
+    if spec.get("persistentVolumeReclaimPolicy") == "Recycle":
+        yield (
+            "spec.persistentVolumeReclaimPolicy: The Recycle reclaim policy is deprecated. Instead, the recommended approach is to "
+            "use dynamic provisioning."
+        )
+    for source, (name, said) in pod_warnings.VOLUMES.items():
+        if source in spec:
+            yield f"spec.{name}: {said}"
+
+
+def _claim(new: Object, old: Object | None) -> Iterator[str]:
+    yield from _noted(new, "volume.beta.kubernetes.io/storage-class")
+    yield from pod_warnings.of_claim_spec(new.get("spec") or {}, "spec")
+
+
+def _storage_class(new: Object, old: Object | None) -> Iterator[str]:
+    for index, term in enumerate(new.get("allowedTopologies") or ()):
+        for number, expression in enumerate(term.get("matchLabelExpressions") or ()):
+            at = f"allowedTopologies[{index}].matchLabelExpressions[{number}].key"
+            yield from pod_warnings.label_key(expression.get("key") or "", at)
+
+
+def _driver(new: Object, old: Object | None) -> Iterator[str]:
+    spec = new.get("spec") or {}
+    if spec.get("tokenRequests") and spec.get("serviceAccountTokenInSecrets") is None:
+        yield (
+            "spec.serviceAccountTokenInSecrets is unset; if supported by this CSI driver, set to true to prevent possible logging of "
+            "tokens in volume attributes"
+        )
+
+
 WARNINGS: dict[str, Warnings] = {
+    "pods": pod_warnings.of_pod,
+    "podtemplates": _workload("template", named=False),
+    "deployments.apps": _workload("spec", "template"),
+    "replicasets.apps": _workload("spec", "template"),
+    "statefulsets.apps": _workload("spec", "template", named=False),
+    "daemonsets.apps": _workload("spec", "template", named=False),
+    "replicationcontrollers": _workload("spec", "template"),
+    "jobs.batch": _workload("spec", "template"),
+    "cronjobs.batch": _workload("spec", "jobTemplate", "spec", "template"),
+    "persistentvolumes": _volume,
+    "persistentvolumeclaims": _claim,
+    "storageclasses.storage.k8s.io": _storage_class,
+    "csidrivers.storage.k8s.io": _driver,
     "services": _service,
     "endpointslices.discovery.k8s.io": _slice,
     "ingresses.networking.k8s.io": _ingress,

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ...api import quantity
 from ...api.object import Object
+from ...api.pod_warnings import app_armor
+from ...api.qos import qos_class
+from ...api.validation.security_contexts import APPARMOR_CONTAINER, all_containers
 
 if TYPE_CHECKING:
     from .generic import Registry
@@ -24,7 +26,7 @@ def prepare_create(registry: Registry, op: Operation) -> None:
     pod = op.object
     assert pod is not None
     spec = pod.get("spec") or {}
-    status: Object = {"phase": "Pending", "qosClass": qos_class(spec)}
+    status: Object = {"phase": "Pending", "qosClass": qos_class({"spec": spec})}
     if spec.get("schedulingGates"):
         status["conditions"] = [
             {
@@ -37,7 +39,33 @@ def prepare_create(registry: Registry, op: Operation) -> None:
             }
         ]
     pod["status"] = status
+    noted = pod["metadata"].get("annotations")
+    if noted:
+        _app_armor_fields(op, spec, noted)
     pod["spec"] = _merge_match_label_keys(spec, pod["metadata"].get("labels") or {})
+
+
+_PROFILES = {"runtime/default": "RuntimeDefault", "unconfined": "Unconfined", "localhost/": "Localhost"}
+
+
+def _app_armor_fields(op: Operation, spec: Object, noted: dict[str, str]) -> None:
+    """Annotations from before the field fill it (KEP-24); nothing goes the other way any more."""
+    if (spec.get("os") or {}).get("name") == "windows":
+        return
+    of_pod = (spec.get("securityContext") or {}).get("appArmorProfile")
+    for container, _ in all_containers(spec, ""):
+        key = f"{APPARMOR_CONTAINER}{container.get('name')}"
+        value, context = noted.get(key), container.get("securityContext") or {}
+        if value is None or context.get("appArmorProfile") is not None:
+            continue
+        local = value.removeprefix("localhost/") if value.startswith("localhost/") else None
+        type_ = _PROFILES.get("localhost/" if local is not None else value)
+        if type_ is None:
+            continue
+        profile = {"type": type_} | ({"localhostProfile": local} if local is not None else {})
+        container["securityContext"] = {**context, "appArmorProfile": profile}
+        if profile != of_pod:
+            op.warn(app_armor(f"metadata.annotations[{key}]"))
 
 
 def prepare_update(registry: Registry, op: Operation) -> None:
@@ -152,37 +180,3 @@ def _with_keys(term: Object, labels: dict[str, str]) -> Object:
         **term,
         "labelSelector": {**selector, "matchExpressions": [*(selector.get("matchExpressions") or []), *more]},
     }
-
-
-def qos_class(spec: Object) -> str:
-    """Guaranteed: every container has limits for cpu and memory, equal to its requests. BestEffort: none has any. Else Burstable."""
-    pod_level = spec.get("resources") or {}
-    if pod_level.get("requests") or pod_level.get("limits"):
-        holders = [pod_level]
-    else:
-        holders = [
-            container.get("resources") or {}
-            for container in [*(spec.get("initContainers") or []), *(spec.get("containers") or [])]
-        ]
-    requests: dict[str, object] = {}
-    limits: dict[str, object] = {}
-    guaranteed = True
-    for holder in holders:
-        for which, total in (("requests", requests), ("limits", limits)):
-            for name, value in (holder.get(which) or {}).items():
-                if name in ("cpu", "memory"):
-                    amount = quantity.Quantity.of(value).number
-                    if amount > 0:
-                        total[name] = total.get(name, 0) + amount  # type: ignore[operator]
-        found = {
-            n
-            for n, v in (holder.get("limits") or {}).items()
-            if n in ("cpu", "memory") and quantity.Quantity.of(v).number > 0
-        }
-        if found != {"cpu", "memory"}:
-            guaranteed = False
-    if not requests and not limits:
-        return "BestEffort"
-    if guaranteed and requests == limits:
-        return "Guaranteed"
-    return "Burstable"
