@@ -528,11 +528,10 @@ def _revision(obj: Object, now: float) -> Row:
 
 def _csr(obj: Object, now: float) -> Row:
     spec, conditions = obj.get("spec") or {}, get(obj, "status.conditions", []) or []
-    state = next((c["type"] for c in conditions if c["type"] in ("Approved", "Denied")), "")
-    states = [state] if state else []
-    states += ["Failed"] if any(c["type"] == "Failed" for c in conditions) else []
-    if not states:
-        states = ["Pending"]
+    types = {c["type"] for c in conditions}
+    states = [next((one for one in ("Denied", "Approved") if one in types), "Pending")]
+    if "Failed" in types:
+        states.append("Failed")
     if get(obj, "status.certificate"):
         states.append("Issued")
     seconds = spec.get("expirationSeconds")

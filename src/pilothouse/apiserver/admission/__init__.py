@@ -80,6 +80,7 @@ class Admission:
 
 
 def default_plugins() -> list[Plugin]:
+    from .certificates import Certificates
     from .claim_resize import PersistentVolumeClaimResize
     from .default_ingress_class import DefaultIngressClass
     from .default_storage_class import DefaultStorageClass
