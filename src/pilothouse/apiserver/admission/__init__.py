@@ -109,6 +109,7 @@ def default_plugins() -> list[Plugin]:
         PersistentVolumeClaimResize(),
         RuntimeClass(),
         PodResize(),
+        Certificates(),
         DefaultIngressClass(),
         ResourceQuota(),
     ]
