@@ -1,0 +1,32 @@
+"""Errors of compiling (with their places) and of evaluating."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+class CelError(Exception):
+    """At run time; the message is cel-go's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Issue:
+    at: int  # offset into the text
+    message: str
+
+
+class CompileError(Exception):
+    """`str()` is what clients see: each issue with its line and a caret under the place."""
+
+    def __init__(self, text: str, issues: list[Issue]):
+        self.text = text
+        self.issues = sorted(issues, key=lambda issue: issue.at)
+        super().__init__("\n".join(shown(text, issue) for issue in self.issues))
+
+
+def shown(text: str, issue: Issue) -> str:
+    before = text[: issue.at]
+    line, column = before.count("\n"), issue.at - (before.rfind("\n") + 1)
+    source = text.split("\n")[line].replace("\t", " ")
+    caret = "".join("\uff0e" if ord(char) > 0x7F else "." for char in source[:column])
+    return f"ERROR: <input>:{line + 1}:{column + 1}: {issue.message}\n | {source}\n | {caret}^"

@@ -1,0 +1,832 @@
+"""What the functions of CEL do: the standard ones, cel-go's extensions, and Kubernetes' own (apiserver/pkg/cel/library).
+
+The checker has seen to the types as far as it could; where it could not (`dyn`), a function that is given what it has no form for says
+"no such overload".
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import re
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+import orjson
+
+from .. import names
+from ..quantity import Quantity
+from ..re2 import PatternError
+from ..re2 import compile as compile_re2
+from . import values
+from .errors import CelError
+from .values import (
+    INT_MAX,
+    INT_MIN,
+    NANO,
+    NONE,
+    UINT_MAX,
+    Cidr,
+    Duration,
+    Format,
+    Ip,
+    Optional,
+    Semver,
+    Timestamp,
+    TypeValue,
+    Uint,
+    Url,
+    equal,
+    joined,
+)
+
+Function = Callable[..., Any]
+
+
+def no_overload(*args: Any) -> CelError:
+    return CelError("no such overload")
+
+
+def hashable(value: Any) -> bool:
+    return isinstance(value, (str, int, float, bool, bytes))
+
+
+_TYPE_NAMES: dict[type, str] = {
+    bool: "bool", int: "int", Uint: "uint", float: "double", str: "string", bytes: "bytes", type(None): "null_type", list: "list",
+    values.SetList: "list", values.MapList: "list", dict: "map", Timestamp: "google.protobuf.Timestamp",
+    Duration: "google.protobuf.Duration", Optional: "optional_type", TypeValue: "type", Url: "kubernetes.URL", Ip: "net.IP",
+    Cidr: "net.CIDR", Quantity: "kubernetes.Quantity", Semver: "kubernetes.Semver", Format: "kubernetes.NamedFormat",
+}  # fmt: skip
+
+
+def type_value(value: Any) -> TypeValue:
+    return TypeValue(getattr(value, "type_name", "") or _TYPE_NAMES.get(type(value), "map"))
+
+
+# -- arithmetic --------------------------------------------------------------------------------------------------------
+
+
+def _ranged(value: int, like: Any) -> Any:
+    if type(like) is Uint:
+        if not 0 <= value <= UINT_MAX:
+            raise CelError("unsigned integer overflow")
+        return Uint(value)
+    if not INT_MIN <= value <= INT_MAX:
+        raise CelError("integer overflow")
+    return value
+
+
+def add(left: Any, right: Any) -> Any:
+    kind = type(left)
+    if kind is type(right):
+        if kind is int or kind is Uint:
+            return _ranged(int(left) + int(right), left)
+        if kind is str or kind is float or kind is bytes:
+            return left + right
+        if kind is Duration:
+            return Duration(left.nanos + right.nanos)
+    if isinstance(left, list) and isinstance(right, list):
+        return joined(left, right)
+    if kind is Timestamp and type(right) is Duration:
+        return Timestamp(left.nanos + right.nanos)
+    if kind is Duration and type(right) is Timestamp:
+        return Timestamp(left.nanos + right.nanos)
+    raise no_overload()
+
+
+def subtract(left: Any, right: Any) -> Any:
+    kind = type(left)
+    if kind is type(right):
+        if kind is int or kind is Uint:
+            return _ranged(int(left) - int(right), left)
+        if kind is float:
+            return left - right
+        if kind is Duration or kind is Timestamp:
+            return Duration(left.nanos - right.nanos)
+    if kind is Timestamp and type(right) is Duration:
+        return Timestamp(left.nanos - right.nanos)
+    raise no_overload()
+
+
+def multiply(left: Any, right: Any) -> Any:
+    if type(left) is type(right):
+        if type(left) in (int, Uint):
+            return _ranged(int(left) * int(right), left)
+        if type(left) is float:
+            return left * right
+    raise no_overload()
+
+
+def divide(left: Any, right: Any) -> Any:
+    if type(left) is type(right):
+        if type(left) in (int, Uint):
+            if right == 0:
+                raise CelError("division by zero")
+            quotient = abs(int(left)) // abs(int(right))
+            return _ranged(quotient if (left < 0) == (right < 0) else -quotient, left)
+        if type(left) is float:
+            if right == 0:
+                return (
+                    math.nan
+                    if left == 0 or math.isnan(left)
+                    else math.copysign(math.inf, left) * math.copysign(1, right)
+                )
+            return left / right
+    raise no_overload()
+
+
+def modulo(left: Any, right: Any) -> Any:
+    if type(left) is type(right) and type(left) in (int, Uint):
+        if right == 0:
+            raise CelError("modulus by zero")
+        rest = abs(int(left)) % abs(int(right))
+        return _ranged(-rest if left < 0 else rest, left)
+    raise no_overload()
+
+
+def negate(value: Any) -> Any:
+    if type(value) is int:
+        return _ranged(-value, value)
+    if type(value) is float:
+        return -value
+    raise no_overload()
+
+
+def invert(value: Any) -> bool:
+    if type(value) is bool:
+        return not value
+    raise no_overload()
+
+
+_NUMERIC = (int, Uint, float)
+
+
+def _compare(test: Callable[[Any, Any], bool]) -> Function:
+    def compare(left: Any, right: Any) -> bool:
+        kind = type(left)
+        if (kind is type(right) and kind in (*_NUMERIC, str, bool, bytes, Timestamp, Duration)) or (
+            kind in _NUMERIC and type(right) in _NUMERIC
+        ):
+            return test(left, right)
+        raise no_overload()
+
+    return compare
+
+
+# -- conversions -------------------------------------------------------------------------------------------------------
+
+
+def _tried(convert: Callable[[Any], Any], what: str = "") -> Function:
+    """A conversion whose ValueError is an error of the expression."""
+
+    def run(value: Any) -> Any:
+        try:
+            return convert(value)
+        except ValueError as error:
+            raise CelError(what or str(error)) from None
+
+    return run
+
+
+def to_int(value: Any) -> int:
+    kind = type(value)
+    if kind is int:
+        return int(value)
+    if kind is Uint:
+        if value > INT_MAX:
+            raise CelError("integer overflow")
+        return int(value)
+    if kind is float:
+        if not INT_MIN < value < INT_MAX:
+            raise CelError("integer overflow")
+        return int(value)
+    if kind is str:
+        if not re.fullmatch(r"[+-]?\d+", value, re.ASCII) or not INT_MIN <= int(value) <= INT_MAX:
+            raise CelError(f'strconv.ParseInt: parsing "{value}": invalid syntax')
+        return int(value)
+    if kind is Timestamp:
+        return int(value.nanos // NANO)
+    raise no_overload()
+
+
+def to_uint(value: Any) -> Uint:
+    if type(value) is str:
+        if not re.fullmatch(r"\d+", value, re.ASCII) or int(value) > UINT_MAX:
+            raise CelError(f'strconv.ParseUint: parsing "{value}": invalid syntax')
+        return Uint(int(value))
+    if type(value) in _NUMERIC:
+        if not 0 <= value <= UINT_MAX:
+            raise CelError("unsigned integer overflow")
+        return Uint(int(value))
+    raise no_overload()
+
+
+def to_double(value: Any) -> float:
+    if type(value) is str:
+        try:
+            return float(value)
+        except ValueError:
+            raise CelError(f'strconv.ParseFloat: parsing "{value}": invalid syntax') from None
+    if type(value) in _NUMERIC:
+        return float(value)
+    raise no_overload()
+
+
+def to_string(value: Any) -> str:
+    kind = type(value)
+    if kind is str:
+        return str(value)
+    if kind is bool:
+        return "true" if value else "false"
+    if kind is bytes:
+        try:
+            return str(value, "utf-8")
+        except UnicodeDecodeError:
+            raise CelError("invalid UTF-8 in bytes, cannot convert to string") from None
+    if kind is float:
+        return go_float(value)
+    if kind in (int, Uint, Timestamp, Duration, Ip, Cidr):
+        return str(value)
+    raise no_overload()
+
+
+def go_float(value: float) -> str:
+    """strconv.FormatFloat(v, 'g', -1): the shortest that reads back as the same."""
+    if math.isnan(value) or math.isinf(value):
+        return "NaN" if math.isnan(value) else "+Inf" if value > 0 else "-Inf"
+    text = repr(value)
+    if "e" in text:
+        digits, exponent = text.split("e")
+        return f"{digits.removesuffix('.0')}e{exponent[0]}{exponent[1:].zfill(2)}"
+    if value.is_integer() and abs(value) >= 1e21:
+        return f"{value:e}"
+    return text.removesuffix(".0")
+
+
+def text_of(value: Any) -> str:
+    """As values stand in messages of errors."""
+    return (
+        value
+        if type(value) is str
+        else to_string(value)
+        if type(value) in (bool, int, Uint, float)
+        else str(value)
+    )
+
+
+def to_bool(value: Any) -> bool:
+    if type(value) is bool:
+        return bool(value)
+    if value in ("true", "True", "TRUE", "t", "1"):
+        return True
+    if value in ("false", "False", "FALSE", "f", "0"):
+        return False
+    raise (
+        CelError(f"type conversion error from 'string' to 'bool': {value}")
+        if type(value) is str
+        else no_overload()
+    )
+
+
+def to_timestamp(value: Any) -> Timestamp:
+    if type(value) is str:
+        return Timestamp.parse(value)
+    if type(value) is int:
+        return Timestamp(value * NANO)
+    if type(value) is Timestamp:
+        return value
+    raise no_overload()
+
+
+def to_duration(value: Any) -> Duration:
+    if type(value) is str:
+        return Duration.parse(value)
+    if type(value) is int:
+        return Duration(value)
+    if type(value) is Duration:
+        return value
+    raise no_overload()
+
+
+# -- strings -----------------------------------------------------------------------------------------------------------
+
+
+def _text(value: Any) -> str:
+    if type(value) is str:
+        return str(value)
+    raise no_overload()
+
+
+def size(value: Any) -> int:
+    if isinstance(value, (str, bytes, list, dict)):
+        return len(value)
+    raise no_overload()
+
+
+def pattern(text: str) -> re.Pattern[str]:
+    try:
+        return compile_re2(text)
+    except PatternError as error:
+        raise CelError(str(error)) from None
+
+
+def char_at(text: str, index: int) -> str:
+    if not 0 <= index <= len(_text(text)):
+        raise CelError(f"index out of range: {index}")
+    return text[index : index + 1]
+
+
+def index_of(value: Any, item: Any, start: int = 0) -> int:
+    if isinstance(value, list):
+        return next((index for index, each in enumerate(value) if equal(each, item)), -1)
+    if start < 0 or (start > len(_text(value)) and item):
+        raise CelError(f"index out of range: {start}")
+    return value.find(item, start)
+
+
+def last_index_of(value: Any, item: Any, end: int | None = None) -> int:
+    if isinstance(value, list):
+        return next((index for index in range(len(value) - 1, -1, -1) if equal(value[index], item)), -1)
+    if end is not None and not 0 <= end < max(len(value), 1):
+        raise CelError(f"index out of range: {end}")
+    return _text(value).rfind(item, 0, len(value) if end is None else end + len(item))
+
+
+def substring(text: str, start: int, end: int | None = None) -> str:
+    last = len(_text(text)) if end is None else end
+    if start > last and end is not None:
+        raise CelError(f"invalid substring range. start: {start}, end: {end}")
+    if not 0 <= start <= len(text):
+        raise CelError(f"index out of range: {start}")
+    if last > len(text):
+        raise CelError(f"index out of range: {last}")
+    return text[start:last]
+
+
+def split(text: str, by: str, limit: int = -1) -> list[str]:
+    if limit == 0:
+        return []
+    if not by:
+        parts = list(_text(text))
+        return (
+            parts if limit < 0 or limit >= len(parts) else [*parts[: limit - 1], "".join(parts[limit - 1 :])]
+        )
+    return _text(text).split(by, limit - 1 if limit > 0 else -1)
+
+
+def join(items: list[Any], by: str = "") -> str:
+    return by.join(_text(item) for item in items)
+
+
+_LOWER = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
+_UPPER = str.maketrans("abcdefghijklmnopqrstuvwxyz", "ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+_SPACE = " \t\n\v\f\r\u0085\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000"
+
+
+def find(text: str, expression: str) -> str:
+    match = pattern(expression).search(_text(text))
+    return match[0] if match else ""
+
+
+def find_all(text: str, expression: str, limit: int = -1) -> list[str]:
+    found = [match[0] for match in pattern(expression).finditer(_text(text))]
+    return found if limit < 0 else found[:limit]
+
+
+def quote(text: str) -> str:
+    return orjson.dumps(_text(text)).decode()
+
+
+_CLAUSE = re.compile(r"%(?:%|(?:\.(\d+))?([sdfebxXo])|.?)", re.DOTALL)
+
+
+def format_text(template: str, args: list[Any]) -> str:
+    position = 0
+
+    def clause(match: re.Match[str]) -> str:
+        nonlocal position
+        if match[0] == "%%":
+            return "%"
+        if match[2] is None:
+            raise CelError(
+                f'could not parse formatting clause: unrecognized formatting clause "{match[0][1:]}"'
+            )
+        if position >= len(args):
+            raise CelError(f"index {position} out of range")
+        value = args[position]
+        position += 1
+        return _clause(match[2], value, match[1])
+
+    return _CLAUSE.sub(clause, template)
+
+
+def _clause(verb: str, value: Any, precision: str | None) -> str:
+    kind = type(value)
+    if verb == "s":
+        return _shown(value)
+    if verb == "d" and kind in _NUMERIC:
+        return go_float(value) if kind is float else str(int(value))
+    if verb in "fe" and kind in _NUMERIC:
+        digits = int(precision or 6)
+        if verb == "f":
+            return f"{value:.{digits}f}"
+        return f"{value:.{digits}e}"
+    if verb in "boxX":
+        if kind is bool and verb == "b":
+            return "1" if value else "0"
+        if kind is str and verb in "xX":
+            return value.encode().hex().upper() if verb == "X" else value.encode().hex()
+        if kind is bytes and verb in "xX":
+            return value.hex().upper() if verb == "X" else value.hex()
+        if kind in (int, Uint):
+            return f"{int(value):{verb}}"
+    names_of = {
+        "d": "decimal clause can only be used on integers",
+        "f": "fixed-point clause can only be used on doubles",
+    }
+    text = names_of.get(verb, "no formatting function for this type")
+    raise CelError(f"error during formatting: {text}, was given {type_value(value).name}")
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "null"
+    if type(value) is str:
+        return value
+    if isinstance(value, list):
+        return f"[{', '.join(map(_shown, value))}]"
+    if isinstance(value, dict):
+        return (
+            "{"
+            + ", ".join(
+                f"{_shown(key)}: {_shown(inner)}"
+                for key, inner in sorted(value.items(), key=lambda e: _shown(e[0]))
+            )
+            + "}"
+        )
+    if type(value) is TypeValue:
+        return value.name
+    return to_string(value)
+
+
+# -- lists -------------------------------------------------------------------------------------------------------------
+
+_less = _compare(lambda a, b: a < b)
+
+
+def is_sorted(items: list[Any]) -> bool:
+    return not any(_less(b, a) for a, b in zip(items, items[1:]))
+
+
+def total(items: list[Any]) -> Any:
+    if not items:
+        return 0
+    result = items[0]
+    for item in items[1:]:
+        result = add(result, item)
+    return result
+
+
+def _extreme(name: str, better: Callable[[Any, Any], bool]) -> Function:
+    def extreme(items: list[Any]) -> Any:
+        if not items:
+            raise CelError(f"{name} called on empty list")
+        best = items[0]
+        for item in items[1:]:
+            if better(item, best):
+                best = item
+        return best
+
+    return extreme
+
+
+def slice_of(items: list[Any], start: int, end: int) -> list[Any]:
+    if start < 0 or end < 0:
+        raise CelError(f"cannot slice({start}, {end}), negative indexes not supported")
+    if start > end:
+        raise CelError(f"cannot slice({start}, {end}), start index must be less than or equal to end index")
+    if end > len(items):
+        raise CelError(f"cannot slice({start}, {end}), list is length {len(items)}")
+    return items[start:end]
+
+
+def flatten(items: list[Any], depth: int = 1) -> list[Any]:
+    if depth < 0:
+        raise CelError("level must be non-negative")
+    found: list[Any] = []
+    for item in items:
+        if isinstance(item, list) and depth:
+            found += flatten(item, depth - 1)
+        else:
+            found.append(item)
+    return found
+
+
+def distinct(items: list[Any]) -> list[Any]:
+    found: list[Any] = []
+    for item in items:
+        if not values.contains(found, item):
+            found.append(item)
+    return found
+
+
+def sort_by(items: list[Any], keys: list[Any]) -> list[Any]:
+    def order(a: int, b: int) -> int:
+        return -1 if _less(keys[a], keys[b]) else 1 if _less(keys[b], keys[a]) else 0
+
+    return [items[index] for index in sorted(range(len(items)), key=functools.cmp_to_key(order))]
+
+
+def insert(into: dict[Any, Any], key: Any, value: Any) -> dict[Any, Any]:
+    if key in into:
+        raise CelError(f"insert failed: key {text_of(key)} already exists")
+    return {**into, key: value}
+
+
+def insert_entry(into: dict[Any, Any], entry: dict[Any, Any]) -> dict[Any, Any]:
+    for key, value in entry.items():
+        into = insert(into, key, value)
+    return into
+
+
+def non_zero(value: Any) -> Optional:
+    empty = (
+        value is None
+        or value is False
+        or (isinstance(value, (str, bytes, list, dict, int, float)) and not value)
+    )
+    return NONE if empty else Optional(True, value)
+
+
+# -- Kubernetes' own ---------------------------------------------------------------------------------------------------
+
+
+def _is(parse: Callable[..., Any]) -> Function:
+    def check(*args: Any) -> bool:
+        try:
+            parse(*args)
+        except ValueError:
+            return False
+        return True
+
+    return check
+
+
+def _ip_or_text(value: Any) -> Ip:
+    try:
+        return value if type(value) is Ip else Ip.parse(_text(value))
+    except ValueError as error:
+        raise CelError(str(error)) from None
+
+
+def _cidr_or_text(value: Any) -> Cidr:
+    try:
+        return value if type(value) is Cidr else Cidr.parse(_text(value))
+    except ValueError as error:
+        raise CelError(str(error)) from None
+
+
+def _zone(value: Any) -> Any:
+    if type(value) is Timestamp:
+        return value
+    raise no_overload()
+
+
+def _of_time(read: Callable[[Any], int]) -> Function:
+    return lambda value, zone="UTC": read(_zone(value).at(zone))
+
+
+def _of_time_or_duration(read: Callable[[Any], int], unit: int) -> Function:
+    def run(value: Any, zone: str = "UTC") -> int:
+        if type(value) is Duration:
+            return int(math.trunc(Fraction(value.nanos, unit)))
+        return read(_zone(value).at(zone))
+
+    return run
+
+
+def _milliseconds(value: Any, zone: str = "UTC") -> int:
+    if type(value) is Duration:
+        return int(math.trunc(Fraction(value.nanos, 10**6)))
+    return int(_zone(value).nanos % NANO // 10**6)
+
+
+def _quantity(value: Any) -> Quantity:
+    if type(value) is Quantity:
+        return value
+    if type(value) is int:
+        return Quantity(Fraction(value))
+    raise no_overload()
+
+
+def _as_integer(value: Quantity) -> int:
+    if value.number.denominator != 1 or not INT_MIN <= value.number <= INT_MAX:
+        raise CelError("cannot convert value to integer")
+    return int(value.number)
+
+
+def _ordered(value: Any) -> Any:
+    if type(value) is Quantity:
+        return value.number
+    if type(value) is Semver:
+        return value.order
+    raise no_overload()
+
+
+def _parse_semver(text: str, loose: bool = False) -> Semver:
+    try:
+        return Semver.parse(text, loose)
+    except ValueError as error:
+        raise CelError(str(error)) from None
+
+
+def _pattern_check(format_: str, message: str) -> Callable[[str], list[str]]:
+    def check(text: str) -> list[str]:
+        from ..crd import formats
+
+        return [] if formats.holds(format_, text) else [message]
+
+    return check
+
+
+def _prefix(check: Callable[[str], list[str]]) -> Callable[[str], list[str]]:
+    return lambda text: check(text[:-1] + "a" if text.endswith("-") else text)
+
+
+FORMATS: dict[str, Format] = {
+    name: Format(name, check)
+    for name, check in {
+        "dns1123Label": names.dns1123_label,
+        "dns1123Subdomain": names.dns1123_subdomain,
+        "dns1035Label": names.dns1035_label,
+        "qualifiedName": names.qualified_name,
+        "dns1123LabelPrefix": _prefix(names.dns1123_label),
+        "dns1123SubdomainPrefix": _prefix(names.dns1123_subdomain),
+        "dns1035LabelPrefix": _prefix(names.dns1035_label),
+        "labelValue": names.label_value,
+        "uri": _pattern_check("uri", "invalid URI"),
+        "uuid": _pattern_check("uuid", "does not match the UUID format"),
+        "byte": _pattern_check("byte", "invalid base64"),
+        "date": _pattern_check("date", "invalid date"),
+        "datetime": _pattern_check("datetime", "invalid datetime"),
+    }.items()
+}
+
+
+def _validate(format_: Format, text: str) -> Optional:
+    found = format_.check(text)
+    return Optional(True, found) if found else NONE
+
+
+def _method(name: str) -> Function:
+    """Of the authorizer's values, which bring their own."""
+
+    def call(target: Any, *args: Any) -> Any:
+        method = getattr(target, f"cel_{name}", None)
+        if method is None:
+            raise no_overload()
+        return method(*args)
+
+    return call
+
+
+FUNCTIONS: dict[str, Function] = {
+    "_==_": equal,
+    "_!=_": lambda a, b: not equal(a, b),
+    "_<_": _less,
+    "_<=_": _compare(lambda a, b: a <= b),
+    "_>_": _compare(lambda a, b: a > b),
+    "_>=_": _compare(lambda a, b: a >= b),
+    "_+_": add,
+    "_-_": subtract,
+    "_*_": multiply,
+    "_/_": divide,
+    "_%_": modulo,
+    "-_": negate,
+    "!_": invert,
+    "@insert": insert,
+    "@insertEntry": insert_entry,
+    "size": size,
+    "int": to_int,
+    "uint": to_uint,
+    "double": to_double,
+    "string": to_string,
+    "bytes": lambda value: value if type(value) is bytes else _text(value).encode(),
+    "bool": to_bool,
+    "timestamp": _tried(to_timestamp),
+    "duration": _tried(to_duration),
+    "dyn": lambda value: value,
+    "type": type_value,
+    "contains": lambda text, part: _text(part) in _text(text),
+    "startsWith": lambda text, part: _text(text).startswith(_text(part)),
+    "endsWith": lambda text, part: _text(text).endswith(_text(part)),
+    "matches": lambda text, expression: pattern(expression).search(_text(text)) is not None,
+    "getFullYear": _of_time(lambda t: t.year),
+    "getMonth": _of_time(lambda t: t.month - 1),
+    "getDate": _of_time(lambda t: t.day),
+    "getDayOfMonth": _of_time(lambda t: t.day - 1),
+    "getDayOfWeek": _of_time(lambda t: t.isoweekday() % 7),
+    "getDayOfYear": _of_time(lambda t: t.timetuple().tm_yday - 1),
+    "getHours": _of_time_or_duration(lambda t: t.hour, 3600 * NANO),
+    "getMinutes": _of_time_or_duration(lambda t: t.minute, 60 * NANO),
+    "getSeconds": _of_time_or_duration(lambda t: t.second, NANO),
+    "getMilliseconds": _milliseconds,
+    "charAt": char_at,
+    "indexOf": index_of,
+    "lastIndexOf": last_index_of,
+    "join": join,
+    "lowerAscii": lambda text: _text(text).translate(_LOWER),
+    "upperAscii": lambda text: _text(text).translate(_UPPER),
+    "replace": lambda text, old, new, limit=-1: _text(text).replace(old, new, limit),
+    "split": split,
+    "substring": substring,
+    "trim": lambda text: _text(text).strip(_SPACE),
+    "format": format_text,
+    "strings.quote": quote,
+    "find": find,
+    "findAll": find_all,
+    "isSorted": is_sorted,
+    "sum": total,
+    "min": _extreme("min", _less),
+    "max": _extreme("max", lambda a, b: _less(b, a)),
+    "slice": slice_of,
+    "flatten": flatten,
+    "distinct": distinct,
+    "reverse": lambda items: items[::-1],
+    "sort": lambda items: sort_by(items, items),
+    "first": lambda items: Optional(True, items[0]) if items else NONE,
+    "last": lambda items: Optional(True, items[-1]) if items else NONE,
+    "lists.range": lambda count: list(range(count)),
+    "@sortByAssociatedKeys": sort_by,
+    "sets.contains": lambda a, b: all(values.contains(a, item) for item in b),
+    "sets.equivalent": lambda a, b: (
+        all(values.contains(a, i) for i in b) and all(values.contains(b, i) for i in a)
+    ),
+    "sets.intersects": lambda a, b: any(values.contains(b, item) for item in a),
+    "optional.of": lambda value: Optional(True, value),
+    "optional.ofNonZeroValue": non_zero,
+    "optional.none": lambda: NONE,
+    "hasValue": lambda value: value.present,
+    "value": lambda value: value.get(),
+    "url": _tried(Url.parse),
+    "isURL": _is(Url.parse),
+    "getScheme": lambda url: url.scheme,
+    "getHost": lambda url: url.host,
+    "getHostname": lambda url: url.hostname,
+    "getPort": lambda url: url.port,
+    "getEscapedPath": lambda url: url.path,
+    "getQuery": lambda url: url.query,
+    "ip": _tried(lambda value: Ip(value.network.ip) if type(value) is Cidr else Ip.parse(value)),
+    "isIP": _is(Ip.parse),
+    "ip.isCanonical": _tried(lambda text: str(Ip.parse(text)) == text),
+    "family": lambda ip: ip.address.version,
+    "isUnspecified": lambda ip: ip.address.is_unspecified,
+    "isLoopback": lambda ip: ip.address.is_loopback,
+    "isLinkLocalMulticast": lambda ip: (
+        ip.address.is_multicast
+        and str(ip.address).startswith(("224.0.0.", "ff02:", "ff12:", "ff22:", "ff32:"))
+    ),
+    "isLinkLocalUnicast": lambda ip: ip.address.is_link_local,
+    "isGlobalUnicast": lambda ip: (
+        not (
+            ip.address.is_unspecified
+            or ip.address.is_loopback
+            or ip.address.is_multicast
+            or ip.address.is_link_local
+            or str(ip.address) == "255.255.255.255"
+        )
+    ),
+    "cidr": _tried(Cidr.parse),
+    "isCIDR": _is(Cidr.parse),
+    "containsIP": lambda cidr, ip: cidr.contains_ip(_ip_or_text(ip)),
+    "containsCIDR": lambda cidr, other: cidr.contains(_cidr_or_text(other)),
+    "masked": lambda cidr: cidr.masked,
+    "prefixLength": lambda cidr: cidr.network.network.prefixlen,
+    "quantity": _tried(values.parse_quantity),
+    "isQuantity": _is(values.parse_quantity),
+    "isInteger": lambda q: q.number.denominator == 1 and INT_MIN <= q.number <= INT_MAX,
+    "asInteger": _as_integer,
+    "asApproximateFloat": lambda q: float(q.number),
+    "sign": lambda q: (q.number > 0) - (q.number < 0),
+    "add": lambda a, b: a + _quantity(b),
+    "sub": lambda a, b: a - _quantity(b),
+    "isGreaterThan": lambda a, b: _ordered(a) > _ordered(b),
+    "isLessThan": lambda a, b: _ordered(a) < _ordered(b),
+    "compareTo": lambda a, b: (_ordered(a) > _ordered(b)) - (_ordered(a) < _ordered(b)),
+    "semver": _parse_semver,
+    "isSemver": _is(Semver.parse),
+    "major": lambda version: version.numbers[0],
+    "minor": lambda version: version.numbers[1],
+    "patch": lambda version: version.numbers[2],
+    "format.named": lambda name: Optional(True, FORMATS[name]) if name in FORMATS else NONE,
+    **{f"format.{name}": functools.partial(FORMATS.__getitem__, name) for name in FORMATS},
+    "validate": _validate,
+    "jsonpatch.escapeKey": lambda text: _text(text).replace("~", "~0").replace("/", "~1"),
+    **{
+        name: _method(name)
+        for name in (
+            "path group serviceAccount resource subresource namespace name fieldSelector labelSelector check allowed reason errored error"
+        ).split()
+    },
+}
