@@ -17,6 +17,7 @@ from .object import Object
 from .schema import Field, Type
 
 OPERATIONS_MAX = 10_000  # apiserver's maxJSONPatchOperations
+COPIED_BYTES_MAX = 3 * 1024 * 1024  # … and JSONPatchMaxCopyBytes: what all `copy` operations may add
 
 # -- JSON patch ----------------------------------------------------------------------------------------
 
@@ -50,42 +51,122 @@ def parse_json_patch(body: bytes) -> list[Object]:
 
 def json_patch(obj: Any, operations: list[Object]) -> Any:
     """Applies all operations, or raises ApiError (422)."""
-    if len(operations) > OPERATIONS_MAX:
-        parse_json_patch(orjson.dumps(operations))
+    document = _Document(obj)
     try:
         for operation in operations:
-            obj = _operate(obj, operation)
+            document.operate(operation)
     except _Failed:
         raise refused() from None
-    return obj
+    return document.root
 
 
-def _operate(obj: Any, operation: Object) -> Any:
-    op, path = operation.get("op"), operation.get("path")
-    if not isinstance(path, str):
-        raise _Failed
-    if op in ("add", "replace", "test") and "value" not in operation and op != "test":
-        raise _Failed
-    match op:
-        case "add":
-            return _set(obj, _tokens(path), operation["value"], insert=True)
-        case "remove":
-            return _remove(obj, _tokens(path))
-        case "replace":  # of a key that is not there it adds one, as Kubernetes' library does
-            return _set(obj, _tokens(path), operation["value"], insert=False)
-        case "test":
-            if _get(obj, _tokens(path), missing=None) != operation.get("value"):
+_RAISE = object()
+
+
+class _Document:
+    """What is patched: containers are copied when they are first changed, and then changed in place, so that many operations cost little."""
+
+    def __init__(self, root: Any):
+        self.root = root
+        self._ours: dict[int, Any] = {}  # the containers that are ours to change, by id
+        self._copied_bytes = 0
+
+    def operate(self, operation: Object) -> None:
+        op, path = operation.get("op"), operation.get("path")
+        if not isinstance(path, str) or (op in ("add", "replace") and "value" not in operation):
+            raise _Failed
+        match op:
+            case "add":
+                self._set(_tokens(path), operation["value"], insert=True)
+            case "remove":
+                self._remove(_tokens(path))
+            case "replace":  # of a key that is not there it adds one, as Kubernetes' library does
+                self._set(_tokens(path), operation["value"], insert=False)
+            case "test":
+                if self._get(_tokens(path), missing=None) != operation.get("value"):
+                    raise _Failed
+            case "move" | "copy":
+                origin = operation.get("from")
+                if not isinstance(origin, str):
+                    raise _Failed
+                value = self._get(_tokens(origin))
+                if op == "move":
+                    self._remove(_tokens(origin))
+                else:
+                    value = self._copy(value)
+                self._set(_tokens(path), value, insert=True)
+            case _:
                 raise _Failed
-            return obj
-        case "move" | "copy":
-            origin = operation.get("from")
-            if not isinstance(origin, str):
+
+    def _copy(self, value: Any) -> Any:
+        try:
+            data = orjson.dumps(value)
+        except orjson.JSONEncodeError:
+            raise _Failed from None
+        self._copied_bytes += len(data)
+        if self._copied_bytes > COPIED_BYTES_MAX:
+            raise _Failed
+        return orjson.loads(data)
+
+    def _get(self, tokens: list[str], missing: Any = _RAISE) -> Any:
+        value = self.root
+        for position, token in enumerate(tokens):
+            if isinstance(value, dict):
+                if token not in value:
+                    if missing is _RAISE or position < len(tokens) - 1:
+                        raise _Failed
+                    return missing
+                value = value[token]
+            elif isinstance(value, list):
+                value = value[_index(token, len(value) - 1)]
+            else:
                 raise _Failed
-            value = _get(obj, _tokens(origin))
-            if op == "move":
-                obj = _remove(obj, _tokens(origin))
-            return _set(obj, _tokens(path), value, insert=True)
-    raise _Failed
+        return value
+
+    def _ours_of(self, value: Any) -> Any:
+        if id(value) in self._ours:
+            return value
+        if not isinstance(value, dict | list):
+            raise _Failed
+        copy = value.copy()
+        self._ours[id(copy)] = copy
+        return copy
+
+    def _container(self, tokens: list[str]) -> Any:
+        """What the last token is to be looked up in, ours to change."""
+        self.root = here = self._ours_of(self.root)
+        for token in tokens[:-1]:
+            place: Any = token
+            if isinstance(here, list):
+                place = _index(token, len(here) - 1)
+            elif token not in here:
+                raise _Failed
+            here[place] = inner = self._ours_of(here[place])
+            here = inner
+        return here
+
+    def _set(self, tokens: list[str], value: Any, *, insert: bool) -> None:
+        if not tokens:
+            self.root = value
+            return
+        here, token = self._container(tokens), tokens[-1]
+        if isinstance(here, dict):
+            here[token] = value
+        elif insert:
+            here.insert(len(here) if token == "-" else _index(token, len(here)), value)
+        else:
+            here[_index(token, len(here) - 1)] = value
+
+    def _remove(self, tokens: list[str]) -> None:
+        if not tokens:
+            raise _Failed
+        here, token = self._container(tokens), tokens[-1]
+        if isinstance(here, list):
+            del here[_index(token, len(here) - 1)]
+        elif token in here:
+            del here[token]
+        else:
+            raise _Failed
 
 
 def _tokens(path: str) -> list[str]:
@@ -96,73 +177,17 @@ def _tokens(path: str) -> list[str]:
     return [token.replace("~1", "/").replace("~0", "~") for token in path[1:].split("/")]
 
 
-_RAISE = object()
-
-
-def _get(obj: Any, tokens: list[str], missing: Any = _RAISE) -> Any:
-    for position, token in enumerate(tokens):
-        if isinstance(obj, dict):
-            if token not in obj:
-                if missing is _RAISE or position < len(tokens) - 1:
-                    raise _Failed
-                return missing
-            obj = obj[token]
-        elif isinstance(obj, list):
-            obj = obj[_index(token, len(obj) - 1)]
-        else:
-            raise _Failed
-    return obj
-
-
 def _index(token: str, last: int) -> int:
     """A position in a list; negative ones count from the end."""
-    try:
-        index = int(token)
-    except ValueError:
-        raise _Failed from None
+    digits = token.removeprefix("-")
+    if not digits.isdecimal() or not digits.isascii() or len(digits) > 10:
+        raise _Failed
+    index = int(token)
     if index < 0:
         index += last + 1
-    if not 0 <= index <= last or (token[0] == "0" and len(token) > 1):
+    if not 0 <= index <= last or (digits[0] == "0" and len(digits) > 1):
         raise _Failed
     return index
-
-
-def _set(obj: Any, tokens: list[str], value: Any, *, insert: bool) -> Any:
-    if not tokens:
-        return value
-    token, rest = tokens[0], tokens[1:]
-    if isinstance(obj, dict):
-        if rest and token not in obj:
-            raise _Failed
-        return {**obj, token: _set(obj.get(token), rest, value, insert=insert) if rest else value}
-    if isinstance(obj, list):
-        if rest:
-            index = _index(token, len(obj) - 1)
-            return [*obj[:index], _set(obj[index], rest, value, insert=insert), *obj[index + 1 :]]
-        if insert:
-            index = len(obj) if token == "-" else _index(token, len(obj))
-            return [*obj[:index], value, *obj[index:]]
-        index = _index(token, len(obj) - 1)
-        return [*obj[:index], value, *obj[index + 1 :]]
-    raise _Failed
-
-
-def _remove(obj: Any, tokens: list[str]) -> Any:
-    if not tokens:
-        raise _Failed
-    token, rest = tokens[0], tokens[1:]
-    if isinstance(obj, dict):
-        if token not in obj:
-            raise _Failed
-        if rest:
-            return {**obj, token: _remove(obj[token], rest)}
-        return {key: value for key, value in obj.items() if key != token}
-    if isinstance(obj, list):
-        index = _index(token, len(obj) - 1)
-        if rest:
-            return [*obj[:index], _remove(obj[index], rest), *obj[index + 1 :]]
-        return [*obj[:index], *obj[index + 1 :]]
-    raise _Failed
 
 
 # -- merge patch ---------------------------------------------------------------------------------------
