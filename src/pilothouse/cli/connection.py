@@ -12,7 +12,7 @@ import os
 import re
 import ssl
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -211,7 +211,7 @@ def _has(kinds: Any, group: str, version: str, kind: str) -> bool:
     return any((k.group, k.version, k.kind) == (group, version, kind) for k in kinds)
 
 
-def find_kind(kinds: Any, text: str) -> Kind | None:
+def find_kind(kinds: Iterable[Kind], text: str) -> Kind | None:
     name, _, rest = text.lower().partition(".")
     version, _, group = rest.partition(".")
     for matches_group in (
@@ -223,7 +223,7 @@ def find_kind(kinds: Any, text: str) -> Kind | None:
             if name in (kind.plural, kind.singular, kind.kind.lower(), *kind.short_names) and matches_group(
                 kind
             ):
-                return kind  # type: ignore[no-any-return]
+                return kind
     return None
 
 

@@ -56,8 +56,8 @@ async def service(w: Writer, obj: Object, view: View) -> None:
 
 def _ingress(each: Object) -> str:
     if not each.get("ip"):
-        return each.get("hostname") or ""
-    return each["ip"] + (f" ({each['ipMode']})" if each.get("ipMode") else "")
+        return str(each.get("hostname") or "")
+    return str(each["ip"]) + (f" ({each['ipMode']})" if each.get("ipMode") else "")
 
 
 async def _slices(view: View, namespace: str, name: str) -> list[Object]:

@@ -138,7 +138,8 @@ class Getter:
                 "GET", where, headers={"accept": accept}
             )
             raise_for_status(response)
-            return orjson.loads(response.body)  # type: ignore[no-any-return]
+            found: Object = orjson.loads(response.body)
+            return found
         chunk = 0 if self._options.sort_by else self._options.chunk_size
         return await fetch(self._connection, ask.kind, self._namespace, self._selectors(), accept, chunk)
 

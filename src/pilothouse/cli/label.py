@@ -136,7 +136,7 @@ class _Change:
             "kubectl-label" if self._field == "labels" else "kubectl-annotate"
         )
         query = {"fieldManager": manager, "dryRun": "All" if self._dry_run == "server" else ""}
-        return await self._call.client.call(  # type: ignore[no-any-return]
+        return await self._call.client.call(
             "PATCH",
             with_query(info.path, query),
             {"metadata": metadata},

@@ -99,7 +99,7 @@ def container_of(pod: Object, name: str, *, quiet: bool = False) -> Object:
         for field in LISTS:
             for each in spec.get(field) or ():
                 if each["name"] == name:
-                    return each  # type: ignore[no-any-return]
+                    return dict(each)
         raise Failure(f"container {name} is not valid for pod {name_of(pod)} out of: {container_names(pod)}")
     first: Object = spec["containers"][0]
     if not quiet and sum(len(spec.get(field) or ()) for field in LISTS) > 1:

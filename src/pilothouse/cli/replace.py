@@ -80,4 +80,4 @@ async def _put(call: Call, where: str, obj: dict, query: dict[str, str]) -> dict
         except ApiError as error:
             if error.code != 404:
                 raise
-    return await call.client.call("PUT", with_query(where, query), obj)  # type: ignore[no-any-return]
+    return await call.client.call("PUT", with_query(where, query), obj)

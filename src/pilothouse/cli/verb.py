@@ -14,6 +14,7 @@ from typing import Any
 
 import click
 
+from ..client.http import HttpClient
 from .connection import Connection, Target
 from .errors import Failure
 
@@ -147,7 +148,7 @@ class Call:
         )
 
     @property
-    def client(self) -> Any:
+    def client(self) -> HttpClient:
         return self.connection.client
 
     @property

@@ -1,0 +1,63 @@
+"""`pilothouse autoscale`"""
+
+from __future__ import annotations
+
+from ..api.object import Object
+from .create import SAVE, make
+from .errors import Failure
+from .targets import Finder
+from .verb import FILES, WRITE, Call, number, text, verb
+
+
+@verb(
+    "autoscale",
+    *FILES,
+    *WRITE,
+    *SAVE,
+    lambda: number("--min", default=-1, help="At least so many."),
+    lambda: number("--max", default=-1, help="At most so many."),
+    lambda: number("--cpu-percent", default=-1, help="Target share of the CPU request."),
+    lambda: text("--cpu", help="Target of CPU: 80% or 500m."),
+    lambda: text("--memory", help="Target of memory: 80% or 500Mi."),
+    lambda: text("--name", help="Of the autoscaler."),
+    help="Scale with the load: `autoscale deployment web --min=2 --max=5`.",
+)
+async def command(call: Call) -> None:
+    options = call.options
+    if options.max < 1:
+        raise Failure(f"--max=MAXPODS is required and must be at least 1, max: {options.max}")
+    if options.max < options.min:
+        raise Failure(
+            f"--max=MAXPODS must be larger or equal to --min=MINPODS, max: {options.max}, min: {options.min}"
+        )
+    finder = Finder(call)
+    for info in await finder.run(load=True):
+        if all(each.name != "scale" for each in info.kind.subresources) and not info.kind.custom:
+            raise Failure(f"cannot autoscale a {info.kind.kind}.{info.kind.group}: no scale subresource")
+        reference = {"apiVersion": info.kind.api_version, "kind": info.kind.kind, "name": info.name}
+        spec: Object = {"scaleTargetRef": reference, "maxReplicas": options.max}
+        if options.min > 0:
+            spec["minReplicas"] = options.min
+        targets = [("cpu", options.cpu or (f"{options.cpu_percent}%" if options.cpu_percent >= 0 else ""))]
+        metrics = [_metric(name, value) for name, value in [*targets, ("memory", options.memory)] if value]
+        if metrics:
+            spec["metrics"] = metrics
+        metadata: Object = {"name": options.name or info.name, "namespace": info.namespace}
+        hpa = {
+            "apiVersion": "autoscaling/v2",
+            "kind": "HorizontalPodAutoscaler",
+            "metadata": metadata,
+            "spec": spec,
+        }
+        await make(call, hpa, "autoscaled", manager="kubectl-autoscale")
+    finder.end()
+
+
+def _metric(name: str, value: str) -> Object:
+    if value.endswith("%"):
+        if not value[:-1].isdigit():
+            raise Failure(f"invalid resource {name} value: {value}")
+        target: Object = {"type": "Utilization", "averageUtilization": int(value[:-1])}
+    else:
+        target = {"type": "AverageValue", "averageValue": value}
+    return {"type": "Resource", "resource": {"name": name, "target": target}}

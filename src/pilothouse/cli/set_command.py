@@ -1,0 +1,364 @@
+"""`pilothouse set`: image, env, resources, serviceaccount, selector of objects that are there."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from ..api.errors import ApiError
+from ..api.object import Object, get
+from ..client.http import PATCH_TYPES, with_query
+from . import printing
+from .errors import Failure
+from .targets import Finder, Info
+from .verb import DRY_RUN_NOTE, FILES, SELECTOR, WRITE, Call, dry_run_of, family, flag, many, text, verb
+
+command = family("set", "Set images, environment, resources of workloads.")
+ALL = (lambda: flag("--all", help="All objects of the type."), lambda: flag("--local"))
+CONTAINERS = (lambda: text("-c", "--containers", default="*", help="Names of containers, with * for any."),)
+TEMPLATES = {  # where a kind has its pod spec
+    "Pod": ("spec",),
+    "CronJob": ("spec", "jobTemplate", "spec", "template", "spec"),
+    **dict.fromkeys(
+        ("Deployment", "ReplicaSet", "StatefulSet", "DaemonSet", "Job", "ReplicationController"),
+        ("spec", "template", "spec"),
+    ),
+}
+Change = Callable[[Info, Object], Object]
+"""(object, its pod spec) -> the patch of the pod spec; {} when nothing changes."""
+
+
+async def _update(call: Call, words: list[str], change: Change, done: str) -> None:
+    """Patches the pod spec of every object that is meant."""
+    finder, printer, dry_run = Finder(call), printing.printer(call.options), dry_run_of(call.options)
+    for info in await finder.run(words):
+        try:
+            where = TEMPLATES.get(info.kind.kind)
+            if where is None:
+                raise Failure(
+                    f"{info.shown} the object is not a pod or does not have a pod template: *unstructured.Unstructured"
+                )
+            patch: Object = change(info, get(info.obj, ".".join(where)) or {})
+            if not patch:
+                continue
+            for key in reversed(where):
+                patch = {key: patch}
+            obj = info.obj
+            if dry_run != "client":
+                obj = await _send(call, info, patch, dry_run)
+        except (ApiError, Failure) as error:
+            finder.errors.append(error)
+            continue
+        click.echo(printer.show(obj), nl=False) if printer else click.echo(
+            f"{info.shown} {done}{DRY_RUN_NOTE[dry_run]}"
+        )
+    finder.end()
+
+
+async def _send(call: Call, info: Info, patch: Object, dry_run: str) -> Object:
+    query = {
+        "fieldManager": call.options.field_manager or "kubectl-set",
+        "dryRun": "All" if dry_run == "server" else "",
+    }
+    return await call.client.call(
+        "PATCH", with_query(info.path, query), patch, content_type=PATCH_TYPES["strategic"]
+    )
+
+
+def _split(words: list[str], is_change: Callable[[str], bool]) -> tuple[list[str], list[str]]:
+    first = next((index for index, word in enumerate(words) if is_change(word)), len(words))
+    return words[:first], words[first:]
+
+
+# -- image -----------------------------------------------------------------------------------------------------
+
+
+@command.subcommand
+@verb(
+    "image",
+    *FILES,
+    *SELECTOR,
+    *WRITE,
+    *ALL,
+    help="Set images: `set image deployment/web nginx=nginx:1.27`, `*=` for all.",
+)
+async def image(call: Call) -> None:
+    resources, pairs = _split(call.words, lambda word: "=" in word)
+    if not resources and not call.options.filename:
+        raise Failure("one or more resources must be specified as <resource> <name> or <resource>/<name>")
+    if not pairs:
+        raise Failure("at least one image update is required")
+    images = dict(pair.split("=", 1) for pair in pairs)
+
+    def change(info: Info, spec: Object) -> Object:
+        patch: Object = {}
+        for name, wanted in images.items():
+            found = False
+            for field in ("initContainers", "containers"):
+                for container in spec.get(field) or ():
+                    if container["name"] == name or name == "*":
+                        found = True
+                        if container.get("image") != wanted:
+                            patch.setdefault(field, []).append({"name": container["name"], "image": wanted})
+            if not found and name != "*":
+                raise Failure(f'unable to find container named "{name}"')
+        return patch
+
+    await _update(call, resources, change, "image updated")
+
+
+# -- env -------------------------------------------------------------------------------------------------------
+
+
+@command.subcommand
+@verb(
+    "env",
+    *FILES,
+    *SELECTOR,
+    *WRITE,
+    *ALL,
+    *CONTAINERS,
+    lambda: many("-e", "--env", help="KEY=VALUE"),
+    lambda: text("--from", help="secret/NAME or configmap/NAME to take variables from."),
+    lambda: text("--prefix", help="Before the names of those."),
+    lambda: many("--keys", split=True, help="Only these keys."),
+    lambda: flag("--list", help="Show the environment."),
+    lambda: flag("--resolve", help="With the values of references."),
+    lambda: flag("--overwrite", default=True, help="Also variables that are there."),
+    help="Set the environment: `set env deployment/web A=1 B-`.",
+)
+async def env(call: Call) -> None:
+    options = call.options
+    resources, words = _split(call.words, lambda word: "=" in word or word.endswith("-"))
+    if not resources and not options.filename:
+        raise Failure("one or more resources must be specified as <resource> <name> or <resource>/<name>")
+    stray = next((word for word in words if "=" not in word and not word.endswith("-")), None)
+    if stray is not None:
+        raise Failure(f"all resources must be specified before environment changes: {' '.join(call.words)}")
+    added, removed = _variables([*options.env, *words])
+    added += await _from(call)
+    if not added and not removed and not options.list:
+        raise Failure("at least one environment variable must be provided")
+    lines: list[str] = []
+
+    def change(info: Info, spec: Object) -> Object:
+        patch: Object = {}
+        chosen = [
+            (field, container)
+            for field in ("containers", "initContainers")
+            for container in spec.get(field) or ()
+            if fnmatch.fnmatchcase(container["name"], options.containers)
+        ]
+        if not chosen:
+            name = f"{info.kind.kind}/{info.name}"
+            click.echo(
+                f'warning: {name} does not have any containers matching "{options.containers}"', err=True
+            )
+        for field, container in chosen:
+            before = container.get("env") or []
+            after, changes = _changed(before, added, removed, options.overwrite)
+            lines.append(f"# {info.kind.kind} {info.name}, container {container['name']}")
+            lines.extend(_shown(each) for each in after)
+            if changes:
+                patch.setdefault(field, []).append({"name": container["name"], "env": changes})
+        return {} if options.list else patch
+
+    await _update(call, resources, change, "env updated")
+    if options.list:
+        for line in lines:
+            click.echo(line)
+
+
+def _variables(words: list[str]) -> tuple[list[Object], list[str]]:
+    added: list[Object] = []
+    removed: list[str] = []
+    for word in words:
+        if word == "-":
+            for line in sys.stdin.read().splitlines():
+                key, equals, value = line.partition("#")[0].partition("=")
+                if equals:
+                    added.append({"name": key, "value": value})
+            continue
+        key, equals, value = word.partition("=")
+        if equals:
+            if not re.fullmatch(r"[^=\s0-9][^=\s]*", key):
+                raise Failure(f'"{key}" is not a valid key name')
+            added.append({"name": key, "value": value})
+        else:
+            removed.append(word.removesuffix("-"))
+    if {each["name"] for each in added} & set(removed):
+        raise Failure("can not both modify and remove the same environment variable in the same command")
+    return added, removed
+
+
+async def _from(call: Call) -> list[Object]:
+    """Variables that refer to every (or each named) key of a Secret or ConfigMap."""
+    source, keys = getattr(call.options, "from"), call.options.keys
+    if not source:
+        return []
+    finder = Finder(call, selector="", filename=())
+    found = await finder.run([source])
+    finder.end()
+    made = []
+    for info in found:
+        fields = {"Secret": "secretKeyRef", "ConfigMap": "configMapKeyRef"}
+        if info.kind.kind not in fields:
+            raise Failure("unsupported resource specified in --from")
+        for key in sorted(info.obj.get("data") or {}):
+            if keys and key not in keys:
+                continue
+            name = re.sub(r"[^A-Z0-9_]", "_", key.upper())
+            if name != key:
+                click.echo(f"Warning: key {key} transferred to {name}", err=True)
+            reference = {fields[info.kind.kind]: {"name": info.name, "key": key}}
+            made.append({"name": call.options.prefix + name, "valueFrom": reference})
+    return made
+
+
+def _changed(
+    before: list[Object], added: list[Object], removed: list[str], overwrite: bool
+) -> tuple[list[Object], list[Object]]:
+    """(the environment afterwards, the strategic patch that makes it)."""
+    have = {each["name"]: each for each in before}
+    if not overwrite:
+        for each in added:
+            if each["name"] in have:
+                value = have[each["name"]].get("value", "")
+                raise Failure(f"'{each['name']}' already has a value ({value}), and --overwrite is false")
+    after = {name: each for name, each in have.items() if name not in removed}
+    changes: list[Object] = []
+    for each in added:
+        old = after.get(each["name"])
+        after[each["name"]] = each
+        if old != each:
+            gone = {key: None for key in old or {} if key not in each}
+            changes.append({**each, **gone})
+    changes += [{"$patch": "delete", "name": name} for name in removed if name in have]
+    return list(after.values()), changes
+
+
+def _shown(each: Object) -> str:
+    source = each.get("valueFrom")
+    if not source:
+        return f"{each['name']}={each.get('value', '')}"
+    for field, what in (("configMapKeyRef", "configmap"), ("secretKeyRef", "secret")):
+        if reference := source.get(field):
+            return f"# {each['name']} from {what} {reference['name']}, key {reference['key']}"
+    if field := source.get("fieldRef"):
+        return f"# {each['name']} from field path {field['fieldPath']}"
+    resource = source.get("resourceFieldRef") or {}
+    container = f"{resource['containerName']}/" if resource.get("containerName") else ""
+    return f"# {each['name']} from resource field {container}{resource.get('resource')}"
+
+
+# -- resources, serviceaccount, selector -----------------------------------------------------------------------
+
+
+@command.subcommand
+@verb(
+    "resources",
+    *FILES,
+    *SELECTOR,
+    *WRITE,
+    *ALL,
+    *CONTAINERS,
+    lambda: text("--limits", help="cpu=200m,memory=64Mi"),
+    lambda: text("--requests", help="cpu=100m"),
+    help="Set requests and limits.",
+)
+async def resources(call: Call) -> None:
+    options = call.options
+    if not options.limits and not options.requests:
+        raise Failure("you must specify an update to requests or limits (in the form of --requests/--limits)")
+    wanted = {
+        key: _quantities(value)
+        for key, value in (("limits", options.limits), ("requests", options.requests))
+        if value
+    }
+
+    def change(info: Info, spec: Object) -> Object:
+        patch: Object = {}
+        for field in ("containers", "initContainers"):
+            for container in spec.get(field) or ():
+                if not fnmatch.fnmatchcase(container["name"], options.containers):
+                    continue
+                have = container.get("resources") or {}
+                if any(
+                    (have.get(side) or {}).get(k) != v
+                    for side, each in wanted.items()
+                    for k, v in each.items()
+                ):
+                    patch.setdefault(field, []).append({"name": container["name"], "resources": wanted})
+        return patch
+
+    await _update(call, call.words, change, "resource requirements updated")
+
+
+def _quantities(text_: str) -> dict[str, Any]:
+    from ..api.quantity import QuantityError, canonical
+
+    found = {}
+    for word in text_.split(","):
+        key, equals, value = word.partition("=")
+        if not equals or "=" in value:
+            raise Failure(f"Invalid argument syntax {word}, expected <resource>=<quantity>")
+        try:
+            found[key] = canonical(value)
+        except QuantityError as error:
+            raise Failure(str(error))
+    return found
+
+
+@command.subcommand
+@verb(
+    "serviceaccount",
+    *FILES,
+    *WRITE,
+    *ALL,
+    help="Set the service account: `set serviceaccount deployment/web reader`.",
+)
+async def serviceaccount(call: Call) -> None:
+    if not call.words:
+        raise Failure("serviceaccount is required")
+    *resources_, name = call.words
+    if not resources_ and not call.options.filename:
+        raise Failure("resource(s) to update must be specified")
+
+    def change(info: Info, spec: Object) -> Object:
+        return {} if spec.get("serviceAccountName") == name else {"serviceAccountName": name}
+
+    await _update(call, resources_, change, "serviceaccount updated")
+
+
+@command.subcommand
+@verb(
+    "selector",
+    *FILES,
+    *WRITE,
+    *ALL,
+    lambda: text("--resource-version"),
+    help="Set the labels that a service selects: `set selector service/web app=web`.",
+)
+async def selector(call: Call) -> None:
+    options = call.options
+    words, pairs = _split(call.words, lambda word: "=" in word)
+    if not pairs:
+        raise Failure("a selector is required")
+    wanted = dict(pair.split("=", 1) for word in pairs for pair in word.split(","))
+    finder, printer, dry_run = Finder(call), printing.printer(options), dry_run_of(options)
+    for info in await finder.run(words):
+        if info.kind.kind != "Service":
+            raise Failure("setting a selector is only supported for Services")
+        old = get(info.obj, "spec.selector") or {}
+        patch: Object = {"spec": {"selector": {**dict.fromkeys(set(old) - set(wanted)), **wanted}}}
+        if options.resource_version:
+            patch["metadata"] = {"resourceVersion": options.resource_version}
+        obj = info.obj if dry_run == "client" else await _send(call, info, patch, dry_run)
+        said = f"{info.shown} selector updated{DRY_RUN_NOTE[dry_run]}"
+        click.echo(printer.show(obj), nl=False) if printer else click.echo(said)
+    finder.end()

@@ -1,0 +1,162 @@
+"""`pilothouse wait`: until objects meet a condition, have a value, exist, or are gone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import click
+
+from ..api.errors import ApiError
+from ..api.object import Object, get, uid_of
+from ..base.clock import Clock, RealClock
+from . import printing
+from .errors import Failure, Failures
+from .jsonpath import Path, go_text
+from .targets import Finder, Info, parse
+from .timing import duration
+from .verb import ALL_NAMESPACES, FIELD_SELECTOR, FILES, OUTPUT, SELECTOR, Call, flag, text, verb
+
+POLL_S = 0.1
+WEEK_S = 168 * 3600.0
+Condition = Callable[[Object], bool]
+
+
+@verb(
+    "wait",
+    *FILES,
+    *SELECTOR,
+    *FIELD_SELECTOR,
+    *ALL_NAMESPACES,
+    *OUTPUT,
+    lambda: text("--for", help="delete, create, condition=NAME[=VALUE], jsonpath='{PATH}'[=VALUE]."),
+    lambda: text("--timeout", default="30s", help="How long; 0 looks once, less than 0 is a week."),
+    lambda: flag("--all", help="All objects of the type."),
+    help="Wait for a condition: `wait --for=condition=Ready pod/web`, `wait --for=delete pod/web`.",
+)
+async def command(call: Call) -> None:
+    wanted, options = getattr(call.options, "for"), call.options
+    clock = RealClock()
+    limit = duration(options.timeout)
+    deadline = clock.monotonic() + (WEEK_S if limit < 0 else limit)
+    printer = printing.printer(options)
+    if not wanted:
+        raise Failure('unrecognized condition: ""')
+    kind, _, rest = wanted.partition("=")
+    kind = kind.lower()
+    if kind == "create":
+        await _until_created(call, clock, deadline)
+    condition: Condition | None = None
+    if kind == "condition":
+        name, _, value = rest.partition("=")
+        condition = _has_condition(name, value or "true")
+    elif kind == "jsonpath":
+        condition = _has_value(rest)
+    elif kind not in ("create", "delete"):
+        raise Failure(f'unrecognized condition: "{wanted}"')
+    finder = Finder(call)
+    found = await finder.run(load=True)
+    if kind == "delete":
+        finder.errors = [e for e in finder.errors if not (isinstance(e, ApiError) and e.code == 404)]
+    elif not found and not finder.errors:
+        raise Failure("no matching resources found")
+    finder.end()
+    late: list[Exception] = []
+    for info in found:
+        try:
+            if kind == "delete":
+                await _until_gone(call, info, clock, deadline)
+            elif condition is not None:
+                await _until_holds(call, info, condition, clock, deadline)
+        except (ApiError, Failure) as error:
+            late.append(error)
+            continue
+        click.echo(printer.show(info.obj), nl=False) if printer else click.echo(f"{info.shown} condition met")
+    if late:
+        raise Failures(late)
+
+
+def _late(info: Info) -> Failure:
+    return Failure(f"timed out waiting for the condition on {info.kind.plural}/{info.name}")
+
+
+async def _until_created(call: Call, clock: Clock, deadline: float) -> None:
+    if not call.words or call.options.selector or call.options.all:
+        return
+    for ask in await parse(call.connection, call.words):
+        while True:
+            finder = Finder(call)
+            await finder.run([f"{ask.kind.resource}/{ask.name}"])
+            if not finder.errors:
+                break
+            if not (isinstance(finder.errors[0], ApiError) and finder.errors[0].code == 404):
+                finder.end()
+            if clock.monotonic() >= deadline:
+                finder.end()
+            await clock.sleep(POLL_S)
+
+
+async def _until_gone(call: Call, info: Info, clock: Clock, deadline: float) -> None:
+    while True:
+        try:
+            now = await call.client.call("GET", info.path)
+        except ApiError as error:
+            if error.code == 404:
+                return
+            raise
+        if uid_of(now) != uid_of(info.obj):
+            return
+        if clock.monotonic() >= deadline:
+            raise _late(info)
+        await clock.sleep(POLL_S)
+
+
+async def _until_holds(call: Call, info: Info, condition: Condition, clock: Clock, deadline: float) -> None:
+    while not condition(info.obj):
+        if clock.monotonic() >= deadline:
+            raise _late(info)
+        await clock.sleep(POLL_S)
+        try:
+            info.obj = await call.client.call("GET", info.path)
+        except ApiError as error:
+            if error.code != 404:
+                raise
+            raise Failure(f'{info.kind.resource} "{info.name}" not found')
+
+
+def _has_condition(name: str, value: str) -> Condition:
+    def holds(obj: Object) -> bool:
+        for each in get(obj, "status.conditions") or ():
+            if each.get("type", "").lower() != name.lower():
+                continue
+            generation = obj["metadata"].get("generation", 0)
+            observed = each.get("observedGeneration", get(obj, "status.observedGeneration"))
+            if observed is not None and observed < generation:
+                return False  # what it says is of an older spec
+            return bool(str(each.get("status", "")).lower() == value.lower())
+        return False
+
+    return holds
+
+
+def _has_value(spec: str) -> Condition:
+    match = re.fullmatch(r"'?(\{.*?\}|[^=']+)'?(?:=(.*))?", spec, re.DOTALL)
+    if match is None or (match[2] is not None and not match[2]):
+        raise Failure(
+            "jsonpath wait value cannot be empty" if match else "jsonpath expression cannot be empty"
+        )
+    expression = match[1].strip("{}")
+    found = Path(expression if expression.startswith((".", "$", "[")) else "." + expression)
+    wanted = None if match[2] is None else match[2].strip("'\"")
+
+    def holds(obj: Object) -> bool:
+        values = found.find(obj)
+        if len(values) > 1:
+            raise Failure("given jsonpath expression matches more than one value")
+        if not values:
+            return False
+        if isinstance(values[0], (dict, list)) and wanted is not None:
+            raise Failure("jsonpath leads to a nested object or list which is not supported")
+        return wanted is None or go_text(values[0]) == wanted
+
+    return holds
