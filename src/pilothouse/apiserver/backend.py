@@ -39,9 +39,10 @@ async def dial(
     *,
     server_name: str = "",
     direct: bool = False,
+    node: str = "",
 ) -> tuple[Any, Any]:
-    """(reader, writer), through the network of a node; `direct`: from here, where there is none. Raises 503."""
-    connector = server.nodes.any()
+    """(reader, writer), through the network of a node, `node` if it is there; `direct`: from here, where there is none. Raises 503."""
+    connector = server.nodes.any(node)
     if connector is None and not direct:
         raise unavailable(f"error trying to reach service: dial tcp {host}:{port}: connect: no route to host")
     try:

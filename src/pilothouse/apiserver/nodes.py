@@ -89,8 +89,10 @@ class NodeConnectors:
     def unregister(self, node: str) -> None:
         self._connectors.pop(node, None)
 
-    def any(self) -> NodeConnector | None:
+    def any(self, preferred: str = "") -> NodeConnector | None:
         """Some node: cluster IPs and pod IPs are reachable from every one of them."""
+        if preferred in self._connectors:
+            return self._connectors[preferred]
         return next(iter(self._connectors.values()), None)
 
     def of(self, node: str) -> NodeConnector:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 
 from ..api.errors import ApiError
@@ -11,6 +11,9 @@ from ..apiserver.nodes import LogOptions, StreamOptions
 from ..runtime.interface import ContainerStatus, EngineError
 from .context import NodeContext
 from .logs import Selection, read_log
+from .node_status import KUBELET_PORT
+from .server import KubeletServer
+from .worker import PodWorker
 
 _STATUSES = ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses")
 _WAITING = {
@@ -52,8 +55,14 @@ def log_container_id(pod: Object, status: Object, container: str, previous: bool
 class KubeletConnector:
     """`apiserver.nodes.NodeConnector` of one node. `status_of`: the newest status of a pod, which the API may not have yet."""
 
-    def __init__(self, node: NodeContext, status_of: Callable[[str], Object | None]):
+    def __init__(
+        self,
+        node: NodeContext,
+        workers: Mapping[str, PodWorker],
+        status_of: Callable[[str], Object | None],
+    ):
         self._node, self._status_of = node, status_of
+        self.server = KubeletServer(node, workers, self)
 
     async def logs(self, pod: Object, options: LogOptions) -> AsyncIterator[bytes]:
         try:
@@ -127,6 +136,8 @@ class KubeletConnector:
         return max(found, key=lambda container: (container.attempt, container.created_at))
 
     async def connect(self, host: str, port: int) -> tuple[object, object]:
+        if (host, port) == (self._node.config.address, KUBELET_PORT):
+            return await self.server.connect()
         return await self._node.dial(host, port)
 
 

@@ -72,7 +72,7 @@ class Kubelet:
         self.workers: dict[str, PodWorker] = {}
         self._tasks: asyncio.TaskGroup | None = None
         self.node.others = self._others
-        self.connector = KubeletConnector(self.node, self.node.statuses.get)
+        self.connector = KubeletConnector(self.node, self.workers, self.node.statuses.get)
 
     async def ready(self) -> None:
         """Returns when the node has been reported Ready."""
