@@ -11,117 +11,123 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ...api.object import is_deleting, labels_of, namespace_of
+from ...api.object import get, is_deleting, labels_of, name_of, namespace_of
 from ...api.selectors import from_object
-from ..framework import Cycle, PostFilterResult, Rejection
-from ..snapshot import NodeInfo, PodInfo, Snapshot
+from ..framework import Cycle, Framework, Plugin, PostFilterResult, Rejection
+from ..snapshot import NodeInfo, PodInfo
 
 NOT_HELPFUL = "Preemption is not helpful for scheduling"
 NO_VICTIMS = "No preemption victims found for incoming pod"
 PREFIX = "no new claims to deallocate, preemption: "
 NEVER = "not eligible due to preemptionPolicy=Never."
 TERMINATING = "not eligible due to a terminating pod on the nominated node."
+CANDIDATES_MIN, CANDIDATES_SHARE = 100, 10  # of many nodes, only so many (or one in ten) are compared
+_NOT_STARTED = "9"  # later than any time
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
     node: str
-    victims: tuple[PodInfo, ...]
+    victims: tuple[PodInfo, ...]  # the most important first
     violations: int
 
     def cost(self) -> tuple[Any, ...]:
-        """Fewer broken budgets, then lower priorities, then a smaller sum of them, then fewer pods."""
+        """Fewer broken budgets, then lower priorities, then a smaller sum of them, then fewer pods, then younger ones."""
         priorities = [victim.priority for victim in self.victims]
-        start = [(victim.pod.get("status") or {}).get("startTime") or "" for victim in self.victims]
-        latest = max((s for s, p in zip(start, priorities, strict=True) if p == max(priorities)), default="")
+        oldest = min(_started(victim) for victim in self.victims if victim.priority == priorities[0])
         return (
             self.violations,
-            max(priorities),
-            sum(p + 2**31 for p in priorities),
+            priorities[0],
+            sum(priority + 2**31 for priority in priorities),
             len(priorities),
-            _descending(latest),
+            tuple(-ord(char) for char in oldest),  # where even the oldest is young
+            self.node,
         )
 
 
-def _descending(text: str) -> tuple[int, ...]:
-    """A pod that started later is the cheaper victim."""
-    return tuple(-ord(char) for char in text)
+def _started(info: PodInfo) -> str:
+    return str(get(info.pod, "status.startTime", _NOT_STARTED))
 
 
-class DefaultPreemption:
+def _importance(info: PodInfo) -> tuple[int, str]:
+    """`MoreImportantPod`: a higher priority, then an earlier start."""
+    return -info.priority, _started(info)
+
+
+class DefaultPreemption(Plugin):
     name = "DefaultPreemption"
 
-    def post_filter(self, cycle: Cycle, rejections: dict[str, Rejection], framework: Any) -> PostFilterResult:
-        spec = cycle.pod["spec"]
-        if spec.get("preemptionPolicy") == "Never":
+    def post_filter(
+        self, cycle: Cycle, rejections: dict[str, Rejection], framework: Framework
+    ) -> PostFilterResult:
+        nodes = cycle.snapshot.nodes
+        if cycle.pod["spec"].get("preemptionPolicy") == "Never":
             return PostFilterResult(PREFIX + NEVER)
-        nominated = (cycle.pod.get("status") or {}).get("nominatedNodeName")
-        if nominated in cycle.snapshot.nodes:
-            for info in cycle.snapshot.nodes[nominated].pods.values():
+        nominated = get(cycle.pod, "status.nominatedNodeName", "")
+        if nominated in nodes and (nominated not in rejections or rejections[nominated].resolvable):
+            for info in nodes[nominated].pods.values():
                 if info.priority < cycle.info.priority and is_deleting(info.pod):
                     return PostFilterResult(PREFIX + TERMINATING, node=nominated)
         reasons: Counter[str] = Counter()
-        candidates = []
+        candidates: list[Candidate] = []
+        enough = max(CANDIDATES_MIN, len(nodes) * CANDIDATES_SHARE // 100)
         for name, rejection in rejections.items():
             if not rejection.resolvable:
                 reasons[NOT_HELPFUL] += 1
-            elif candidate := self._candidate(cycle, cycle.snapshot.nodes[name], framework):
+            elif candidate := _candidate(cycle, nodes[name], framework):
                 candidates.append(candidate)
+                if len(candidates) >= enough:
+                    break
             else:
                 reasons[NO_VICTIMS] += 1
         if candidates:
-            best = min(candidates, key=lambda candidate: (*candidate.cost(), candidate.node))
+            best = min(candidates, key=Candidate.cost)
             return PostFilterResult("", best.node, tuple(victim.pod for victim in best.victims))
         lines = ", ".join(sorted(f"{count} {reason}" for reason, count in reasons.items()))
-        return PostFilterResult(f"{PREFIX}0/{len(cycle.snapshot.nodes)} nodes are available: {lines}.")
+        return PostFilterResult(f"{PREFIX}0/{len(nodes)} nodes are available: {lines}.")
 
-    def _candidate(self, cycle: Cycle, node: NodeInfo, framework: Any) -> Candidate | None:
-        lower = [info for info in node.pods.values() if info.priority < cycle.info.priority]
-        if not lower or not self._fits(cycle, node, {info.key for info in lower}, framework):
-            return None
-        guarded = _guarded(lower, cycle)
-        # the most important first, so that they are the first to be spared
-        order = sorted(
-            lower,
-            key=lambda i: (
-                i.key not in guarded,
-                -i.priority,
-                (i.pod.get("status") or {}).get("startTime") or "",
-            ),
-        )
-        victims = {info.key for info in lower}
-        for info in order:
-            if self._fits(cycle, node, victims - {info.key}, framework):
-                victims.discard(info.key)
-        chosen = tuple(info for info in sorted(order, key=lambda i: -i.priority) if info.key in victims)
-        return Candidate(node.name, chosen, sum(info.key in guarded for info in chosen)) if chosen else None
 
-    def _fits(self, cycle: Cycle, node: NodeInfo, gone: set[str], framework: Any) -> bool:
-        snapshot = Snapshot()
-        snapshot.nodes = {**cycle.snapshot.nodes, node.name: node.without(gone)}
-        snapshot.namespaces = cycle.snapshot.namespaces
-        trial = replace(cycle, snapshot=snapshot, state={}, candidates=None, narrowed_by=set())
-        return (
-            framework.pre_filter(trial) is None and framework.filter(trial, snapshot.nodes[node.name]) is None
-        )
+def _candidate(cycle: Cycle, node: NodeInfo, framework: Framework) -> Candidate | None:
+    lower = sorted(
+        (info for info in node.pods.values() if info.priority < cycle.info.priority), key=_importance
+    )
+    victims = {info.key for info in lower}
+    if not lower or not _fits(cycle, node, victims, framework):
+        return None
+    guarded = _guarded(lower, cycle)
+    for info in sorted(lower, key=lambda info: info.key not in guarded):  # the guarded are spared first
+        if _fits(cycle, node, victims - {info.key}, framework):
+            victims.discard(info.key)
+    chosen = tuple(info for info in lower if info.key in victims)
+    return Candidate(node.name, chosen, sum(info.key in guarded for info in chosen)) if chosen else None
+
+
+def _fits(cycle: Cycle, node: NodeInfo, gone: set[str], framework: Framework) -> bool:
+    without = node.changed(without=gone)
+    snapshot = cycle.snapshot.imagined(without)
+    trial = replace(cycle, snapshot=snapshot, state={}, candidates=None, narrowed_by=set(), skipped=set())
+    return framework.pre_filter(trial) is None and framework.filter(trial, without) is None
 
 
 def _guarded(pods: list[PodInfo], cycle: Cycle) -> set[str]:
-    """Uids of pods whose eviction would break a budget."""
-    guarded: set[str] = set()
+    """Uids of pods whose eviction would break a budget (`filterPodsWithPDBViolation`). `pods`: the most important first."""
+    budgets: list[list[Any]] = []
     for budget in cycle.view.budgets() if cycle.view is not None else ():
-        allowed = (budget.get("status") or {}).get("disruptionsAllowed") or 0
-        disrupted = (budget.get("status") or {}).get("disruptedPods") or {}
-        selector = budget["spec"].get("selector")
-        if selector is None:
-            continue
-        matches = from_object(selector)
-        for info in sorted(pods, key=lambda info: -info.priority):
-            if namespace_of(info.pod) != namespace_of(budget) or not matches(labels_of(info.pod)):
+        selector, status = budget["spec"].get("selector") or {}, budget.get("status") or {}
+        if selector.get("matchLabels") or selector.get("matchExpressions"):
+            allowed = status.get("disruptionsAllowed") or 0
+            budgets.append(
+                [namespace_of(budget), from_object(selector), allowed, status.get("disruptedPods") or {}]
+            )
+    guarded: set[str] = set()
+    for info in pods:
+        for budget in budgets:
+            namespace, matches, _, disrupted = budget
+            if namespace != namespace_of(info.pod) or not matches(labels_of(info.pod)):
                 continue
-            if info.pod["metadata"]["name"] in disrupted:
+            if name_of(info.pod) in disrupted:  # counted by the API server already
                 continue
-            allowed -= 1
-            if allowed < 0:
+            budget[2] -= 1
+            if budget[2] < 0:
                 guarded.add(info.key)
     return guarded

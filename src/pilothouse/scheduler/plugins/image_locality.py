@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..framework import SCORE_MAX, Cycle
+from ..framework import SCORE_MAX, Cycle, Plugin
 from ..snapshot import NodeInfo
 
 MEGABYTE = 1024 * 1024
@@ -14,26 +14,23 @@ def normalized(image: str) -> str:
     return image if ":" in image.rpartition("/")[2] or "@" in image else f"{image}:latest"
 
 
-class ImageLocality:
+class ImageLocality(Plugin):
     name = "ImageLocality"
 
     def pre_score(self, cycle: Cycle, nodes: list[NodeInfo]) -> bool:
-        sizes: dict[str, dict[str, int]] = {}
-        for node in nodes:
-            for image in (node.node.get("status") or {}).get("images") or ():
-                for name in image.get("names") or ():
-                    sizes.setdefault(name, {})[node.name] = image.get("sizeBytes") or 0
-        spec = cycle.pod["spec"]
-        containers = [*(spec.get("initContainers") or ()), *spec["containers"]]
-        cycle.state[self.name] = (sizes, [normalized(c.get("image") or "") for c in containers], len(nodes))
-        return bool(sizes)
+        spec, snapshot = cycle.pod["spec"], cycle.snapshot
+        shares = []  # (names of an image, the share of nodes that have it)
+        for container in (*(spec.get("initContainers") or ()), *spec["containers"]):
+            name = normalized(container.get("image") or "")
+            for known in (name, f"docker.io/library/{name}"):
+                if count := snapshot.nodes_with(known):
+                    shares.append((known, count / len(snapshot.nodes)))
+                    break
+        containers = len(spec["containers"]) + len(spec.get("initContainers") or ())
+        cycle.state[self.name] = shares, SIZE_MAX_A_CONTAINER * containers
+        return bool(shares)
 
     def score(self, cycle: Cycle, node: NodeInfo) -> float:
-        sizes, images, count = cycle.state[self.name]
-        total = 0.0
-        for image in images:
-            on = sizes.get(image) or sizes.get(f"docker.io/library/{image}") or {}
-            if node.name in on:
-                total += on[node.name] * len(on) / count
-        ceiling = SIZE_MAX_A_CONTAINER * len(images)
+        shares, ceiling = cycle.state[self.name]
+        total = sum(node.images.get(name, 0) * share for name, share in shares)
         return float(int(SCORE_MAX * (min(max(total, SIZE_MIN), ceiling) - SIZE_MIN) / (ceiling - SIZE_MIN)))

@@ -1,18 +1,20 @@
 """InterPodAffinity: near to these pods, far from those, counted by topology domain (the value of a node's label).
 
-All counts are made once a cycle in PreFilter: `(topology key, value) -> number of matching pods`, so that the
-filter of a node is a few look-ups.
+All counts are made once a cycle: `(topology key, value) -> number of matching pods`, from the snapshot's counts by node, so that
+neither the filter of a node nor a cycle looks at all pods there are.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from typing import Any
+
+import orjson
 
 from ...api.object import Object, labels_of, namespace_of
 from ...api.selectors import from_object
-from ..framework import SCORE_MAX, Cycle, Rejection
+from ..framework import SCORE_MAX, Cycle, Plugin, Rejection
 from ..snapshot import NodeInfo, Snapshot
 
 AFFINITY = "node(s) didn't match pod affinity rules"
@@ -23,13 +25,27 @@ PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
 HARD_POD_AFFINITY_WEIGHT = 1
 
 Domain = tuple[str, str]
+Matches = Callable[[Object], bool]
 
 
 def terms(pod: Object, which: str, strength: str) -> list[Object]:
     return list(((pod["spec"].get("affinity") or {}).get(which) or {}).get(strength) or ())
 
 
-def matcher(term: Object, owner: Object, snapshot: Snapshot) -> Callable[[Object], bool]:
+def preferences(pod: Object) -> list[tuple[str, int, Object]]:
+    """What a pod would like: (topology key, weight, term); away from pods is a negative weight."""
+    return [
+        (
+            preferred["podAffinityTerm"]["topologyKey"],
+            sign * preferred["weight"],
+            preferred["podAffinityTerm"],
+        )
+        for which, sign in (("podAffinity", 1), ("podAntiAffinity", -1))
+        for preferred in terms(pod, which, PREFERRED)
+    ]
+
+
+def matcher(term: Object, owner: Object, snapshot: Snapshot) -> Matches:
     """Whether a pod is one that `owner`'s term speaks of."""
     namespaces = set(term.get("namespaces") or ())
     by_label = term.get("namespaceSelector")
@@ -49,65 +65,69 @@ def matcher(term: Object, owner: Object, snapshot: Snapshot) -> Callable[[Object
     return matches
 
 
-class InterPodAffinity:
+def _counts(cycle: Cycle, of: list[Object]) -> dict[str, int]:
+    """How many pods of each node match all these terms of the pod at once."""
+    matchers = [matcher(term, cycle.pod, cycle.snapshot) for term in of]
+    key: Hashable = ("affinity", namespace_of(cycle.pod), orjson.dumps(of))
+    return cycle.snapshot.counts(key, lambda pod: all(match(pod) for match in matchers))
+
+
+def _add(
+    domains: dict[Domain, int], cycle: Cycle, key: str, by_node: dict[str, int], weight: int = 1
+) -> None:
+    nodes = cycle.snapshot.nodes
+    for name, count in by_node.items():
+        if count and name in nodes and (value := nodes[name].labels.get(key)) is not None:
+            domains[key, value] += weight * count
+
+
+class InterPodAffinity(Plugin):
     name = "InterPodAffinity"
 
     def pre_filter(self, cycle: Cycle) -> Rejection | None:
         pod, snapshot = cycle.pod, cycle.snapshot
-        near = [(t["topologyKey"], matcher(t, pod, snapshot)) for t in terms(pod, "podAffinity", REQUIRED)]
-        far = [(t["topologyKey"], matcher(t, pod, snapshot)) for t in terms(pod, "podAntiAffinity", REQUIRED)]
+        near, far = terms(pod, "podAffinity", REQUIRED), terms(pod, "podAntiAffinity", REQUIRED)
         near_counts: dict[Domain, int] = defaultdict(int)
         far_counts: dict[Domain, int] = defaultdict(int)
         existing: dict[Domain, int] = defaultdict(int)
-        for info, node in snapshot.pods():
-            # a pod counts for affinity only if it matches all the terms at once
-            if near and all(match(info.pod) for _, match in near):
-                for key, _ in near:
-                    if key in node.labels:
-                        near_counts[key, node.labels[key]] += 1
-            for key, match in far:
-                if key in node.labels and match(info.pod):
-                    far_counts[key, node.labels[key]] += 1
-            if info.pod["spec"].get("affinity"):
-                for term in terms(info.pod, "podAntiAffinity", REQUIRED):
-                    key = term["topologyKey"]
-                    if key in node.labels and matcher(term, info.pod, snapshot)(pod):
-                        existing[key, node.labels[key]] += 1
-        cycle.state[self.name] = (near, near_counts, far, far_counts, existing)
+        if near:  # a pod counts for affinity only if it matches all the terms at once
+            by_node = _counts(cycle, near)
+            for key in dict.fromkeys(term["topologyKey"] for term in near):
+                _add(near_counts, cycle, key, by_node)
+        for term in far:
+            _add(far_counts, cycle, term["topologyKey"], _counts(cycle, [term]))
+        for info, node in snapshot.affine_pods():
+            for term in terms(info.pod, "podAntiAffinity", REQUIRED):
+                key = term["topologyKey"]
+                if key in node.labels and matcher(term, info.pod, snapshot)(pod):
+                    existing[key, node.labels[key]] += 1
+        if not near and not far and not existing:
+            cycle.skip(self)
+        first = bool(near) and not near_counts and all(matcher(t, pod, snapshot)(pod) for t in near)
+        near_keys, far_keys = ([term["topologyKey"] for term in some] for some in (near, far))
+        cycle.state[self.name] = (near_keys, near_counts, first, far_keys, far_counts, existing)
         return None
 
     def filter(self, cycle: Cycle, node: NodeInfo) -> Rejection | None:
-        near, near_counts, far, far_counts, existing = cycle.state[self.name]
-        if near and not self._near(cycle, node, near, near_counts):
-            return Rejection(self.name, (AFFINITY,), resolvable=False)
-        if far and any(
-            far_counts.get((key, node.labels.get(key, "")), 0) for key, _ in far if key in node.labels
-        ):
+        near, near_counts, first, far, far_counts, existing = cycle.state[self.name]
+        labels = node.labels
+        if near:
+            has_all = all(key in labels for key in near)
+            # the first pod of a group that is affine to itself may go anywhere
+            if not has_all or not (first or all(near_counts.get((key, labels[key]), 0) for key in near)):
+                return Rejection(self.name, (AFFINITY,), resolvable=False)
+        if any(far_counts.get((key, labels[key]), 0) for key in far if key in labels):
             return Rejection(self.name, (ANTI_AFFINITY,))
-        if existing and any(existing.get((key, value), 0) for key, value in node.labels.items()):
+        if existing and any(existing.get(domain, 0) for domain in labels.items()):
             return Rejection(self.name, (EXISTING_ANTI_AFFINITY,))
         return None
 
-    def _near(self, cycle: Cycle, node: NodeInfo, near: list[Any], counts: dict[Domain, int]) -> bool:
-        if any(key not in node.labels for key, _ in near):
-            return False
-        if all(counts.get((key, node.labels[key]), 0) for key, _ in near):
-            return True
-        # the first pod of a group that is affine to itself may go anywhere
-        return not counts and all(match(cycle.pod) for _, match in near)
-
     def pre_score(self, cycle: Cycle, nodes: list[NodeInfo]) -> bool:
         pod, snapshot = cycle.pod, cycle.snapshot
-        own: list[tuple[str, int, Callable[[Object], bool]]] = []
-        for which, sign in (("podAffinity", 1), ("podAntiAffinity", -1)):
-            for preferred in terms(pod, which, PREFERRED):
-                term = preferred["podAffinityTerm"]
-                own.append((term["topologyKey"], sign * preferred["weight"], matcher(term, pod, snapshot)))
         scores: dict[Domain, int] = defaultdict(int)
-        for info, node in snapshot.pods():
-            for key, weight, match in own:
-                if key in node.labels and match(info.pod):
-                    scores[key, node.labels[key]] += weight
+        for key, weight, term in preferences(pod):
+            _add(scores, cycle, key, _counts(cycle, [term]), weight)
+        for info, node in snapshot.affine_pods():
             for key, weight, term in _attractions(info.pod):
                 if key in node.labels and matcher(term, info.pod, snapshot)(pod):
                     scores[key, node.labels[key]] += weight
@@ -115,22 +135,18 @@ class InterPodAffinity:
         return bool(scores)
 
     def score(self, cycle: Cycle, node: NodeInfo) -> float:
-        scores = cycle.state["InterPodAffinity.score"]
-        return float(sum(scores.get((key, value), 0) for key, value in node.labels.items()))
+        scores: dict[Any, int] = cycle.state["InterPodAffinity.score"]
+        return float(sum(scores.get(domain, 0) for domain in node.labels.items()))
 
-    def normalize(self, cycle: Cycle, scores: dict[str, float]) -> None:
-        low, high = min(scores.values()), max(scores.values())
-        for name, score in scores.items():
-            scores[name] = float(int(SCORE_MAX * (score - low) / (high - low))) if high > low else 0.0
+    def normalize(self, cycle: Cycle, scores: list[float]) -> list[float]:
+        low, high = min(scores), max(scores)
+        if high == low:
+            return [0.0] * len(scores)
+        return [float(int(SCORE_MAX * (score - low) / (high - low))) for score in scores]
 
 
 def _attractions(pod: Object) -> Iterable[tuple[str, int, Object]]:
     """What pods that are already there wish of a newcomer: (topology key, weight, term)."""
-    if not pod["spec"].get("affinity"):
-        return
     for term in terms(pod, "podAffinity", REQUIRED):
         yield term["topologyKey"], HARD_POD_AFFINITY_WEIGHT, term
-    for which, sign in (("podAffinity", 1), ("podAntiAffinity", -1)):
-        for preferred in terms(pod, which, PREFERRED):
-            term = preferred["podAffinityTerm"]
-            yield term["topologyKey"], sign * preferred["weight"], term
+    yield from preferences(pod)

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from ...api.node_selector import names_wanted, node_matches, term_matches
-from ..framework import Cycle, Rejection, normalize_highest
+from ...api.object import get
+from ..framework import Cycle, Plugin, Rejection, normalize_highest
 from ..snapshot import NodeInfo
 
 REASON = "node(s) didn't match Pod's node affinity/selector"
+PREFERRED = "affinity.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution"
+REQUIRED = "affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution"
 
 
-class NodeAffinity:
+class NodeAffinity(Plugin):
     name = "NodeAffinity"
+    local = True
 
     def pre_filter(self, cycle: Cycle) -> Rejection | None:
         """Where every term of the affinity names its nodes, only those are looked at (a DaemonSet's pods)."""
-        names = names_wanted(cycle.pod["spec"])
+        spec = cycle.pod["spec"]
+        if not spec.get("nodeSelector") and get(spec, REQUIRED) is None:
+            cycle.skip(self)
+            return None
+        names = names_wanted(spec)
         if names is not None:
             cycle.candidates = names if cycle.candidates is None else cycle.candidates & names
             cycle.narrowed_by.add(self.name)
@@ -26,18 +34,16 @@ class NodeAffinity:
         return Rejection(self.name, (REASON,), resolvable=False)
 
     def pre_score(self, cycle: Cycle, nodes: list[NodeInfo]) -> bool:
-        affinity = (cycle.pod["spec"].get("affinity") or {}).get("nodeAffinity") or {}
-        cycle.state[self.name] = affinity.get("preferredDuringSchedulingIgnoredDuringExecution") or ()
-        return bool(cycle.state[self.name])
+        return bool(get(cycle.pod["spec"], PREFERRED))
 
     def score(self, cycle: Cycle, node: NodeInfo) -> float:
         return float(
             sum(
                 term["weight"]
-                for term in cycle.state[self.name]
+                for term in get(cycle.pod["spec"], PREFERRED, [])
                 if term_matches(term["preference"], node.name, node.labels)
             )
         )
 
-    def normalize(self, cycle: Cycle, scores: dict[str, float]) -> None:
-        normalize_highest(scores)
+    def normalize(self, cycle: Cycle, scores: list[float]) -> list[float]:
+        return normalize_highest(scores)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from ..framework import Cycle, Rejection
+from ..framework import Cycle, Plugin, Rejection
 from ..snapshot import NodeInfo
 
 REASON = "node(s) didn't have free ports for the requested pod ports"
 ANY = "0.0.0.0"
 
 
-class NodePorts:
+class NodePorts(Plugin):
     name = "NodePorts"
+    local = True
+
+    def pre_filter(self, cycle: Cycle) -> Rejection | None:
+        if not cycle.info.ports:
+            cycle.skip(self)
+        return None
 
     def filter(self, cycle: Cycle, node: NodeInfo) -> Rejection | None:
         for ip, protocol, port in cycle.info.ports:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from ..framework import SCORE_MAX, Cycle, Rejection
+from ..framework import SCORE_MAX, Cycle, Plugin, Rejection
 from ..snapshot import NodeInfo
 
 
-class NodeResourcesFit:
+class NodeResourcesFit(Plugin):
     name = "NodeResourcesFit"
+    local = True
 
     def filter(self, cycle: Cycle, node: NodeInfo) -> Rejection | None:
         reasons, resolvable = [], True
-        allowed = node.allocatable.get("pods", 0)
-        if len(node.pods) + 1 > allowed:
+        if len(node.pods) + 1 > node.allocatable.get("pods", 0):
             reasons.append("Too many pods")
         for resource, wanted in cycle.info.requests.items():
             total = node.allocatable.get(resource, 0)
@@ -23,35 +23,34 @@ class NodeResourcesFit:
         return Rejection(self.name, tuple(reasons), resolvable) if reasons else None
 
     def score(self, cycle: Cycle, node: NodeInfo) -> float:
-        """LeastAllocated over CPU and memory, each with weight 1."""
+        """LeastAllocated over CPU and memory, each with weight 1; a pod without requests counts with the defaults."""
+        info, allocatable = cycle.info, node.allocatable
+        used = (
+            (node.cpu_nonzero_milli + info.cpu_nonzero_milli, allocatable.get("cpu", 0)),
+            (node.memory_nonzero_bytes + info.memory_nonzero_bytes, allocatable.get("memory", 0)),
+        )
         scores = [
-            (capacity - used) * SCORE_MAX // capacity if used <= capacity else 0.0
-            for used, capacity in _use(cycle, node)
+            (capacity - wanted) * SCORE_MAX // capacity if wanted <= capacity else 0.0
+            for wanted, capacity in used
             if capacity
         ]
         return sum(scores) // len(scores) if scores else 0.0
 
 
-class NodeResourcesBalancedAllocation:
+class NodeResourcesBalancedAllocation(Plugin):
     name = "NodeResourcesBalancedAllocation"
+    local = True
 
     def pre_score(self, cycle: Cycle, nodes: list[NodeInfo]) -> bool:
-        return bool(cycle.info.requests)  # a best-effort pod makes no node more or less even
+        """A pod that asks for neither makes no node more or less even."""
+        return bool(cycle.info.requests.get("cpu") or cycle.info.requests.get("memory"))
 
     def score(self, cycle: Cycle, node: NodeInfo) -> float:
-        wanted = cycle.info.requests
-        used = [
-            (node.requested.get("cpu", 0) + wanted.get("cpu", 0), node.allocatable.get("cpu", 0)),
-            (node.requested.get("memory", 0) + wanted.get("memory", 0), node.allocatable.get("memory", 0)),
+        wanted, requested = cycle.info.requests, node.requested
+        fractions = [
+            min(1.0, (requested.get(resource, 0) + wanted.get(resource, 0)) / capacity)
+            for resource in ("cpu", "memory")
+            if (capacity := node.allocatable.get(resource, 0))
         ]
-        fractions = [min(1.0, requested / capacity) for requested, capacity in used if capacity]
         spread = abs(fractions[0] - fractions[1]) / 2 if len(fractions) == 2 else 0.0
         return float(int((1.0 - spread) * SCORE_MAX))
-
-
-def _use(cycle: Cycle, node: NodeInfo) -> list[tuple[int, int]]:
-    """(used with this pod, capacity) of CPU and memory; pods without requests count with the defaults."""
-    return [
-        (node.cpu_nonzero_milli + cycle.info.cpu_nonzero_milli, node.allocatable.get("cpu", 0)),
-        (node.memory_nonzero_bytes + cycle.info.memory_nonzero_bytes, node.allocatable.get("memory", 0)),
-    ]

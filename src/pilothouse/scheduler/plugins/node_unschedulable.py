@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from ...api.tolerations import tolerates
-from ..framework import Cycle, Rejection
+from ..framework import Cycle, Plugin, Rejection
 from ..snapshot import NodeInfo
 
 REASON = "node(s) were unschedulable"
 TAINT = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}
 
 
-class NodeUnschedulable:
+class NodeUnschedulable(Plugin):
     name = "NodeUnschedulable"
+    local = True
 
     def filter(self, cycle: Cycle, node: NodeInfo) -> Rejection | None:
         if not node.unschedulable or tolerates(cycle.pod["spec"].get("tolerations") or (), TAINT):

@@ -5,28 +5,29 @@ Service or a workload is spread by default (maxSkew 3 over hosts, 5 over zones, 
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
-from typing import Any
 
 from ...api.node_selector import node_matches
-from ...api.object import Object, controller_of, is_deleting, labels_of, namespace_of
-from ...api.selectors import from_object
+from ...api.object import Object, is_deleting, labels_of, namespace_of
+from ...api.selectors import from_object, nothing, to_string
 from ...api.tolerations import tolerates
-from ..framework import SCORE_MAX, Cycle, Rejection
+from ..framework import SCORE_MAX, Cycle, Plugin, Rejection
 from ..snapshot import NodeInfo
 
 REASON = "node(s) didn't match pod topology spread constraints"
 MISSING_LABEL = "node(s) didn't match pod topology spread constraints (missing required label)"
 HOSTNAME = "kubernetes.io/hostname"
 DEFAULTS = ((HOSTNAME, 3), ("topology.kubernetes.io/zone", 5))
+Matcher = Callable[[dict[str, str]], bool]
 
 
 @dataclass(slots=True)
 class Constraint:
     key: str
     max_skew: int
-    matches: Any
+    matches: Matcher
+    selector: str  # as text: stands for `matches`
     min_domains: int = 1
     honor_affinity: bool = True
     honor_taints: bool = False
@@ -51,7 +52,8 @@ def constraints(pod: Object, when: str) -> list[Constraint]:
             Constraint(
                 spec["topologyKey"],
                 spec["maxSkew"],
-                from_object(selector) if selector is not None else lambda labels: False,
+                from_object(selector) if selector is not None else nothing,
+                to_string(selector) if selector is not None else "!",
                 spec.get("minDomains") or 1,
                 spec.get("nodeAffinityPolicy", "Honor") == "Honor",
                 spec.get("nodeTaintsPolicy", "Ignore") == "Honor",
@@ -76,91 +78,112 @@ def _eligible(cycle: Cycle, node: NodeInfo, all_of: list[Constraint], one: Const
     return True
 
 
-def _count(cycle: Cycle, node: NodeInfo, constraint: Constraint) -> int:
-    namespace = namespace_of(cycle.pod)
-    return sum(
-        namespace_of(info.pod) == namespace
-        and not is_deleting(info.pod)
-        and constraint.matches(labels_of(info.pod))
-        for info in node.pods.values()
+def _by_node(cycle: Cycle, constraint: Constraint) -> dict[str, int]:
+    """Pods of each node that the constraint speaks of."""
+    namespace, matches = namespace_of(cycle.pod), constraint.matches
+    key: Hashable = ("spread", namespace, constraint.selector)
+    return cycle.snapshot.counts(
+        key,
+        lambda pod: namespace_of(pod) == namespace and not is_deleting(pod) and matches(labels_of(pod)),
     )
 
 
-class PodTopologySpread:
+def _count(cycle: Cycle, constraint: Constraint, eligible: Callable[[NodeInfo], bool]) -> None:
+    """By domain. A domain without pods counts 0, if a node of it is eligible."""
+    by_node, counts, key = _by_node(cycle, constraint), constraint.counts, constraint.key
+    for node in cycle.snapshot.nodes.values():
+        if eligible(node):
+            value = node.labels[key]
+            counts[value] = counts.get(value, 0) + by_node.get(node.name, 0)
+
+
+class PodTopologySpread(Plugin):
     name = "PodTopologySpread"
 
     def pre_filter(self, cycle: Cycle) -> Rejection | None:
         hard = constraints(cycle.pod, "DoNotSchedule")
-        cycle.state[self.name] = hard
+        if not hard:
+            cycle.skip(self)
+            return None
         for constraint in hard:
-            counts: dict[str, int] = defaultdict(int)
-            for node in cycle.snapshot.nodes.values():
-                if _eligible(cycle, node, hard, constraint):
-                    counts[node.labels[constraint.key]] += _count(cycle, node, constraint)
-            constraint.counts = counts
+            _count(cycle, constraint, lambda node, one=constraint: _eligible(cycle, node, hard, one))  # type: ignore[misc]
+        itself = [constraint.matches(labels_of(cycle.pod)) for constraint in hard]
+        lowest = [min(c.counts.values(), default=0) if len(c.counts) >= c.min_domains else 0 for c in hard]
+        cycle.state[self.name] = list(zip(hard, itself, lowest, strict=True))
         return None
 
     def filter(self, cycle: Cycle, node: NodeInfo) -> Rejection | None:
-        for constraint in cycle.state[self.name]:
+        for constraint, itself, lowest in cycle.state[self.name]:
             value = node.labels.get(constraint.key)
             if value is None:
                 return Rejection(self.name, (MISSING_LABEL,), resolvable=False)
-            lowest = min(constraint.counts.values(), default=0)
-            if len(constraint.counts) < constraint.min_domains:
-                lowest = 0
-            itself = 1 if constraint.matches(labels_of(cycle.pod)) else 0
             if constraint.counts.get(value, 0) + itself - lowest > constraint.max_skew:
                 return Rejection(self.name, (REASON,))
         return None
 
     def pre_score(self, cycle: Cycle, nodes: list[NodeInfo]) -> bool:
-        soft = constraints(cycle.pod, "ScheduleAnyway")
-        by_default = False
+        """State: what each constraint adds to a node, [(label, whether its domains are nodes, counts, weight, skew)]."""
+        soft, by_default = constraints(cycle.pod, "ScheduleAnyway"), False
         if not cycle.pod["spec"].get("topologySpreadConstraints"):
             soft, by_default = _default_constraints(cycle), True
         if not soft:
             return False
+        prepared = []
         for constraint in soft:
-            counts: dict[str, int] = defaultdict(int)
-            for node in cycle.snapshot.nodes.values():
-                if constraint.key in node.labels and (by_default or _eligible(cycle, node, soft, constraint)):
-                    counts[node.labels[constraint.key]] += _count(cycle, node, constraint)
-            constraint.counts = counts
-        cycle.state["PodTopologySpread.score"] = soft, nodes, by_default
+            key, by_node = constraint.key, _by_node(cycle, constraint)
+            values = {node.labels[key] for node in nodes if key in node.labels}
+            if key != HOSTNAME:
+                known = cycle.snapshot.nodes
+                counts = constraint.counts
+                for name, count in by_node.items():
+                    node = known.get(name)
+                    if count and node and (by_default or _eligible(cycle, node, soft, constraint)):
+                        value = node.labels.get(key, "")
+                        counts[value] = counts.get(value, 0) + count
+                by_node = counts
+            weight = math.log(len(values) + 2)
+            prepared.append((key, key == HOSTNAME, by_node, weight, constraint.max_skew - 1))
+        cycle.state["PodTopologySpread.score"] = prepared, by_default
         return True
 
-    def score(self, cycle: Cycle, node: NodeInfo) -> float:
-        soft, nodes, by_default = cycle.state["PodTopologySpread.score"]
-        total = 0.0
-        for constraint in soft:
-            value = node.labels.get(constraint.key)
-            if value is None:
-                if by_default:
-                    continue
-                return -1.0
-            size = len({other.labels.get(constraint.key) for other in nodes} - {None})
-            total += constraint.counts.get(value, 0) * math.log(size + 2) + constraint.max_skew - 1
-        return float(round(total))
-
-    def normalize(self, cycle: Cycle, scores: dict[str, float]) -> None:
-        known = [score for score in scores.values() if score >= 0]
-        low, high = min(known, default=0.0), max(known, default=0.0)
-        for name, score in scores.items():
-            if score < 0:
-                scores[name] = 0.0
+    def scores(self, cycle: Cycle, nodes: list[NodeInfo]) -> list[float]:
+        """The lower the better; -1 for a node that lacks a label and so does not count."""
+        prepared, by_default = cycle.state["PodTopologySpread.score"]
+        total = [0.0] * len(nodes)
+        lacking = 0.0 if by_default else -math.inf
+        for key, per_node, counts, weight, skew in prepared:
+            domains = [
+                node.name if per_node else node.labels.get(key) for node in nodes if key in node.labels
+            ]
+            if len(domains) < len(nodes):
+                column = [
+                    counts.get(node.name if per_node else node.labels[key], 0) * weight + skew
+                    if key in node.labels
+                    else lacking
+                    for node in nodes
+                ]
             else:
-                scores[name] = SCORE_MAX if high == 0 else float(int(SCORE_MAX * (high + low - score) / high))
+                column = [counts.get(domain, 0) * weight + skew for domain in domains]
+            total = [sum_ + more for sum_, more in zip(total, column, strict=True)]
+        return [float(round(sum_)) if sum_ >= 0 else -1.0 for sum_ in total]
+
+    def score(self, cycle: Cycle, node: NodeInfo) -> float:
+        return self.scores(cycle, [node])[0]
+
+    def normalize(self, cycle: Cycle, scores: list[float]) -> list[float]:
+        known = [score for score in scores if score >= 0]
+        low, high = min(known, default=0.0), max(known, default=0.0)
+        if high == 0:
+            return [SCORE_MAX if score >= 0 else 0.0 for score in scores]
+        return [SCORE_MAX * (high + low - score) // high if score >= 0 else 0.0 for score in scores]
 
 
 def _default_constraints(cycle: Cycle) -> list[Constraint]:
     """Of the Services and the controller that the pod belongs to (`helper.DefaultSelector`)."""
-    own = labels_of(cycle.pod)
-    selectors = (
-        cycle.view.selectors_for(cycle.pod)
-        if cycle.view is not None and (own or controller_of(cycle.pod))
-        else []
-    )
+    selectors = cycle.view.selectors_for(cycle.pod) if cycle.view is not None else []
     if not selectors:
         return []
     matchers = [from_object(selector) for selector in selectors]
-    return [Constraint(key, skew, lambda labels: all(m(labels) for m in matchers)) for key, skew in DEFAULTS]
+    text = " & ".join(to_string(selector) for selector in selectors)
+    matches: Matcher = matchers[0] if len(matchers) == 1 else lambda labels: all(m(labels) for m in matchers)
+    return [Constraint(key, skew, matches, text) for key, skew in DEFAULTS]
