@@ -20,6 +20,7 @@ from .audit import Policy
 from .config import ApiConfig
 from .encryption import Encryption
 from .http import server_tls
+from .jwt_issuers import of_file as issuers_of_file
 from .request import User
 from .server import ApiServer
 
@@ -72,16 +73,19 @@ async def store_of(name: str) -> Store:
 
 async def run(options: argparse.Namespace) -> None:
     tokens = {options.token: User("admin", ("system:masters",), "admin")} if options.token else {}
+    clock = RealClock()
     config = ApiConfig(tokens=tokens, advertise_port=options.port, authorize=not options.no_authorization)
     if options.audit_policy_file:
         config.audit_policy, config.audit_log = (
             Policy.from_file(options.audit_policy_file),
             options.audit_log_path,
         )
+    if options.authentication_config:
+        config.issuers = issuers_of_file(options.authentication_config, clock)
     if options.encryption_provider_config:
         config.encryption = Encryption.from_file(options.encryption_provider_config)
     store = await store_of(options.store)
-    server = ApiServer(store, RealClock(), Random.from_os(), config)
+    server = ApiServer(store, clock, Random.from_os(), config)
     await server.start()
     with tempfile.TemporaryDirectory() as folder:
         tls = None if options.insecure else server_tls(*self_signed(Path(folder)))
@@ -104,6 +108,7 @@ def main() -> int:
     parser.add_argument("--token", default="", help="a bearer token for system:masters")
     parser.add_argument("--store", default="memory", help="memory, or sqlite:PATH")
     parser.add_argument("--encryption-provider-config", metavar="FILE", help="an EncryptionConfiguration")
+    parser.add_argument("--authentication-config", metavar="FILE", help="an AuthenticationConfiguration")
     parser.add_argument("--audit-policy-file", metavar="FILE", help="an audit Policy")
     parser.add_argument("--audit-log-path", metavar="FILE", default="audit.log")
     parser.add_argument("--insecure", action="store_true", help="plain HTTP")

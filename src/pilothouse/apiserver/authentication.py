@@ -7,11 +7,15 @@ still looked at on every request for what may have changed since: its account, a
 
 from __future__ import annotations
 
+import base64
+import hmac
+import re
 from collections import OrderedDict
 from typing import Any, Generic, Protocol, TypeVar
 
 from ..api.errors import unauthorized
 from ..api.object import Object
+from ..base.clock import parse_timestamp
 from .config import ApiConfig
 from .request import ANONYMOUS, Request, User
 from .tokens import TokenError, Tokens
@@ -84,6 +88,7 @@ class Authenticator:
         }
         self._certificates: Bounded[bytes, User] = Bounded(1024)
         self._claims: Bounded[str, dict[str, Any]] = Bounded(10_000)
+        self._issuers = {issuer.url: issuer for issuer in config.issuers}
 
     def authenticate(self, request: Request) -> User:
         """Raises 401."""
@@ -111,7 +116,6 @@ class Authenticator:
     @staticmethod
     def _token_of_websocket(request: Request) -> str:
         """Browsers can send no headers with a WebSocket: the token comes as a subprotocol, base64url."""
-        import base64
         import binascii
 
         for protocol in request.headers.get("sec-websocket-protocol", "").split(","):
@@ -137,11 +141,30 @@ class Authenticator:
         if user is not None:
             return user
         if token.count(".") != 2:
-            raise TokenError("invalid bearer token")
+            return bootstrap_user(self._lister, token, self._tokens.now())
+        if self._issuers and (user := self._user_of_issuer(token)) is not None:
+            return user
         claims = self._claims.get(token)
         if claims is None:
             claims = self._claims.remember(token, self._tokens.verify(token))
         return self._user_of_claims(claims, audiences or self._config.audiences)
+
+    def _user_of_issuer(self, token: str) -> User | None:
+        """By whom the token says that it was issued; None: by us, or nobody known."""
+        import jwt
+
+        try:
+            header, claims = (
+                jwt.get_unverified_header(token),
+                jwt.decode(token, options={"verify_signature": False}),
+            )
+        except jwt.PyJWTError:
+            raise TokenError("invalid bearer token") from None
+        issuer = self._issuers.get(claims.get("iss") or "")
+        if issuer is None:
+            return None
+        user = issuer.user_of(token, claims, header)
+        return authenticated(user.name, user.groups, user.uid, user.extra)
 
     def agreed_audiences(self, token: str, asked: tuple[str, ...]) -> list[str]:
         """Those asked for (or ours) that a good token is for."""
@@ -193,3 +216,38 @@ class Authenticator:
         return authenticated(
             f"system:serviceaccount:{namespace}:{account['name']}", groups, account["uid"], extra
         )
+
+
+_BOOTSTRAP_TOKEN = re.compile(r"([a-z0-9]{6})\.([a-z0-9]{16})")
+BOOTSTRAP_GROUP = "system:bootstrappers"
+
+
+def bootstrap_user(lister: Lister, token: str, now: float) -> User:
+    """A node that joins shows a token that lives in a Secret of kube-system (plugin/pkg/auth/authenticator/token/bootstrap). Raises TokenError."""
+    match = _BOOTSTRAP_TOKEN.fullmatch(token)
+    if match is None:
+        raise TokenError("invalid bearer token")
+    identifier, secret_part = match.groups()
+    secret = lister.get("secrets", "kube-system", f"bootstrap-token-{identifier}")
+    if secret is None or secret.get("type") != "bootstrap.kubernetes.io/token":
+        raise TokenError("invalid bearer token")
+    if secret["metadata"].get("deletionTimestamp"):
+        raise TokenError("invalid bearer token")
+    data = {
+        key: base64.b64decode(value).decode("utf-8", "replace")
+        for key, value in (secret.get("data") or {}).items()
+    }
+    same = hmac.compare_digest(data.get("token-secret", "").encode(), secret_part.encode())
+    if not same or data.get("token-id") != identifier or data.get("usage-bootstrap-authentication") != "true":
+        raise TokenError("invalid bearer token")
+    if data.get("expiration"):
+        try:
+            expired = parse_timestamp(data["expiration"]) <= now
+        except ValueError:
+            expired = True
+        if expired:
+            raise TokenError("invalid bearer token")
+    extra = [group for group in data.get("auth-extra-groups", "").split(",") if group]
+    if any(not group.startswith(f"{BOOTSTRAP_GROUP}:") for group in extra):
+        raise TokenError("invalid bearer token")
+    return authenticated(f"system:bootstrap:{identifier}", (BOOTSTRAP_GROUP, *sorted(set(extra))))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import httptools
@@ -43,16 +43,29 @@ async def dial(
 ) -> tuple[Any, Any]:
     """(reader, writer), through the network of a node, `node` if it is there; `direct`: from here, where there is none. Raises 503."""
     connector = server.nodes.any(node)
-    if connector is None and not direct:
+    if connector is None:
+        if direct:
+            return await dial_directly(host, port, tls, server_name=server_name)
         raise unavailable(f"error trying to reach service: dial tcp {host}:{port}: connect: no route to host")
+    return await _dial(connector.connect, host, port, tls, server_name)
+
+
+async def dial_directly(
+    host: str, port: int, tls: ssl.SSLContext | None = None, *, server_name: str = ""
+) -> tuple[Any, Any]:
+    return await _dial(asyncio.open_connection, host, port, tls, server_name)
+
+
+async def _dial(
+    connect: Callable[[str, int], Awaitable[Any]],
+    host: str,
+    port: int,
+    tls: ssl.SSLContext | None,
+    server_name: str,
+) -> tuple[Any, Any]:
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
-            reader: Any
-            writer: Any
-            if connector is not None:
-                reader, writer = await connector.connect(host, port)
-            else:
-                reader, writer = await asyncio.open_connection(host, port)
+            reader, writer = await connect(host, port)
             if tls is not None:
                 await writer.start_tls(tls, server_hostname=server_name or host)
     except (OSError, TimeoutError) as error:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from .audit import Policy
 from .encryption import Encryption
+from .jwt_issuers import JwtIssuer
 from .request import User
 
 ADMIN = User("kubernetes-admin", ("system:masters", "system:authenticated"))
@@ -42,3 +44,4 @@ class ApiConfig:
         "",
     )  # certificate and key that we show to aggregated API servers
     proxy_client_ca_pem: str = ""  # who signed it: told in extension-apiserver-authentication
+    issuers: Sequence[JwtIssuer] = ()  # of OpenID Connect tokens

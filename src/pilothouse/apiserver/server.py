@@ -120,6 +120,8 @@ class ApiServer:
         await bootstrap.run(self)
         self._tasks.append(asyncio.create_task(self.custom.run(), name="custom-resources"))
         self._tasks.append(asyncio.create_task(self.aggregator.run(), name="aggregator"))
+        for issuer in self.config.issuers:
+            self._tasks.append(asyncio.create_task(issuer.run(), name=f"keys of {issuer.url}"))
         self._tasks.append(asyncio.create_task(bootstrap.expire_events(self), name="event-ttl"))
         self._tasks.append(asyncio.create_task(bootstrap.keep(self), name="bootstrap"))
         self.ready = True
@@ -234,6 +236,7 @@ class ApiServer:
                 raise no_such_resource()
             if info.verb != "create":
                 raise method_not_allowed()
+            negotiate(request.headers.get("accept", ""), transforms=False)
             return review(self, request, kind)
         if request.method == "HEAD":
             raise method_not_allowed()

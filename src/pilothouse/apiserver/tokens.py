@@ -131,6 +131,9 @@ class Tokens:
             raise TokenError("invalid bearer token")
         return claims
 
+    def now(self) -> float:
+        return self._clock.now()
+
     def check_time(self, claims: dict[str, Any]) -> None:
         now = self._clock.now()
         if now > float(claims.get("exp") or 0) or now < float(claims.get("nbf") or 0) - 60:

@@ -21,6 +21,7 @@ from ..apiserver.audit import DEFAULT_POLICY, Policy
 from ..apiserver.config import ApiConfig
 from ..apiserver.encryption import Encryption
 from ..apiserver.http import server_tls
+from ..apiserver.jwt_issuers import of_file as issuers_of_file
 from ..apiserver.request import User
 from ..apiserver.server import ApiServer
 from ..base.clock import Clock
@@ -188,6 +189,9 @@ class Cluster:
                 str(pki.path(f"{FRONT_PROXY_CLIENT}.key")),
             ),
             proxy_client_ca_pem=pki.read(f"{FRONT_PROXY_CA}.crt").decode(),
+            issuers=issuers_of_file(self.paths.authentication, self._clock)
+            if self.paths.authentication.exists()
+            else (),
             audit_policy=self._audit_policy(),
             audit_log=str(self.paths.audit_log),
         )

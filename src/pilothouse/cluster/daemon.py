@@ -86,6 +86,7 @@ def main() -> int:
 async def _run(config: ClusterConfig, paths: ClusterPaths, reporter: Reporter) -> int:
     from ..apiserver.audit import AuditError
     from ..apiserver.encryption import EncryptionError
+    from ..apiserver.jwt_issuers import IssuerError
     from ..network.shell import CommandFailed
     from ..runtime.interface import EngineError
     from ..store.interface import StoreError
@@ -104,6 +105,7 @@ async def _run(config: ClusterConfig, paths: ClusterPaths, reporter: Reporter) -
         ConfigError,
         AuditError,
         EncryptionError,
+        IssuerError,
         StoreError,
         EngineError,
         CommandFailed,

@@ -6,6 +6,7 @@
     store.db                       the API's data (SQLite)
     daemon.log, daemon.pid
     audit-policy.yaml, audit.log   what is told of writes, and the log of them
+    authentication.yaml            whose tokens are believed beside ours (OpenID Connect); optional
     nodes/<node>/                  containerd's root, pods' volumes and logs, CNI state
     volumes/                       local-path persistent volumes
 /run/pilothouse/<name>/<node>/     sockets and containerd's state (short paths: a socket's has 107 bytes)
@@ -61,6 +62,10 @@ class ClusterPaths:
     @property
     def pid(self) -> Path:
         return self.data / "daemon.pid"
+
+    @property
+    def authentication(self) -> Path:
+        return self.data / "authentication.yaml"
 
     @property
     def audit_policy(self) -> Path:
