@@ -69,12 +69,15 @@ def _error(what: str, at: str) -> PatternError:
 
 
 class _Translator:
+    """`scopes`: for each open group, the flags switched on inside of it; each stands as a group of Python's until an alternative ends."""
+
     def __init__(self, text: str):
-        self.text, self.at, self.out, self.depth = text, 0, [], 0  # type: ignore[var-annotated]
+        self.text, self.at = text, 0
+        self.out: list[str] = []
+        self.scopes: list[list[str]] = [[]]
 
     def run(self) -> str:
         text = self.text
-        flags = ""
         while self.at < len(text):
             char = text[self.at]
             if char == "\\":
@@ -82,54 +85,51 @@ class _Translator:
             elif char == "[":
                 self.out.append(self._set())
             elif char == "(":
-                flags += self._group()
+                self._group()
             elif char == ")":
-                self.depth -= 1
-                if self.depth < 0:
+                if len(self.scopes) == 1:
                     raise _error("unexpected )", text)
-                self.out.append(")")
-                self.at += 1
+                self._put(")" * len(self.scopes.pop()) + ")")
+            elif char == "|":
+                flags = self.scopes[-1]
+                self._put(")" * len(flags) + "|" + "".join(f"(?{flag}:" for flag in flags))
             elif char == "$":
-                self.out.append("$" if "m" in flags else "\\Z")
-                self.at += 1
-            elif char in "*+?" and (not self.out or self.out[-1] in ("(", "|", "(?:")):
+                self._put("$" if any("m" in flag for scope in self.scopes for flag in scope) else "\\Z")
+            elif char in "*+?" and (not self.out or self.out[-1].endswith(("(", "|", ":"))):
                 raise _error("missing argument to repetition operator", char)
             else:
-                self.out.append(char)
-                self.at += 1
-        if self.depth:
+                self._put(char)
+        if len(self.scopes) > 1:
             raise _error("missing closing )", text)
-        return "".join(self.out)
+        return "".join(self.out) + ")" * len(self.scopes[0])
 
-    def _group(self) -> str:
-        """An opening parenthesis; the flags that it switches on for what follows."""
+    def _put(self, text: str) -> None:
+        self.out.append(text)
+        self.at += 1
+
+    def _group(self) -> None:
         rest = self.text[self.at :]
-        self.depth += 1
         if not rest.startswith("(?"):
-            self.out.append("(")
-            self.at += 1
-            return ""
+            self.scopes.append([])
+            self._put("(")
+            return
         if named := re.match(r"\(\?P?<([A-Za-z0-9_]+)>", rest):
+            self.scopes.append([])
             self.out.append(f"(?P<{named[1]}>")
             self.at += named.end()
-            return ""
+            return
         match = re.match(r"\(\?([imsU]*)(?:-([imsU]+))?([:)])", rest)
         if not match:
             raise _error("invalid or unsupported Perl syntax", rest[:3])
         self.at += match.end()
-        on, off, end = match[1].replace("U", ""), (match[2] or "").replace("U", ""), match[3]
-        if end == ":":
-            self.out.append(f"(?{on}{'-' + off if off else ''}:")
-            return on
-        self.depth -= 1
-        if on and not "".join(self.out):
-            self.out.append(f"(?{on})")
-        elif on:  # from here to the end of the group: Python wants a group of its own for that
-            self.out.append(f"(?{on}:")
-            inner = _Translator(self.text[self.at :])
-            self.out.append(inner.run() + ")")
-            self.at = len(self.text)
-        return on
+        on, off = match[1].replace("U", ""), (match[2] or "").replace("U", "")
+        flags = f"{on}-{off}" if off else on
+        if match[3] == ":":
+            self.scopes.append([])
+            self.out.append(f"(?{flags}:")
+        elif flags:  # from here on
+            self.scopes[-1].append(flags)
+            self.out.append(f"(?{flags}:")
 
     def _escape(self, *, inside: bool) -> str:
         text = self.text

@@ -101,7 +101,7 @@ def declare(node: Node | None, resource: bool, name: str = "selfType") -> Decl |
                     most,
                     2,
                     value,
-                    Decl(types.STRING, _TEXT, REQUEST_MAX - 2, 2),
+                    Decl(types.STRING, _TEXT, 0, 2),
                 )
             return _declare_object(node, resource, name)
         case "string":
