@@ -89,6 +89,7 @@ def default_plugins() -> list[Plugin]:
     from .namespace_lifecycle import NamespaceLifecycle
     from .node_restriction import NodeRestriction
     from .pod_resize import PodResize
+    from .pod_security import PodSecurity
     from .priority import Priority
     from .resource_quota import ResourceQuota
     from .runtime_class import RuntimeClass
@@ -102,6 +103,7 @@ def default_plugins() -> list[Plugin]:
         ServiceAccount(),
         NodeRestriction(),
         TaintNodesByCondition(),
+        PodSecurity(),
         Priority(),
         DefaultTolerationSeconds(),
         DefaultStorageClass(),
