@@ -36,6 +36,8 @@ _STRUCTS = (
     ("matchLabels", "matchExpressions"),
     ("Key", "Value", "Effect", "TimeAdded"),
     ("Type", "Address"),
+    ("ScopeName", "Operator", "Values"),
+    ("Name", "Protocol", "AppProtocol", "Port", "TargetPort", "NodePort"),
 )
 
 

@@ -1,7 +1,7 @@
 """Tables: the columns and cells that the API server gives for each kind, as kubectl prints them.
 
 `columns(kind)` and `row(kind, obj, now)` look into one table, `PRINTERS`: a line of column names (`*` before a name:
-shown with `-o wide` only; `#`: a number) and a function from an object to its cells. A kind that is not there has
+shown with `-o wide` only; `#`: a number, `?`: true or false) and a function from an object to its cells. A kind that is not there has
 Name and Age. Pods, the longest, are in `tables_pod.py`. (k8s.io/kubernetes/pkg/printers/internalversion)
 """
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .crd.kinds import CustomKind
 
 Row = list[Any]
+SCALE = "Scale"
 NONE, UNKNOWN, UNSET = "<none>", "<unknown>", "<unset>"
 
 
@@ -28,15 +29,25 @@ def columns(kind: Kind) -> list[Object]:
     """The `columnDefinitions` of a kind."""
     if kind.custom:
         return cast("CustomKind", kind).columns
-    return _COLUMNS.get(kind.resource) or _DEFAULT_COLUMNS
+    return _COLUMNS.get(_printer_of(kind)) or _DEFAULT_COLUMNS
+
+
+def _printer_of(kind: Kind) -> str:
+    return SCALE if kind.kind == SCALE else kind.resource
 
 
 def row(kind: Kind, obj: Object, now: float) -> Row:
     """The cells of one object; `now` in seconds since the epoch."""
     if kind.custom:
         return cast("CustomKind", kind).cells(obj, now)
-    printer = PRINTERS.get(kind.resource)
+    printer = PRINTERS.get(_printer_of(kind))
     return printer[1](obj, now) if printer else [_name(obj), _age(obj, now)]
+
+
+def rows_of_none(kind: Kind) -> list[Object] | None:
+    """An empty list of a kind without a printer of its own has no rows at all, as in Go."""
+    printer = PRINTERS.get(kind.resource)
+    return None if printer is not None and printer[1] is _plain else []
 
 
 def row_conditions(kind: Kind, obj: Object) -> list[Object] | None:
@@ -47,11 +58,11 @@ def row_conditions(kind: Kind, obj: Object) -> list[Object] | None:
 def _definition(text: str) -> Object:
     wide, number, flag = text.startswith("*"), "#" in text[:2], "?" in text[:2]
     name = text.lstrip("*#?")
-    type_ = "integer" if number else "boolean" if flag else "string"
+    type_ = "integer" if number else "boolean" if flag else "date" if name == "Created At" else "string"
     return {
         "name": name,
         "type": type_,
-        "format": "name" if name == "Name" else "",
+        "format": "name" if name in ("Name", "Attacher") else "",
         "description": "",
         "priority": 1 if wide else 0,
     }
@@ -66,10 +77,6 @@ def _name(obj: Object) -> str:
 
 def _age(obj: Object, now: float) -> str:
     return age(obj["metadata"].get("creationTimestamp"), now)
-
-
-def _created(obj: Object) -> str:
-    return str(obj["metadata"].get("creationTimestamp") or "")
 
 
 def _containers(spec: Object) -> tuple[str, str]:
@@ -613,6 +620,11 @@ def _secret_size(obj: Object) -> int:
     return len(obj.get("data") or {})
 
 
+def _plain(obj: Object, now: float) -> Row:
+    """Of kinds without a printer of their own."""
+    return [_name(obj), str(obj["metadata"].get("creationTimestamp") or "")]
+
+
 def _field(*paths: str) -> Callable[[Object, float], Row]:
     """Name, some fields as they are, age."""
     return lambda obj, now: [_name(obj), *[get(obj, path, "") for path in paths], _age(obj, now)]
@@ -627,6 +639,10 @@ PRINTERS: dict[str, tuple[str, Callable[[Object, float], Row]]] = {
             *_containers(get(o, "template.spec", {})),
             _map(get(o, "template.metadata.labels")),
         ],
+    ),
+    SCALE: (
+        "Name, #Desired, #Available, Age",
+        lambda o, n: [_name(o), get(o, "spec.replicas", 0), get(o, "status.replicas", 0), _age(o, n)],
     ),
     "deployments.apps": (
         "Name, Ready, Up-to-date, Available, Age, *Containers, *Images, *Selector",
@@ -647,7 +663,7 @@ PRINTERS: dict[str, tuple[str, Callable[[Object, float], Row]]] = {
     ),
     "jobs.batch": ("Name, Status, Completions, Duration, Age, *Containers, *Images, *Selector", _job),
     "cronjobs.batch": (
-        "Name, Schedule, Timezone, Suspend, #Active, Last Schedule, Age, *Containers, *Images, *Selector",
+        "Name, Schedule, Timezone, ?Suspend, #Active, Last Schedule, Age, *Containers, *Images, *Selector",
         _cron_job,
     ),
     "horizontalpodautoscalers.autoscaling": (
@@ -703,7 +719,7 @@ PRINTERS: dict[str, tuple[str, Callable[[Object, float], Row]]] = {
         "Name, #Drivers, Age",
         lambda o, n: [_name(o), len(get(o, "spec.drivers", []) or []), _age(o, n)],
     ),
-    "csistoragecapacities.storage.k8s.io": ("Name, Created At", lambda o, n: [_name(o), _created(o)]),
+    "csistoragecapacities.storage.k8s.io": ("Name, Created At", _plain),
     "volumeattachments.storage.k8s.io": (
         "Name, Attacher, PV, Node, ?Attached, Age",
         lambda o, n: [
@@ -716,17 +732,17 @@ PRINTERS: dict[str, tuple[str, Callable[[Object, float], Row]]] = {
         ],
     ),
     "configmaps": (
-        "Name, #Data, Age",
+        "Name, Data, Age",
         lambda o, n: [_name(o), len(o.get("data") or {}) + len(o.get("binaryData") or {}), _age(o, n)],
     ),
     "secrets": (
-        "Name, Type, #Data, Age",
+        "Name, Type, Data, Age",
         lambda o, n: [_name(o), o.get("type") or "", _secret_size(o), _age(o, n)],
     ),
     "resourcequotas": ("Name, Request, Limit, Age", _quota),
-    "limitranges": ("Name, Created At", lambda o, n: [_name(o), _created(o)]),
-    "roles.rbac.authorization.k8s.io": ("Name, Created At", lambda o, n: [_name(o), _created(o)]),
-    "clusterroles.rbac.authorization.k8s.io": ("Name, Created At", lambda o, n: [_name(o), _created(o)]),
+    "limitranges": ("Name, Created At", _plain),
+    "roles.rbac.authorization.k8s.io": ("Name, Created At", _plain),
+    "clusterroles.rbac.authorization.k8s.io": ("Name, Created At", _plain),
     "rolebindings.rbac.authorization.k8s.io": (
         "Name, Role, Age, *Users, *Groups, *ServiceAccounts",
         _binding,
@@ -736,10 +752,10 @@ PRINTERS: dict[str, tuple[str, Callable[[Object, float], Row]]] = {
         _binding,
     ),
     "events": (
-        "Last Seen, Type, Reason, Object, *Subobject, *Source, Message, *First Seen, *#Count, *Name",
+        "Last Seen, Type, Reason, Object, *Subobject, *Source, Message, *First Seen, *Count, *Name",
         _event,
     ),
-    "controllerrevisions.apps": ("Name, Controller, #Revision, Age", _revision),
+    "controllerrevisions.apps": ("Name, Controller, Revision, Age", _revision),
     "leases.coordination.k8s.io": ("Name, Holder, Age", _field("spec.holderIdentity")),
     "certificatesigningrequests.certificates.k8s.io": (
         "Name, Age, SignerName, Requestor, RequestedDuration, Condition",
@@ -757,7 +773,7 @@ PRINTERS: dict[str, tuple[str, Callable[[Object, float], Row]]] = {
     ),
     "runtimeclasses.node.k8s.io": ("Name, Handler, Age", _field("handler")),
     "flowschemas.flowcontrol.apiserver.k8s.io": (
-        "Name, PriorityLevel, #MatchingPrecedence, DistinguisherMethod, Age, MissingPL",
+        "Name, PriorityLevel, MatchingPrecedence, DistinguisherMethod, Age, MissingPL",
         _flow_schema,
     ),
     "prioritylevelconfigurations.flowcontrol.apiserver.k8s.io": (
@@ -797,7 +813,7 @@ PRINTERS: dict[str, tuple[str, Callable[[Object, float], Row]]] = {
     "apiservices.apiregistration.k8s.io": ("Name, Service, Available, Age", _api_service),
     "customresourcedefinitions.apiextensions.k8s.io": (
         "Name, Created At",
-        lambda o, n: [_name(o), _created(o)],
+        _plain,
     ),
 }
 PRINTERS["events.events.k8s.io"] = PRINTERS["events"]
@@ -817,6 +833,7 @@ def _is_default(obj: Object) -> bool:
 _COLUMNS = {
     resource: [_definition(text) for text in names.split(", ")] for resource, (names, _) in PRINTERS.items()
 }
+_COLUMNS[SCALE][0]["format"] = ""  # of all kinds the only one
 _DEFAULT_COLUMNS = [_definition("Name"), _definition("Age")]
 
 __all__ = ["PRINTERS", "columns", "row", "row_conditions"]

@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from ..api.errors import ApiError
+from ..api.errors import ApiError, bad_request
 from ..api.kinds import Kind
 from ..api.object import Object
-from ..api.tables import columns, row
+from ..api.tables import columns, row, row_conditions, rows_of_none
+from .conversion import to_storage
 from .negotiation import JSON, PARTIAL, PARTIAL_LIST, PLAIN, TABLE, YAML, Form, not_acceptable
 from .request import Request, Response
 
 if TYPE_CHECKING:
     pass
 
-
+AUTOSCALERS = "horizontalpodautoscalers.autoscaling"
 YAML_FORM = Form(YAML)
 
 
@@ -129,15 +130,24 @@ def table(
     header: bool = True,
 ) -> Object:
     """`meta.k8s.io` Table: cells as kubectl prints them; each row with the object's metadata, the whole object, or nothing."""
-    rows = []
+    if include not in ("", "Object", "Metadata", "None"):
+        raise bad_request(
+            f'Unable to convert to Table as requested: includeObject: Invalid value: "{include}": must be '
+            "'Metadata', 'Object', 'None', or empty"
+        )
+    rows = rows_of_none(kind) if not items else []
     for item in items:
-        made: Object = {"cells": row(kind, item, now)}
+        stored = to_storage(kind, item) if kind.resource == AUTOSCALERS else item
+        made: Object = {"cells": row(kind, stored, now)}
+        if conditions := row_conditions(kind, item):
+            made["conditions"] = conditions
         if include == "Object":
             made["object"] = item
         elif include != "None":
             made["object"] = partial(item, form)
         else:
             made["object"] = None
+        assert rows is not None
         rows.append(made)
     definitions = columns(kind) if header else None
     return {

@@ -72,11 +72,15 @@ def clauses(accept: str) -> list[Clause]:
     return sorted(found, key=lambda clause: -clause.quality)
 
 
+_MEDIA = "application/json, application/yaml, application/vnd.kubernetes.protobuf"
+
+
 @lru_cache(maxsize=1024)
-def negotiate(accept: str, *, transforms: bool = True, watch: bool = False) -> Form:
-    """Raises 406. `transforms`: whether this endpoint can answer with Tables and metadata."""
+def negotiate(accept: str, *, transforms: bool = True, tables: bool = True, watch: bool = False) -> Form:
+    """Raises 406. `transforms`: whether this endpoint can answer with Tables and metadata; `tables`: with Tables."""
     if not accept or accept == JSON:
         return PLAIN
+    unfit = False
     for clause in clauses(accept):
         media = {"*/*": JSON, "application/*": JSON, JSON: JSON, YAML: YAML, "text/yaml": ""}.get(
             clause.media, ""
@@ -89,14 +93,15 @@ def negotiate(accept: str, *, transforms: bool = True, watch: bool = False) -> F
             continue
         as_kind = clause.parameters.get("as", "")
         if as_kind:
-            if not transforms or clause.parameters.get("g") != "meta.k8s.io":
-                continue
-            if clause.parameters.get("v") not in ("v1", "v1beta1") or as_kind not in (
-                TABLE,
-                PARTIAL,
-                PARTIAL_LIST,
-            ):
+            known = clause.parameters.get("g") == "meta.k8s.io" and (
+                clause.parameters.get("v") in ("v1", "v1beta1") and as_kind in (TABLE, PARTIAL, PARTIAL_LIST)
+            )
+            if not known or not transforms or (as_kind == TABLE and not tables):
+                unfit = True
                 continue
         pretty = clause.parameters.get("pretty") == "1"
         return Form(media, as_kind, clause.parameters.get("v", "") if as_kind else "", pretty)
+    if unfit:
+        why = f"only the following media types are accepted: {_MEDIA}"
+        raise ApiError(406, "NotAcceptable", why, details=False)
     raise not_acceptable()

@@ -40,6 +40,8 @@ JOB_WARNING = (
     "propagationPolicy=Orphan to suppress this warning"
 )
 FIELD_VALIDATION_DEFAULT = "Warn"
+WITHOUT_TABLES = {("certificatesigningrequests", "approval"), ("resourceclaims", "status")}
+"""Subresources that upstream has no table for."""
 
 
 class Resources:
@@ -52,7 +54,7 @@ class Resources:
 
     def get(self, request: Request, kind: Kind) -> Answer:
         info = _info(request)
-        form = negotiate(request.headers.get("accept", ""))
+        form = self.form(request, kind)
         entry = self.storage.get(kind, info.namespace, info.name)
         if entry is None:
             raise not_found(kind.plural, kind.group, info.name)
@@ -65,6 +67,11 @@ class Resources:
 
     def watch(self, request: Request, kind: Kind) -> Answer:
         return watches.watch_answer(self, request, kind)
+
+    def form(self, request: Request, kind: Kind) -> Form:
+        subresource = _info(request).subresource
+        tables = not subresource or (kind.plural, subresource) not in WITHOUT_TABLES
+        return negotiate(request.headers.get("accept", ""), tables=tables)
 
     # -- writes ------------------------------------------------------------------------------------------------
 
@@ -113,7 +120,7 @@ class Resources:
 
     async def create(self, request: Request, kind: Kind) -> Response:
         info = _info(request)
-        form = negotiate(request.headers.get("accept", ""))
+        form = self.form(request, kind)
         options = write_options(request, "CreateOptions")
         obj = self.body(request, kind, options.field_validation)
         op = self.operation(
@@ -126,7 +133,7 @@ class Resources:
 
     async def update(self, request: Request, kind: Kind) -> Response:
         info = _info(request)
-        form = negotiate(request.headers.get("accept", ""))
+        form = self.form(request, kind)
         options = write_options(request, "UpdateOptions")
         obj = self.body(request, kind, options.field_validation)
         check_name(obj, info, kind)
@@ -142,7 +149,7 @@ class Resources:
         return self.answer(kind, outcome, form, request)
 
     async def patch(self, request: Request, kind: Kind) -> Response:
-        form = negotiate(request.headers.get("accept", ""))
+        form = self.form(request, kind)
         applies = patch_type(request, kind) == "apply"
         if request.body_too_large:
             raise too_large()
@@ -155,7 +162,7 @@ class Resources:
         return self.answer(kind, outcome, form, request)
 
     async def delete(self, request: Request, kind: Kind) -> Response:
-        form = negotiate(request.headers.get("accept", ""))
+        form = self.form(request, kind)
         options = self.delete_options(request)
         op = self.operation(request, kind, DELETE, dry_run=options.dry_run)
         if kind.plural == "jobs" and not options.propagation and options.orphan_dependents is None:
@@ -179,7 +186,7 @@ class Resources:
         return self.answer(kind, outcome, form, request)
 
     async def delete_collection(self, request: Request, kind: Kind) -> Response:
-        form = negotiate(request.headers.get("accept", ""))
+        form = self.form(request, kind)
         options = self.delete_options(request)
         selection = list_options(request)
         found = reads.select(self, request, kind, selection)

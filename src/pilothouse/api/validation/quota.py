@@ -30,6 +30,7 @@ _OF_PODS = {
 }
 _OF_CLAIMS = {"requests.storage", "persistentvolumeclaims"}
 _CONFLICTS = ((_BEST_EFFORT, _NOT_BEST_EFFORT), (_TERMINATING, _NOT_TERMINATING))
+_NOT_FOR = "unsupported scope applied to resource"
 _ONLY_EXISTS = (
     "must be 'Exists' when scope is any of ResourceQuotaScopeTerminating, ResourceQuotaScopeNotTerminating, "
     "ResourceQuotaScopeBestEffort, ResourceQuotaScopeNotBestEffort or ResourceQuotaScopeCrossNamespacePodAffinity"
@@ -45,7 +46,7 @@ def _quota(errors: FieldErrors, new: Object, old: Object | None) -> None:
         if scope not in _SCOPES:
             errors.invalid("spec.scopes", scopes, "unsupported scope")
         for _ in _unfit(scope, hard):
-            errors.invalid("spec.scopes", scopes, "unsupported scope applied to resource")
+            errors.invalid("spec.scopes", scopes, _NOT_FOR)
     _conflicts(errors, scopes, scopes, "spec.scopes")
     selector = spec.get("scopeSelector")
     if selector is not None:
@@ -73,6 +74,12 @@ def _conflicts(errors: FieldErrors, found: list[str], shown: list[str], path: st
             errors.invalid(path, shown, "conflicting scopes")
 
 
+def _as_go(expression: Object) -> Object:
+    """As the internal type shows itself, which has no JSON names."""
+    fields = (("ScopeName", "scopeName"), ("Operator", "operator"), ("Values", "values"))
+    return {go: expression.get(field) for go, field in fields}
+
+
 def _selector(errors: FieldErrors, selector: Object, scopes: list[str], hard: list[str]) -> None:
     path = "spec.scopeSelector.matchExpressions"
     expressions = selector.get("matchExpressions") or []
@@ -81,7 +88,7 @@ def _selector(errors: FieldErrors, selector: Object, scopes: list[str], hard: li
         if scope not in _SCOPES:
             errors.invalid(f"{path}.scopeName", scope, "unsupported scope")
         for _ in _unfit(scope, hard):
-            errors.invalid(path, selector, "unsupported scope applied to resource")
+            errors.invalid(path, {"MatchExpressions": [_as_go(e) for e in expressions]}, _NOT_FOR)
         if scope in _SCOPES - {_PRIORITY, _ATTRIBUTES_CLASS} and operator != "Exists":
             errors.invalid(f"{path}.operator", operator, _ONLY_EXISTS)
         if operator in ("In", "NotIn"):

@@ -53,7 +53,9 @@ def _cluster_role(errors: FieldErrors, new: Object, old: Object | None) -> None:
         metadata.label_selector(found, selector, "")
     for index, selector in enumerate(selectors):
         metadata.label_selector(errors, selector, f"{path}[{index}]", any_value=bool(found))
-        # matchLabels and matchExpressions are asked a second time, when the selector is compiled
+        metadata.label_selector(strict := FieldErrors(), selector, "")
+        if strict:
+            errors.invalid(f"{path}[{index}]", None, "invalid label selector.")
 
 
 def _binding(roles: tuple[str, ...]) -> Callable[[FieldErrors, Object, Object | None], None]:
@@ -95,7 +97,9 @@ def _subject(errors: FieldErrors, subject: Object, namespaced: bool, path: str) 
 
 def _binding_change(errors: FieldErrors, new: Object, old: Object) -> None:
     if not metadata.same(new.get("roleRef"), old.get("roleRef")):
-        errors.invalid("roleRef", new.get("roleRef"), "cannot change roleRef")
+        fields = (("APIGroup", "apiGroup"), ("Kind", "kind"), ("Name", "name"))
+        shown = {go: (new.get("roleRef") or {}).get(field) or "" for go, field in fields}
+        errors.invalid("roleRef", shown, "cannot change roleRef")
 
 
 _any_name = names.path_segment

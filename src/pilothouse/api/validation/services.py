@@ -66,7 +66,8 @@ def _service(errors: FieldErrors, new: Object, old: Object | None) -> None:
     for index, port in enumerate(ports):
         key = (port.get("protocol"), port.get("port"))
         if key in numbers:
-            shown = {"protocol": key[0], "port": key[1], "targetPort": 0}
+            shown = {"Name": "", "Protocol": key[0], "AppProtocol": None, "Port": key[1]}
+            shown |= {"TargetPort": 0, "NodePort": 0}
             errors.duplicate(f"spec.ports[{index}]", shown)
         numbers.add(key)
     _source_ranges(errors, spec, marks, old_spec)
