@@ -131,7 +131,7 @@ def _projected(errors: FieldErrors, source: Object, path: str, name: str) -> Non
         token = part.get("serviceAccountToken")
         if token is not None:
             _token(errors, token, f"{at}.serviceAccountToken", path)
-        if sum(part.get(k) is not None for k in _PROJECTIONS) > 1:
+        if len(part) > 1 and sum(part.get(k) is not None for k in _PROJECTIONS) > 1:
             errors.forbidden(at, "may not specify more than 1 volume type per source")
 
 

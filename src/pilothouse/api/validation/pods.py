@@ -40,12 +40,14 @@ def create(errors: FieldErrors, pod: Object) -> None:
         security_contexts.annotations_match(errors, noted, spec, "spec")
 
 
-def _whole(errors: FieldErrors, pod: Object) -> None:
-    """Metadata and spec, on create and on update."""
+def _whole(errors: FieldErrors, pod: Object, old: Object | None = None) -> None:
+    """Metadata and spec, on create and on update. A spec that is as it was is as good as it was."""
     meta, own = pod["metadata"], pod.get("spec") or {}
     metadata.created(errors, meta)
     if meta.get("annotations"):
         annotations(errors, meta["annotations"], own, "metadata.annotations")
+    if old is not None and own == old.get("spec"):
+        return
     spec(errors, own, "spec", meta.get("name") or "", is_pod=True)
     if not own.get("serviceAccountName"):
         for index, volume in enumerate(own.get("volumes") or ()):
@@ -273,14 +275,14 @@ def update(errors: FieldErrors, new: Object, old: Object, subresource: str) -> N
         _annotation_changes(errors, new, old)
         _status(errors, new, old)
     elif subresource == "ephemeralcontainers":
-        _whole(errors, new)
+        _whole(errors, new, old)
         _annotation_changes(errors, new, old)
         _ephemeral(errors, new, old)
     elif subresource == "resize":
-        _whole(errors, new)
+        _whole(errors, new, old)
         _resize(errors, new, old)
     else:
-        _whole(errors, new)
+        _whole(errors, new, old)
         _annotation_changes(errors, new, old)
         _spec_change(errors, new.get("spec") or {}, old.get("spec") or {})
 
@@ -299,6 +301,8 @@ def _annotation_changes(errors: FieldErrors, new: Object, old: Object) -> None:
 
 
 def _spec_change(errors: FieldErrors, new: Object, old: Object) -> None:
+    if new == old:
+        return
     for field in ("containers", "initContainers"):
         if len(new.get(field) or ()) != len(old.get(field) or ()):
             errors.forbidden(f"spec.{field}", "pod updates may not add or remove containers")
@@ -312,8 +316,6 @@ def _spec_change(errors: FieldErrors, new: Object, old: Object) -> None:
     tolerations, gates = "tolerations", "schedulingGates"
     scheduling.only_added_tolerations(errors, new.get(tolerations) or [], old.get(tolerations) or [], "spec.tolerations")  # fmt: skip
     scheduling.only_removed_gates(errors, new.get(gates) or [], old.get(gates) or [], "spec.schedulingGates")
-    if new == old:
-        return
     masked = dict(new)
     for field in ("containers", "initContainers"):
         if field in new:

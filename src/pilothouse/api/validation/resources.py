@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Collection
 
 from .. import names
@@ -116,6 +117,12 @@ def requirements(
     huge = plain = False
     for which, values in (("limits", limits), ("requests", requests)):
         for resource, value in values.items():
+            if resource in CONTAINER and rule is container_name and _sound(value):
+                plain = plain or resource != "ephemeral-storage"
+                limit = limits.get(resource)
+                if which == "requests" and limit is not None and not _within(value, limit):
+                    _against_limit(errors, resource, value, limit, path)
+                continue
             at = f"{path}.{which}[{resource}]"
             rule(errors, resource, at)
             amount(errors, resource, value, at)
@@ -130,6 +137,16 @@ def requirements(
         errors.forbidden(path, "HugePages require cpu or memory")
     if resources.get("claims"):
         _claims(errors, resources["claims"], claims, f"{path}.claims")
+
+
+@functools.lru_cache(maxsize=4096)
+def _sound(value: object) -> bool:
+    return Quantity.of(value).number >= 0
+
+
+@functools.lru_cache(maxsize=4096)
+def _within(value: object, limit: object) -> bool:
+    return Quantity.of(value).number <= Quantity.of(limit).number
 
 
 def _against_limit(errors: FieldErrors, resource: str, value: object, limit: object, path: str) -> None:

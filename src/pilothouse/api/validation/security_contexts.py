@@ -228,6 +228,10 @@ def _only_linux(errors: FieldErrors, spec: Object, path: str) -> None:
 def host_process(errors: FieldErrors, spec: Object, path: str) -> None:
     """HostProcess containers of Windows: all or none, and on the host's network (KEP-1981)."""
 
+    holders = (spec, *(spec.get("containers") or ()), *(spec.get("initContainers") or ()))
+    if not any("windowsOptions" in (holder.get("securityContext") or ()) for holder in holders):
+        return
+
     def wanted(holder: Object) -> Any:
         return ((holder.get("securityContext") or {}).get("windowsOptions") or {}).get("hostProcess")
 
