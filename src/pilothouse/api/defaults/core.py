@@ -65,6 +65,13 @@ def default_namespace(namespace: Object) -> None:
 
 
 def default_node(node: Object) -> None:
+    """`podCIDR` is the first of `podCIDRs`."""
+    own = spec(node)
+    one, many = own.get("podCIDR"), own.get("podCIDRs") or []
+    if one and many[:1] != [one]:
+        own["podCIDRs"] = [one]
+    elif many and not one:
+        own["podCIDR"] = many[0]
     status = sub(node, "status")
     quantities(status, "capacity", "allocatable")
     if not status.get("allocatable") and status.get("capacity"):
