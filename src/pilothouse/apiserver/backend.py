@@ -28,7 +28,7 @@ CONNECT_TIMEOUT_S = 10.0
 
 
 def unavailable(message: str) -> ApiError:
-    return ApiError(503, "ServiceUnavailable", message)
+    return ApiError(503, "ServiceUnavailable", message, details=False)
 
 
 async def dial(

@@ -29,6 +29,9 @@ def split_name(name: str) -> tuple[str, str, str]:
 
 async def proxy(server: ApiServer, request: Request, kind: Kind) -> Response:
     assert request.info is not None
+    if not request.info.rest and not request.path.endswith("/") and request.method in ("GET", "HEAD"):
+        where = f"{request.path}/" + (f"?{request.query}" if request.query else "")
+        return Response(301, [("location", where)], content_type="")
     scheme, name, port = split_name(request.info.name)
     entry = server.storage.get(kind, request.info.namespace if kind.namespaced else "", name)
     if entry is None:
@@ -76,7 +79,7 @@ def service_address(server: ApiServer, service: Object, port: str) -> tuple[str,
     else:
         chosen = next((p for p in ports if p.get("name", "") == port or str(p.get("port")) == port), None)
     if chosen is None:
-        raise unavailable(f'no service port "{port}" found for service "{meta["name"]}"')
+        raise unavailable(f'no service port {port} found for service "{meta["name"]}"')
     kind = kind_of_resource("endpointslices.discovery.k8s.io")
     for endpoint_slice in server.storage.list(kind, meta["namespace"]):
         if (endpoint_slice["metadata"].get("labels") or {}).get("kubernetes.io/service-name") != meta["name"]:
