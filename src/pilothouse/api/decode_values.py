@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Any, NoReturn
 
 from .object import Object
-from .quantity import canonical
+from .quantity import QuantityError, canonical
 from .schema import Type, zero_struct
 
 _Path = tuple["_Path", str] | None
@@ -276,7 +276,10 @@ def _quantity(value: Any) -> str:
         if _QUANTITY_LOOSE.fullmatch(text) and text.count(".") < 2:
             raise WrongValue("unable to parse quantity's suffix")
         raise WrongValue(QUANTITY_FORMAT)
-    return canonical(text)
+    try:
+        return canonical(text)
+    except QuantityError as error:  # an exponent beyond measure
+        raise WrongValue(str(error)) from None
 
 
 def _time(value: Any, micro: bool) -> str:

@@ -312,7 +312,8 @@ def apply(
     if not managers and exists:
         first = replace(request, manager=BEFORE_FIRST_APPLY)
         managers = decode(_updated(None, live, {}, versions, first))
-    if (config.get("metadata") or {}).get("managedFields") is not None:
+    meta = config.get("metadata")
+    if isinstance(meta, dict) and meta.get("managedFields") is not None:
         raise bad_request("metadata.managedFields must be nil")
     shape = versions.shape(request.api_version)
     assert shape is not None
@@ -330,7 +331,8 @@ def apply(
 
 def described(obj: Object) -> str:
     """`namespace/name; group/version, Kind=kind`."""
-    meta = obj.get("metadata") or {}
+    meta = obj.get("metadata")
+    meta = meta if isinstance(meta, dict) else {}
     gvk = _gvk(obj.get("apiVersion") or "", obj.get("kind") or "")
     return f"{meta.get('namespace') or ''}/{meta.get('name') or ''}; {gvk}"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 AUTOSCALERS = "horizontalpodautoscalers.autoscaling"
 YAML_FORM = Form(YAML)
+WARNINGS_LENGTH_MAX, CUT_WARNING_LENGTH = 4096, 256  # apiserver's warning recorder
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 def dumps(value: Any, form: Form) -> bytes:
@@ -31,8 +34,17 @@ def dumps(value: Any, form: Form) -> bytes:
 
 
 def with_warnings(response: Response, warnings: Iterable[str]) -> Response:
-    """`Warning: 299 - "…"` (RFC 7234, 5.5), one header each."""
-    for text in dict.fromkeys(warnings):
+    """`Warning: 299 - "…"` (RFC 7234, 5.5), one header each; where they would be long, each is cut, and the last are left out."""
+    texts = [text for text in dict.fromkeys(warnings) if text and not _CONTROL.search(text)]
+    if sum(map(len, texts)) > WARNINGS_LENGTH_MAX:
+        texts = [text[:CUT_WARNING_LENGTH] for text in texts[:WARNINGS_LENGTH_MAX]]
+        length = 0
+        for count, text in enumerate(texts):
+            if length >= WARNINGS_LENGTH_MAX:
+                del texts[count:]
+                break
+            length += len(text)
+    for text in texts:
         quoted = text.replace("\\", "\\\\").replace('"', '\\"')
         response.headers.append(("Warning", f'299 - "{quoted}"'))
     return response

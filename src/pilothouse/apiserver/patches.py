@@ -21,6 +21,7 @@ from ..api.object import Object
 from ..api.schema import has_schema, schema_of
 from .conversion import from_storage
 from .custom_resources import patched as patched_custom
+from .large_bodies import decoded
 from .options import WriteOptions
 from .registry.generic import Change, Outcome
 from .registry.operation import Operation
@@ -59,21 +60,21 @@ async def patched(
 ) -> Outcome:
     how = patch_type(request, kind)
     if how == "apply":
-        return await resources.registry.update(
-            op, _applying(resources, request, kind, op, options), create=True
-        )
+        config, duplicates = await decoded(request.body, "yaml", parse_apply, request)
+        change = _applying(resources, request, kind, op, options, config, duplicates)
+        return await resources.registry.update(op, change, create=True)
     parsed = request.object if request.object is not None else parse_patch(request.body, how)
     strict = options.field_validation or "Warn"
     warnings_before = list(request.warnings)
 
-    async def change(old: Object) -> Object:
+    async def patch(old: Object) -> Object:
         request.warnings[:] = warnings_before
         shown = from_storage(kind, old)
-        new = apply_patch(how, kind, shown, parsed)
+        new = checked(kind, apply_patch(how, kind, shown, parsed), strict, request.warnings)
         check_identity(op, new)
-        return resources.ready(kind, checked(kind, new, strict, request.warnings), request.warnings)
+        return resources.ready(kind, new, request.warnings)
 
-    return await resources.registry.update(op, change)
+    return await resources.registry.update(op, patch)
 
 
 def check_identity(op: Operation, new: Object) -> None:
@@ -92,9 +93,14 @@ def check_identity(op: Operation, new: Object) -> None:
 
 
 def _applying(
-    resources: Resources, request: Request, kind: Kind, op: Operation, options: WriteOptions
+    resources: Resources,
+    request: Request,
+    kind: Kind,
+    op: Operation,
+    options: WriteOptions,
+    config: Object,
+    duplicates: list[str],
 ) -> Change:
-    config, duplicates = parse_apply(request)
     op.applied = True
     asked = request_of(op, resources.registry.now())
     warnings_before = list(request.warnings)
@@ -147,6 +153,10 @@ def parse_apply(request: Request) -> tuple[Object, list[str]]:
             f"json: cannot unmarshal {go_kind(parsed.value)} into Go value of type map[string]interface {{}}"
         )
         raise bad_request(f"error decoding patch: error unmarshaling JSON: while decoding JSON: {what}")
+    try:
+        orjson.dumps(parsed.value)
+    except orjson.JSONEncodeError as error:
+        raise bad_request(f"error decoding patch: {error}") from None
     return parsed.value or {}, parsed.yaml_duplicates
 
 
@@ -191,11 +201,21 @@ def parse_patch(body: bytes, how: str) -> Any:
 
 
 def apply_patch(how: str, kind: Kind, current: Object, patch: Any) -> Object:
-    if how == "json":
-        return patching.json_patch(current, patch)
-    if how == "merge":
-        return patching.merge_patch(current, patch)
-    return patching.strategic_merge_patch(schema_of(kind.group, kind.version, kind.kind), current, patch)
+    try:
+        if how == "json":
+            patched = patching.json_patch(current, patch)
+        elif how == "merge":
+            patched = patching.merge_patch(current, patch)
+        else:
+            type_ = schema_of(kind.group, kind.version, kind.kind)
+            patched = patching.strategic_merge_patch(type_, current, patch)
+        orjson.dumps(patched)
+    except (RecursionError, orjson.JSONEncodeError):
+        raise bad_request("error decoding patch: exceeded max depth") from None
+    if not isinstance(patched, dict):
+        what = f"json: cannot unmarshal {go_kind(patched)} into Go value of type {kind.version}.{kind.kind}"
+        raise _unfit(patched, what)
+    return patched
 
 
 def checked(kind: Kind, obj: Object, strict: str, warnings: list[str]) -> Object:

@@ -168,9 +168,10 @@ def decode_continue(token: str) -> tuple[int, str]:
         raw = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
         if len(token) % 4 == 1:
             raise binascii.Error
-    except binascii.Error:
+    except (binascii.Error, ValueError):
         position = next(
-            (i for i, c in enumerate(token) if not (c.isalnum() or c in "-_")), len(token) - len(token) % 4
+            (i for i, c in enumerate(token) if not (c.isascii() and (c.isalnum() or c in "-_"))),
+            len(token) - len(token) % 4,
         )
         raise bad_request(
             f"invalid continue token: continue key is not valid: illegal base64 data at input byte {position}"

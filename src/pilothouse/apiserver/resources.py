@@ -22,6 +22,7 @@ from ..api.schema import schema_of
 from . import reads, watches
 from .answers import bare, dumps, object_response, shaped_list, status_success, with_warnings
 from .conversion import from_storage, to_storage
+from .large_bodies import decoded
 from .negotiation import Form, negotiate
 from .options import DeleteOptions, delete_options, list_options, write_options
 from .patches import patch_type, patched
@@ -112,6 +113,10 @@ class Resources:
             request.warnings.extend(warnings)
         return self.ready(kind, obj, request.warnings)
 
+    async def any_body(self, request: Request, kind: Kind, field_validation: str) -> Object:
+        content_type = request.headers.get("content-type", "")
+        return await decoded(request.body, content_type, self.body, request, kind, field_validation)
+
     def ready(self, kind: Kind, obj: Object, warnings: list[str] | None = None) -> Object:
         """From the version that was sent to the stored one, with defaults."""
         obj = to_storage(kind, obj)
@@ -122,7 +127,7 @@ class Resources:
         info = _info(request)
         form = self.form(request, kind)
         options = write_options(request, "CreateOptions")
-        obj = self.body(request, kind, options.field_validation)
+        obj = await self.any_body(request, kind, options.field_validation)
         op = self.operation(
             request, kind, CREATE, dry_run=options.dry_run, field_manager=options.field_manager
         )
@@ -135,7 +140,7 @@ class Resources:
         info = _info(request)
         form = self.form(request, kind)
         options = write_options(request, "UpdateOptions")
-        obj = self.body(request, kind, options.field_validation)
+        obj = await self.any_body(request, kind, options.field_validation)
         check_name(obj, info, kind)
         op = self.operation(
             request, kind, UPDATE, dry_run=options.dry_run, field_manager=options.field_manager
