@@ -1,0 +1,140 @@
+"""Deployments and their like, jobs, cron jobs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pilothouse.api import cron
+
+from .checking import fields, of_create, of_update, pod, workload
+
+JOB = {"spec": {"template": pod(restartPolicy="Never")}}
+
+
+def job(**spec: Any) -> dict[str, Any]:
+    own = {"manualSelector": True, "selector": {"matchLabels": {"a": "b"}}}
+    template = {"metadata": {"labels": {"a": "b"}}, **pod(restartPolicy="Never")}
+    return {"spec": {"template": template, **own, **spec}}
+
+
+@pytest.mark.parametrize(
+    "resource", ["deployments.apps", "replicasets.apps", "statefulsets.apps", "daemonsets.apps"]
+)
+def test_a_good_workload_has_no_causes_and_its_selector_must_find_its_pods(resource: str) -> None:
+    assert of_create(resource, workload()) == []
+    other = workload(selector={"matchLabels": {"a": "c"}})
+    assert of_create(resource, other) == [
+        ("spec.template.metadata.labels", 'Invalid value: {"a":"b"}: `selector` does not match template `labels`')
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("resource", ["deployments.apps", "replicasets.apps", "daemonsets.apps"])
+def test_selectors_are_immutable(resource: str) -> None:
+    new = workload(
+        selector={"matchLabels": {"c": "d"}}, template={"metadata": {"labels": {"c": "d"}}, **pod()}
+    )
+    assert of_update(resource, new, workload()) == [
+        ("spec.selector", 'Invalid value: {"matchLabels":{"c":"d"}}: field is immutable')
+    ]
+
+
+def test_rolling_updates_must_get_somewhere() -> None:
+    body = workload(strategy={"rollingUpdate": {"maxSurge": 0, "maxUnavailable": "0%"}})
+    at = "spec.strategy.rollingUpdate.maxUnavailable"
+    assert of_create("deployments.apps", body) == [
+        (at, 'Invalid value: "0%": may not be 0 when `maxSurge` is 0')
+    ]
+
+
+def test_a_stateful_set_changes_only_what_can_be_rolled_out() -> None:
+    assert of_update("statefulsets.apps", workload(replicas=3, minReadySeconds=1), workload()) == []
+    assert fields(of_update("statefulsets.apps", workload(serviceName="s"), workload())) == ["spec"]
+
+
+def test_claims_of_a_stateful_set_are_volumes_of_its_pods() -> None:
+    mounts = pod(containers=[{"name": "a", "image": "i", "volumeMounts": [{"name": "d", "mountPath": "/d"}]}])
+    claim = {
+        "metadata": {"name": "d"},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+    }
+    assert of_create("statefulsets.apps", workload(mounts, volumeClaimTemplates=[claim])) == []
+    assert fields(of_create("statefulsets.apps", workload(mounts))) == ["spec.template.spec.containers[0].volumeMounts[0].name"]  # fmt: skip
+
+
+def test_a_status_counts_no_more_ready_than_there_are() -> None:
+    new = workload() | {"status": {"replicas": 1, "readyReplicas": 2}}
+    assert of_update("replicasets.apps", new, workload(), "status") == [
+        ("status.readyReplicas", "Invalid value: 2: cannot be greater than status.replicas")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("spec", "field"),
+    [
+        ({"parallelism": -1}, "spec.parallelism"),
+        ({"completionMode": "Indexed", "completions": 3, "maxFailedIndexes": 1}, "spec.backoffLimitPerIndex"),
+        ({"managedBy": "me"}, "spec.managedBy"),
+        ({"podFailurePolicy": {"rules": [{"action": "FailJob"}]}}, "spec.podFailurePolicy.rules[0]"),
+        ({"successPolicy": {"rules": [{"succeededCount": 1}]}}, "spec.successPolicy"),
+        ({"template": {"metadata": {"labels": {"a": "b"}}, **pod()}}, "spec.template.spec.restartPolicy"),
+    ],
+)
+def test_jobs(spec: dict[str, Any], field: str) -> None:
+    assert of_create("jobs.batch", job()) == []
+    assert fields(of_create("jobs.batch", job(**spec))) == [field]
+
+
+@pytest.mark.parametrize(
+    ("indexes", "problem"),
+    [
+        ("0,2-2", "non-increasing order, previous: 2, current: 2"),
+        ("4,3", "non-increasing order, previous: 4, current: 3"),
+        ("9", 'too large index: "9"'),
+        ("1-2-3", "the fragment \"1-2-3\" violates the requirement that an index interval can have at most two parts separated by '-'"),
+    ],
+)  # fmt: skip
+def test_indexes_of_a_success_policy(indexes: str, problem: str) -> None:
+    rules = {"rules": [{"succeededIndexes": indexes}]}
+    causes = of_create("jobs.batch", job(completionMode="Indexed", completions=5, successPolicy=rules))
+    assert [message for _, message in causes] == [
+        f'Invalid value: "{indexes}": error parsing succeededIndexes: {problem}'
+    ]
+
+
+def test_a_jobs_template_is_fixed_except_while_it_waits() -> None:
+    other = {"metadata": {"labels": {"a": "b"}}, **pod(restartPolicy="Never", nodeSelector={"a": "b"})}
+    assert fields(of_update("jobs.batch", job(template=other), job())) == ["spec.template"]
+    assert of_update("jobs.batch", job(template=other, suspend=True), job(suspend=True)) == []
+
+
+@pytest.mark.parametrize(
+    ("schedule", "problem"),
+    [
+        ("*/5 0-23/2 1,15 jan-DEC mon", ""),
+        ("@daily", ""),
+        ("@every 1h30m", ""),
+        ("* * * *", "expected exactly 5 fields, found 4: [* * * *]"),
+        ("61 * * * *", "end of range (61) above maximum (59): 61"),
+        ("* * 0 * *", "beginning of range (0) below minimum (1): 0"),
+        ("5-1 * * * *", "beginning of range (5) beyond end of range (1): 5-1"),
+        ("*/0 * * * *", "step of range should be a positive number: */0"),
+        ("1/2/3 * * * *", "too many slashes: 1/2/3"),
+        ("x * * * *", 'failed to parse int from x: strconv.Atoi: parsing "x": invalid syntax'),
+        ("@often", "unrecognized descriptor: @often"),
+        ("TZ=Mars/Base * * * * *", "provided bad location Mars/Base: unknown time zone Mars/Base"),
+    ],
+)
+def test_schedules(schedule: str, problem: str) -> None:
+    assert cron.problem(schedule) == problem
+
+
+def test_cron_jobs() -> None:
+    good = {"spec": {"schedule": "* * * * *", "timeZone": "Etc/UTC", "jobTemplate": JOB}}
+    assert of_create("cronjobs.batch", good) == []
+    bad = {
+        "metadata": {"name": "a" * 53},
+        "spec": {"schedule": "CRON_TZ=UTC * * * * *", "timeZone": "Local", "jobTemplate": JOB},
+    }
+    assert fields(of_create("cronjobs.batch", bad)) == ["spec.schedule", "spec.timeZone", "metadata.name"]
