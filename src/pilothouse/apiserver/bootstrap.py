@@ -18,6 +18,7 @@ from ..base.clock import parse_timestamp
 from . import bootstrap_policy
 from .admission.priority import SYSTEM_CLASSES
 from .aggregation import local_api_services
+from .flow_defaults import flow_schemas, priority_levels
 from .options import DeleteOptions
 from .registry.operation import CREATE, DELETE, UPDATE
 from .registry.rbac import reconciled
@@ -43,6 +44,7 @@ async def run(server: ApiServer) -> None:
     for obj in _essentials(server):
         await ensure(server, obj)
     await asyncio.gather(*(ensure(server, obj) for obj in _once(server)))
+    await server.flow_control.settle()
 
 
 async def keep(server: ApiServer) -> None:
@@ -81,7 +83,7 @@ def _essentials(server: ApiServer) -> list[Object]:
 
 def _once(server: ApiServer) -> list[Object]:
     """Made at the start only."""
-    objects = local_api_services(KINDS, custom=False)
+    objects = [*local_api_services(KINDS, custom=False), *priority_levels(), *flow_schemas()]
     if server.config.bootstrap_rbac:
         objects += bootstrap_policy.cluster_roles()
         objects += bootstrap_policy.cluster_role_bindings()

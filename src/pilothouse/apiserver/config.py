@@ -27,6 +27,7 @@ class ApiConfig:
         ""  # shown in the extension-apiserver-authentication and kube-root-ca.crt config maps
     )
     request_timeout_s: float = 60.0
+    requests_max: int = 600  # that wait for something at the same time; shared out by priority levels
     watch_timeout_s: tuple[float, float] = (
         1800.0,
         3600.0,

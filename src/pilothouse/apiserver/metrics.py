@@ -136,6 +136,28 @@ class _Counted:
             if kind.is_storage_version:
                 objects.add_metric((kind.resource,), len(server.cache.collection(kind.prefix)))
         yield objects
+        executing = GaugeMetricFamily(
+            "apiserver_flowcontrol_current_executing_requests",
+            "Number of requests in initial (for a WATCH) or any (for a non-WATCH) execution stage in the API Priority "
+            "and Fairness subsystem",
+            labels=("priority_level",),
+        )
+        queued = GaugeMetricFamily(
+            "apiserver_flowcontrol_current_inqueue_requests",
+            "Number of requests currently pending in queues of the API Priority and Fairness subsystem",
+            labels=("priority_level",),
+        )
+        for level in server.flow_control.levels.values():
+            executing.add_metric((level.name,), level.executing)
+            queued.add_metric((level.name,), level.waiting)
+        rejected = CounterMetricFamily(
+            "apiserver_flowcontrol_rejected_requests",
+            "Number of requests rejected by API Priority and Fairness subsystem",
+            labels=("flow_schema", "priority_level", "reason"),
+        )
+        for labels, count in server.flow_control.rejected.items():
+            rejected.add_metric(labels, count)
+        yield from (executing, queued, rejected)
         yield CounterMetricFamily(
             "pilothouse_storage_revision", "The newest revision in the cache.", server.cache.revision
         )

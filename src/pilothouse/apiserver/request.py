@@ -14,6 +14,7 @@ from ..api.object import Object
 
 if TYPE_CHECKING:
     from .audit import Pending
+    from .flow_control import FlowSchema
     from .routes import RequestInfo
 
 
@@ -47,6 +48,7 @@ class Request:
     user: User = ANONYMOUS
     warnings: list[str] = field(default_factory=list)
     object: Object | None = None  # in-process callers hand over the object instead of a body
+    flow: FlowSchema | None = None  # whose share of the server it takes
     audit: Pending | None = None  # where the audit policy wants to know of this request
 
     def parameter(self, name: str) -> str:

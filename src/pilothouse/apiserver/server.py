@@ -34,6 +34,7 @@ from .authorization import Attributes, Authorizer
 from .cache import Cache
 from .config import ApiConfig
 from .custom_resources import CustomResources
+from .flow_control import FlowControl, TooMany, too_many
 from .http import HttpServer, Limits
 from .impersonation import impersonated
 from .metrics import ApiMetrics
@@ -94,6 +95,7 @@ class ApiServer:
         self.openapi = Documents(list(KINDS))
         self.custom = CustomResources(self)
         self.aggregator = Aggregator(self)
+        self.flow_control = FlowControl(self)
         self.http = HttpServer(self.handle, limits=Limits())
         self.metrics = ApiMetrics(self)
         self.audit: Audit | None = None
@@ -116,10 +118,12 @@ class ApiServer:
         await self.cache.start()
         self.custom.start()
         self.aggregator.start()
+        self.flow_control.start()
         self._started_at = self.clock.now()
         await bootstrap.run(self)
         self._tasks.append(asyncio.create_task(self.custom.run(), name="custom-resources"))
         self._tasks.append(asyncio.create_task(self.aggregator.run(), name="aggregator"))
+        self._tasks.append(asyncio.create_task(self.flow_control.run(), name="flow-control"))
         for issuer in self.config.issuers:
             self._tasks.append(asyncio.create_task(issuer.run(), name=f"keys of {issuer.url}"))
         self._tasks.append(asyncio.create_task(bootstrap.expire_events(self), name="event-ttl"))
@@ -161,6 +165,7 @@ class ApiServer:
             request.user = impersonated(request, user, info, self.authorizer)
             if self.audit is not None:
                 self.audit.received(request, info, user)
+            request.flow = self.flow_control.schema_of(request.user, info)
             self.authorize(request, info)
             answer = self.dispatch(request, info)
         except Exception as error:
@@ -170,6 +175,23 @@ class ApiServer:
         return self._answered(request, answer, started)
 
     async def _finish(self, request: Request, waiting: Awaitable[Response], started: float) -> Response:
+        assert request.info is not None
+        if request.flow is None:
+            return await self._finish_seated(request, waiting, started)
+        try:
+            level = await self.flow_control.seat(request.flow, request)
+        except TooMany:
+            if asyncio.iscoroutine(waiting):
+                waiting.close()
+            return self._answered(request, too_many(), started)
+        try:
+            return await self._finish_seated(request, waiting, started)
+        finally:
+            level.leave()
+
+    async def _finish_seated(
+        self, request: Request, waiting: Awaitable[Response], started: float
+    ) -> Response:
         assert request.info is not None
         kind = self.metrics.read_only if request.info.verb in ("get", "list") else self.metrics.mutating
         kind.inc()
@@ -183,6 +205,8 @@ class ApiServer:
 
     def _answered(self, request: Request, answer: Response, started: float) -> Response:
         self.metrics.answered(request, request.info, answer.status, self.clock.monotonic() - started)
+        if request.flow is not None:
+            answer.headers += request.flow.headers
         if request.audit is not None:
             request.audit.answered(answer)
         return answer

@@ -1,0 +1,333 @@
+"""API priority and fairness: whose requests wait when there are too many, by FlowSchemas and PriorityLevelConfigurations.
+
+A request belongs to the first flow schema that matches it (remembered by who asks for what), and through it to a priority level. What the cache answers at once
+takes no seat; whatever has to wait for something (a write for its commit, a proxied request for its backend) takes one of its level's seats, or waits in one of the
+level's queues, or is refused with 429. Queues are dealt to flows by shuffle sharding and served in turn, so that one flow in full spate does not starve the
+others. Watches and tunnels take no seat.
+Beside upstream: seats are not lent between levels, and every request is one seat wide. (KEP-1040)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections import OrderedDict, deque
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ..api.errors import ApiError
+from ..api.kinds import kind_of_resource
+from ..api.object import Object, name_of, uid_of
+from .request import Request, Response, User
+from .routes import RequestInfo
+
+if TYPE_CHECKING:
+    from .server import ApiServer
+
+SCHEMAS = kind_of_resource("flowschemas.flowcontrol.apiserver.k8s.io")
+LEVELS = kind_of_resource("prioritylevelconfigurations.flowcontrol.apiserver.k8s.io")
+REMEMBERED_MAX = 8_192
+RETRY_AFTER_S = "1"
+SERVICE_ACCOUNT_PREFIX = "system:serviceaccount:"
+CONTROLLER = User("system:apiserver", ("system:masters", "system:authenticated"))
+
+
+class FlowSchema:
+    """A FlowSchema, ready to be asked."""
+
+    def __init__(self, obj: Object, level: Level):
+        spec = obj.get("spec") or {}
+        self.name, self.uid, self.level = name_of(obj), uid_of(obj), level
+        self.by = (spec.get("distinguisherMethod") or {}).get("type") or ""
+        self._rules = spec.get("rules") or []
+        self.headers = [
+            ("X-Kubernetes-PF-FlowSchema-UID", self.uid),
+            ("X-Kubernetes-PF-PriorityLevel-UID", level.uid),
+        ]
+
+    def matches(self, user: User, info: RequestInfo) -> bool:
+        return any(
+            any(_is(subject, user) for subject in rule.get("subjects") or ()) and _asks(rule, info)
+            for rule in self._rules
+        )
+
+    def flow(self, user: User, info: RequestInfo) -> str:
+        own = {"ByUser": user.name, "ByNamespace": info.namespace}.get(self.by, "")
+        return f"{self.name}/{own}"
+
+
+def _is(subject: Object, user: User) -> bool:
+    match subject.get("kind"):
+        case "User":
+            return str(subject["user"]["name"]) in ("*", user.name)
+        case "Group":
+            return str(subject["group"]["name"]) in ("*", *user.groups)
+        case "ServiceAccount":
+            account = subject["serviceAccount"]
+            prefix = f"{SERVICE_ACCOUNT_PREFIX}{account['namespace']}:"
+            if account["name"] == "*":
+                return user.name.startswith(prefix)
+            return user.name == f"{prefix}{account['name']}"
+    return False
+
+
+def _asks(rule: Object, info: RequestInfo) -> bool:
+    def has(values: list[str], value: str) -> bool:
+        return "*" in values or value in values
+
+    if not info.is_resource:
+        return any(
+            has(each.get("verbs") or [], info.verb)
+            and any(
+                url in ("*", info.path) or (url.endswith("/*") and info.path.startswith(url[:-1]))
+                for url in each.get("nonResourceURLs") or ()
+            )
+            for each in rule.get("nonResourceRules") or ()
+        )
+    resource = f"{info.resource}/{info.subresource}" if info.subresource else info.resource
+    return any(
+        has(each.get("verbs") or [], info.verb)
+        and has(each.get("apiGroups") or [], info.group)
+        and has(each.get("resources") or [], resource)
+        and (
+            has(each.get("namespaces") or [], info.namespace) if info.namespace else each.get("clusterScope")
+        )
+        for each in rule.get("resourceRules") or ()
+    )
+
+
+class Level:
+    """A priority level: its seats, and its queues. `seats` 0: exempt."""
+
+    def __init__(self, name: str, uid: str):
+        self.name, self.uid = name, uid
+        self.seats = self.executing = self.waiting = 0
+        self.hand_size, self.queue_length_max = 0, 0
+        self.queues: list[deque[asyncio.Future[None]]] = []
+        self._turn = 0
+
+    def configure(self, spec: Object, seats: int) -> None:
+        """A changed configuration: what waits goes on waiting, in the queues there are now."""
+        self.seats = seats if spec.get("type") == "Limited" else 0
+        response = (spec.get("limited") or {}).get("limitResponse") or {}
+        queuing = response.get("queuing") or {} if response.get("type") == "Queue" else {}
+        self.hand_size = queuing.get("handSize") or 0
+        self.queue_length_max = queuing.get("queueLengthLimit") or 0
+        if len(self.queues) != (queuing.get("queues") or 0):
+            waiting = [future for queue in self.queues for future in queue]
+            self.queues = [deque() for _ in range(queuing.get("queues") or 0)]
+            for index, future in enumerate(waiting):
+                if self.queues:
+                    self.queues[index % len(self.queues)].append(future)
+                else:
+                    self.waiting -= 1
+                    self._admit(future)
+        self._serve()
+
+    def _admit(self, future: asyncio.Future[None]) -> None:
+        if not future.done():
+            self.executing += 1
+            future.set_result(None)
+
+    def enter(self, flow: str) -> asyncio.Future[None] | None:
+        """None: come in (and `leave` later). A future: wait for it. Raises `Full`."""
+        if not self.seats:
+            self.executing += 1
+            return None
+        if self.executing < self.seats and not self.waiting:
+            self.executing += 1
+            return None
+        if not self.queues:
+            raise Full("concurrency-limit")
+        queue = min((self.queues[i] for i in hand(flow, len(self.queues), self.hand_size)), key=len)
+        if len(queue) >= self.queue_length_max:
+            raise Full("queue-full")
+        future = asyncio.get_running_loop().create_future()
+        queue.append(future)
+        self.waiting += 1
+        return future
+
+    def leave(self) -> None:
+        self.executing -= 1
+        self._serve()
+
+    def give_up(self, future: asyncio.Future[None]) -> None:
+        """Whoever waited does so no more; perhaps just when it got its seat."""
+        if future.done() and not future.cancelled():
+            self.leave()
+            return
+        for queue in self.queues:
+            if future in queue:
+                queue.remove(future)
+                self.waiting -= 1
+                return
+
+    def _serve(self) -> None:
+        """Seats that are free go to the queues in turn."""
+        while self.waiting and (self.executing < self.seats or not self.seats):
+            for _ in range(len(self.queues)):
+                self._turn = (self._turn + 1) % len(self.queues)
+                queue = self.queues[self._turn]
+                if queue:
+                    future = queue.popleft()
+                    self.waiting -= 1
+                    self._admit(future)
+                    break
+            else:
+                return
+
+
+class Full(Exception):
+    """No seat and no place to wait."""
+
+
+def hand(flow: str, queues: int, size: int) -> Iterator[int]:
+    """Shuffle sharding: the `size` different queues that a flow is dealt."""
+    value = int.from_bytes(hashlib.sha256(flow.encode()).digest()[:16])
+    left = list(range(queues))
+    for _ in range(min(size, queues)):
+        value, index = divmod(value, len(left))
+        yield left.pop(index)
+
+
+class FlowControl:
+    def __init__(self, server: ApiServer):
+        self._server = server
+        self.levels: dict[str, Level] = {}
+        self._schemas: list[FlowSchema] = []
+        self._remembered: OrderedDict[tuple[object, ...], FlowSchema | None] = OrderedDict()
+        self.rejected: dict[tuple[str, str, str], int] = {}  # (flow schema, priority level, reason)
+        self._wake = asyncio.Event()
+
+    def start(self) -> None:
+        self._refresh()
+        for kind in (SCHEMAS, LEVELS):
+            self._server.cache.collection(kind.prefix).subscribe(self._refresh)
+
+    def _refresh(self) -> None:
+        specs = {name_of(e.object): e.object for e in self._server.cache.entries(LEVELS.prefix)}
+        shares = {name: _shares(obj) for name, obj in specs.items()}
+        total = sum(shares.values())
+        for name in self.levels.keys() - specs.keys():
+            self.levels.pop(name).configure({}, 0)
+        for name, obj in specs.items():
+            level = self.levels.get(name)
+            if level is None or level.uid != uid_of(obj):
+                level = self.levels[name] = Level(name, uid_of(obj))
+            seats = -(-self._server.config.requests_max * shares[name] // total) if total else 0
+            level.configure(obj.get("spec") or {}, seats)
+        schemas = [e.object for e in self._server.cache.entries(SCHEMAS.prefix)]
+        schemas.sort(key=lambda s: ((s.get("spec") or {}).get("matchingPrecedence") or 0, name_of(s)))
+        self._schemas = [
+            FlowSchema(schema, level)
+            for schema in schemas
+            if (level := self.levels.get(_level_name(schema))) is not None
+        ]
+        self._remembered.clear()
+        self._wake.set()
+
+    def schema_of(self, user: User, info: RequestInfo) -> FlowSchema | None:
+        """None only while the mandatory ones are absent."""
+        key = (user.name, user.groups, info.verb, info.group, info.resource, info.subresource, info.namespace)
+        if not info.is_resource:
+            key = (user.name, user.groups, info.verb, info.path)  # type: ignore[assignment]
+        try:
+            return self._remembered[key]
+        except KeyError:
+            pass
+        found = next((schema for schema in self._schemas if schema.matches(user, info)), None)
+        self._remembered[key] = found
+        if len(self._remembered) > REMEMBERED_MAX:
+            self._remembered.popitem(last=False)
+        return found
+
+    async def seat(self, schema: FlowSchema, request: Request) -> Level:
+        """Returns with a seat; `leave()` gives it back. Raises TooMany."""
+        assert request.info is not None
+        level = schema.level
+        try:
+            future = level.enter(schema.flow(request.user, request.info))
+        except Full as full:
+            raise self._refused(schema, str(full)) from None
+        if future is not None:
+            try:
+                async with asyncio.timeout(self._server.config.request_timeout_s / 4):
+                    await future
+            except TimeoutError:
+                level.give_up(future)
+                raise self._refused(schema, "time-out") from None
+            except asyncio.CancelledError:
+                level.give_up(future)
+                raise
+        return level
+
+    def _refused(self, schema: FlowSchema, reason: str) -> TooMany:
+        key = (schema.name, schema.level.name, reason)
+        self.rejected[key] = self.rejected.get(key, 0) + 1
+        return TooMany()
+
+    # -- the controller: whether the level of each schema is there
+
+    async def run(self) -> None:
+        """For ever; cancelled at the server's end."""
+        while True:
+            self._wake.clear()
+            await self.settle()
+            await self._wake.wait()
+
+    async def settle(self) -> None:
+        await asyncio.gather(*(self._tell(e.object) for e in self._server.cache.entries(SCHEMAS.prefix)))
+
+    async def _tell(self, schema: Object) -> None:
+        level = _level_name(schema)
+        there = level in self.levels
+        condition = {
+            "type": "Dangling",
+            "status": "False" if there else "True",
+            "reason": "Found" if there else "NotFound",
+            "message": f'This FlowSchema references the PriorityLevelConfiguration object named "{level}" '
+            + ("and it exists" if there else "but there is no such object"),
+        }
+        held = [dict(c) for c in (schema.get("status") or {}).get("conditions") or ()]
+        before = next((c for c in held if c.get("type") == "Dangling"), {})
+        if all(before.get(key) == value for key, value in condition.items()):
+            return
+        from .registry.operation import UPDATE
+
+        others = [c for c in held if c is not before]
+        stamped = {**condition, "lastTransitionTime": self._server.registry.now()}
+        registry = self._server.registry
+        op = registry.operation(SCHEMAS, UPDATE, CONTROLLER, "", name_of(schema), "status")
+
+        async def change(old: Object) -> Object:
+            return {**old, "metadata": dict(old["metadata"]), "status": {"conditions": [*others, stamped]}}
+
+        try:
+            await registry.update(op, change)
+        except ApiError as error:
+            if error.code not in (404, 409):  # gone, or changed: then there is a next time
+                raise
+
+
+class TooMany(Exception):
+    """To be answered with `too_many()`."""
+
+
+def too_many() -> Response:
+    return Response(
+        429,
+        [("Retry-After", RETRY_AFTER_S), ("X-Content-Type-Options", "nosniff")],
+        b"Too many requests, please try again later.\n",
+        content_type="text/plain; charset=utf-8",
+    )
+
+
+def _shares(level: Object) -> int:
+    spec = level.get("spec") or {}
+    own = spec.get("limited") or spec.get("exempt") or {}
+    return int(own.get("nominalConcurrencyShares") or 0)
+
+
+def _level_name(schema: Object) -> str:
+    reference = (schema.get("spec") or {}).get("priorityLevelConfiguration") or {}
+    return str(reference.get("name") or "")
