@@ -182,10 +182,11 @@ class Connection(asyncio.Protocol):
         length = self._headers.get("content-length", "")
         if length.isdigit() and int(length) > self._limits.body_bytes:
             self._too_large = True
-            if int(length) > 16 * self._limits.body_bytes or "expect" in self._headers:
+            if int(length) > 16 * self._limits.body_bytes:
                 self._refused = 413
-        elif (
+        if (
             self._headers.get("expect", "").lower() == "100-continue"
+            and not self._refused
             and not self._queue
             and self._task is None
         ):

@@ -96,7 +96,8 @@ async def test_initial_events_can_be_declined(server, client):
     assert reader.types() == []
 
 
-async def test_a_watch_from_the_future_waits_for_it_and_gives_up(server, client):
+async def test_a_watch_from_the_future_waits_for_it_and_gives_up(server, client, monkeypatch):
+    monkeypatch.setattr(watches, "FRESH_WITHIN_S", 0.05)
     future = server.cache.revision + 5
     with pytest.raises(Exception, match="Too large resource version") as refused:
         await asyncio.wait_for(watch(server, f"{LIST}&resourceVersion={future}"), 10)
