@@ -104,6 +104,15 @@ def remove(path: Path, cluster: str) -> None:
 
 
 @contextmanager
+def changing(path: Path) -> Iterator[Object]:
+    """The file's content, to be changed in place; it is written back at the end."""
+    with _locked(path):
+        config = read(path)
+        yield config
+        _write(path, config)
+
+
+@contextmanager
 def _locked(path: Path) -> Iterator[None]:
     import fcntl
 

@@ -1,0 +1,170 @@
+"""`pilothouse drain`: cordons a node and evicts its pods, those that may go."""
+
+from __future__ import annotations
+
+import asyncio
+
+import click
+
+from ..api.errors import ApiError
+from ..api.kinds import kind_of_resource
+from ..api.object import Object, annotations_of, controller_of, get, name_of, namespace_of, uid_of
+from ..base.clock import RealClock
+from ..client.http import delete_options, with_query
+from .errors import Failure
+from .nodes import find_nodes, mark
+from .targets import Info, items_of, path
+from .timing import duration
+from .verb import DRY_RUN, DRY_RUN_NOTE, SELECTOR, Call, dry_run_of, flag, number, text, verb
+
+RETRY_S = 5
+PODS = kind_of_resource("pods")
+# why a pod stands in the way: (error, warning when the flag is given)
+REASONS = {
+    "daemon": (
+        "cannot delete DaemonSet-managed Pods (use --ignore-daemonsets to ignore)",
+        "ignoring DaemonSet-managed Pods",
+    ),
+    "local": (
+        "cannot delete Pods with local storage (use --delete-emptydir-data to override)",
+        "deleting Pods with local storage",
+    ),
+    "bare": (
+        "cannot delete Pods that declare no controller (use --force to override)",
+        "deleting Pods that declare no controller",
+    ),
+}
+
+
+@verb(
+    "drain",
+    *SELECTOR,
+    *DRY_RUN,
+    lambda: flag("--force", help="Also pods without a controller."),
+    lambda: flag("--ignore-daemonsets", help="Leave pods of daemon sets."),
+    lambda: flag("--delete-emptydir-data", help="Also pods whose emptyDir data is lost then."),
+    lambda: flag("--delete-local-data"),
+    lambda: flag("--disable-eviction", help="Delete, past all disruption budgets."),
+    lambda: number("--grace-period", default=-1, help="Seconds that a pod may take to end."),
+    lambda: text("--timeout", default="0s", help="How long to wait."),
+    lambda: text("--pod-selector", help="Only pods with these labels."),
+    lambda: number("--skip-wait-for-delete-timeout", default=0),
+    lambda: number("--chunk-size", default=500),
+    help="Move the pods off a node: `drain NODE --ignore-daemonsets`.",
+)
+async def command(call: Call) -> int | None:
+    dry_run = dry_run_of(call.options)
+    found = await find_nodes(call)
+    for info in found:
+        await mark(call, info, True, dry_run)
+    failed: dict[str, str] = {}
+    for info in found:
+        try:
+            await _drain(call, info, dry_run)
+        except (ApiError, Failure) as error:
+            failed[info.name] = error.message
+            why = f"{error.message}, continuing command..."
+            click.echo(f'error: unable to drain node "{info.name}" due to error: {why}', err=True)
+            continue
+        click.echo(f"node/{info.name} drained{DRY_RUN_NOTE[dry_run]}")
+    if failed:
+        pending = "".join(f" {name}\n" for name in failed)
+        click.echo(
+            f"There are pending nodes to be drained:\n{pending}" + "\n".join(failed.values()), err=True
+        )
+        return 1
+    return None
+
+
+async def _drain(call: Call, node: Info, dry_run: str) -> None:
+    selector = {"labelSelector": call.options.pod_selector, "fieldSelector": f"spec.nodeName={node.name}"}
+    pods = await items_of(call.connection, PODS, "", **selector)
+    going: list[Object] = []
+    errors: dict[str, list[str]] = {}
+    warnings: dict[str, list[str]] = {}
+    for pod in pods:
+        name = f"{namespace_of(pod)}/{name_of(pod)}"
+        goes = True
+        for why, allowed in await _reasons(call, pod):
+            (warnings if allowed else errors).setdefault(REASONS[why][1 if allowed else 0], []).append(name)
+            goes = goes and allowed and why != "daemon"
+            break
+        if "kubernetes.io/config.mirror" not in annotations_of(pod) and goes:
+            going.append(pod)
+    if errors:
+        raise Failure(_listed(errors))
+    if warnings:
+        click.echo(f"Warning: {_listed(warnings)}", err=True)
+    limit = duration(call.options.timeout)
+    try:
+        async with asyncio.timeout(limit or None):
+            await asyncio.gather(*(_move(call, pod, dry_run) for pod in going))
+    except TimeoutError:
+        raise Failure("global timeout reached: " + call.options.timeout)
+
+
+def _listed(groups: dict[str, list[str]]) -> str:
+    return "; ".join(f"{why}: {', '.join(sorted(names))}" for why, names in groups.items())
+
+
+async def _reasons(call: Call, pod: Object) -> list[tuple[str, bool]]:
+    """(reason, whether a flag allows it) that a pod stands in the way."""
+    options, owner = call.options, controller_of(pod)
+    ended = get(pod, "status.phase") in ("Succeeded", "Failed")
+    if owner and owner["kind"] == "DaemonSet" and not ended:
+        return [("daemon", options.ignore_daemonsets)]
+    found = []
+    if not ended and any("emptyDir" in volume for volume in pod["spec"].get("volumes") or ()):
+        found.append(("local", options.delete_emptydir_data or options.delete_local_data))
+    if not ended and owner is None:
+        found.append(("bare", options.force))
+    refused = [each for each in found if not each[1]]
+    return refused or found
+
+
+async def _move(call: Call, pod: Object, dry_run: str) -> None:
+    options, clock = call.options, RealClock()
+    name, namespace = name_of(pod), namespace_of(pod)
+    doing, done = ("deleting", "deleted") if options.disable_eviction else ("evicting", "evicted")
+    click.echo(f"{doing} pod {namespace}/{name}{DRY_RUN_NOTE[dry_run]}")
+    if dry_run == "client":
+        return
+    where = path(PODS, namespace, name)
+    body = delete_options(
+        options.grace_period if options.grace_period >= 0 else None, dry_run=dry_run == "server"
+    )
+    while True:
+        try:
+            if options.disable_eviction:
+                await call.client.call("DELETE", where, body)
+            else:
+                metadata = {"name": name, "namespace": namespace}
+                eviction = {
+                    "apiVersion": "policy/v1",
+                    "kind": "Eviction",
+                    "metadata": metadata,
+                    "deleteOptions": body,
+                }
+                target = with_query(f"{where}/eviction", {"dryRun": "All" if dry_run == "server" else ""})
+                await call.client.call("POST", target, eviction)
+            break
+        except ApiError as error:
+            if error.code == 404:
+                break
+            if error.code != 429:
+                raise Failure(f'error when {doing} pods/"{name}" -n "{namespace}": {error.message}')
+            why = f'error when {doing} pods/"{name}" -n "{namespace}" (will retry after {RETRY_S}s): {error.message}'
+            click.echo(why, err=True)
+            await clock.sleep(RETRY_S)
+    if dry_run == "server":
+        return
+    while True:
+        try:
+            if uid_of(await call.client.call("GET", where)) != uid_of(pod):
+                break
+        except ApiError as error:
+            if error.code != 404:
+                raise
+            break
+        await clock.sleep(0.2)
+    click.echo(f"pod/{name} {done}")

@@ -1,0 +1,126 @@
+"""`pilothouse taint`"""
+
+from __future__ import annotations
+
+import re
+
+import click
+
+from ..api.object import Object
+from ..client.http import PATCH_TYPES, with_query
+from . import printing
+from .errors import Failure, Failures
+from .targets import Finder
+from .verb import DRY_RUN_NOTE, SELECTOR, WRITE, Call, dry_run_of, flag, text, verb
+
+EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
+Taint = tuple[str, str, str]
+"""(key, value, effect)"""
+
+
+@verb(
+    "taint",
+    *SELECTOR,
+    *WRITE,
+    lambda: flag("--all", help="All nodes."),
+    lambda: flag("--overwrite", help="Also taints that are there."),
+    lambda: text("--validate", default="strict", bare="strict"),
+    help="Update the taints on nodes: `taint node NAME key=value:NoSchedule`, `taint node NAME key-`.",
+)
+async def command(call: Call) -> None:
+    options = call.options
+    first = next(
+        (i for i, word in enumerate(call.words) if i and re.search(r"[=:]|-$", word)), len(call.words)
+    )
+    words, changes = call.words[:first], call.words[first:]
+    if not words:
+        raise call.usage("one or more resources must be specified as <resource> <name> or <resource>/<name>")
+    if not changes:
+        raise call.usage("at least one taint update is required")
+    try:
+        added, removed = _parse(changes)
+    except Failure as error:
+        raise call.usage(error.message)
+    dry_run, printer, finder = dry_run_of(options), printing.printer(options), Finder(call)
+    found = await finder.run(words)
+    finder.end()
+    for info in found:
+        if info.kind.kind != "Node":
+            raise Failure(f"invalid resource type {words[0]}, only node(s) is supported")
+        have: list[Object] = info.obj["spec"].get("taints") or []
+        taken = [
+            key for key, _, effect in added if any(t["key"] == key and t["effect"] == effect for t in have)
+        ]
+        if taken and not options.overwrite:
+            listed = ",".join(taken)
+            raise Failure(
+                f"node {info.name} already has {listed} taint(s) with same effect(s) and --overwrite is false"
+            )
+        missing: list[Exception] = [
+            Failure(f'taint "{key}{":" + effect if effect else ""}" not found')
+            for key, _, effect in removed
+            if not any(t["key"] == key and effect in ("", t["effect"]) for t in have)
+        ]
+        if missing:
+            raise Failures(missing)
+        after = _changed(have, added, removed)
+        obj = info.obj
+        if dry_run != "client":
+            query = {
+                "fieldManager": options.field_manager or "kubectl-taint",
+                "dryRun": "All" if dry_run == "server" else "",
+            }
+            patch = {"spec": {"taints": after or None}}
+            obj = await call.client.call(
+                "PATCH", with_query(info.path, query), patch, content_type=PATCH_TYPES["merge"]
+            )
+        done = (
+            "untainted"
+            if removed and not added
+            else "tainted"
+            if added and not taken and not removed
+            else "modified"
+        )
+        click.echo(printer.show(obj), nl=False) if printer else click.echo(
+            f"{info.shown} {done}{DRY_RUN_NOTE[dry_run]}"
+        )
+
+
+def _parse(words: list[str]) -> tuple[list[Taint], list[Taint]]:
+    added: list[Taint] = []
+    removed: list[Taint] = []
+    for word in words:
+        if word.endswith("-"):
+            key, _, effect = word[:-1].partition(":")
+            key = key.partition("=")[0]
+            if effect and effect not in EFFECTS:
+                raise Failure(f"invalid taint effect: {effect}, unsupported taint effect")
+            removed.append((key, "", effect))
+            continue
+        match = re.fullmatch(r"([^=:]+)(?:=([^:=]*))?:([^:=]*)", word)
+        if match is None:
+            raise Failure(f"invalid taint spec: {word}")
+        key, value, effect = match[1], match[2] or "", match[3]
+        if effect not in EFFECTS:
+            raise Failure(f"invalid taint effect: {effect}, unsupported taint effect")
+        if any(each[0] == key and each[2] == effect for each in added):
+            raise Failure(f"duplicated taints with the same key and effect: {{{key} {value} {effect} <nil>}}")
+        added.append((key, value, effect))
+    both = [key for key, _, effect in removed if any(key == k and effect in ("", e) for k, _, e in added)]
+    if both:
+        raise Failure(
+            f"can not both modify and remove the following taint(s) in the same command: {', '.join(both)}"
+        )
+    return added, removed
+
+
+def _changed(have: list[Object], added: list[Taint], removed: list[Taint]) -> list[Object]:
+    made: list[Object] = [
+        {"key": key, **({"value": value} if value else {}), "effect": effect} for key, value, effect in added
+    ]
+    new = {(key, effect) for key, _, effect in added}
+    for taint in have:
+        gone = any(taint["key"] == key and effect in ("", taint["effect"]) for key, _, effect in removed)
+        if not gone and (taint["key"], taint["effect"]) not in new:
+            made.append(taint)
+    return made

@@ -1,0 +1,5 @@
+"""`pilothouse uncordon`"""
+
+from .nodes import marking
+
+command = marking("uncordon", False, "Mark a node as schedulable.")
