@@ -29,7 +29,7 @@ QUANTITY, SEMVER, FORMAT = (
 _AUTHZ = "kubernetes.authorization"
 AUTHORIZER = opaque(f"{_AUTHZ}.Authorizer")
 
-_NAMES = {
+OPAQUE = {
     "bool": BOOL, "int": INT, "uint": UINT, "double": DOUBLE, "string": STRING, "bytes": BYTES, "null": NULL, "dyn": DYN,
     "time": TIMESTAMP, "dur": DURATION, "url": URL, "ip": IP, "cidr": CIDR, "quantity": QUANTITY, "semver": SEMVER,
     "format": FORMAT, "authz": AUTHORIZER, "path": opaque(f"{_AUTHZ}.PathCheck"), "group": opaque(f"{_AUTHZ}.GroupCheck"),
@@ -239,7 +239,7 @@ def _type(text: str) -> Type:
     if text.endswith(">"):
         name, _, inner = text.partition("<")
         return Type(_GENERIC[name], tuple(_type(part) for part in _split(inner[:-1])))
-    return _NAMES[text] if text in _NAMES else Type(text, param=True)
+    return OPAQUE[text] if text in OPAQUE else Type(text, param=True)
 
 
 TYPE_NAMES: dict[str, Type] = {
@@ -250,6 +250,6 @@ TYPE_NAMES: dict[str, Type] = {
     "list": Type("list", (DYN,)),
     "map": Type("map", (DYN, DYN)),
     "optional_type": Type("optional_type", (DYN,)),
-    **{type_.name: type_ for type_ in _NAMES.values() if "." in type_.name},
+    **{type_.name: type_ for type_ in OPAQUE.values() if "." in type_.name},
 }
 """What names of types mean in an expression."""

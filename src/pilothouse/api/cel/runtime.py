@@ -254,6 +254,10 @@ def _pairs(items: Any, two: bool) -> Any:
     raise CelError("no such overload")
 
 
+class LazyMap(dict[str, Any]):
+    """A map with `Lazy` values: a policy's variables."""
+
+
 class Lazy:
     """A variable that is computed when it is first asked for; an error stays one."""
 
@@ -283,6 +287,8 @@ def _select(value: Any, key: str) -> Any:
         raise CelError(f"no such key: {key}")
     if type(value) is Optional:
         return _optional_select(value, key)
+    if (own := getattr(value, "cel_field", None)) is not None:
+        return own(key)
     raise CelError("no such overload")
 
 

@@ -7,7 +7,7 @@ from ..fielderrors import FieldErrors
 from ..object import Object
 from . import metadata
 from .conditions import conditions
-from .expressions import match_conditions, variables
+from .expressions import Problems, match_conditions, problems_of, report, variables
 from .match_rules import FAILURE_POLICIES, REINVOCATION, match_resources
 from .validator import kind
 
@@ -18,7 +18,8 @@ _VALUE_LENGTH_MAX = 5 * 1024
 _SOMETHING = "validations or auditAnnotations must contain at least one item"
 
 
-def _common(errors: FieldErrors, spec: Object, before: Object | None) -> None:
+def _common(errors: FieldErrors, spec: Object, before: Object | None) -> Problems:
+    problems = problems_of(spec, "spec")
     errors.choice("spec.failurePolicy", spec.get("failurePolicy"), FAILURE_POLICIES)
     if spec.get("paramKind") is not None:
         _param_kind(errors, spec["paramKind"], "spec.paramKind")
@@ -31,8 +32,14 @@ def _common(errors: FieldErrors, spec: Object, before: Object | None) -> None:
             errors.required(f"{path}.resourceRules")
     fields = ("paramKind", "matchConditions")
     if before is None or any(spec.get(field) != before.get(field) for field in fields):
-        match_conditions(errors, spec.get("matchConditions") or [], "spec.matchConditions")
-    variables(errors, spec.get("variables") or [], "spec.variables")
+        match_conditions(
+            errors,
+            spec.get("matchConditions") or [],
+            "spec.matchConditions",
+            params=spec.get("paramKind") is not None,
+        )
+    variables(errors, spec.get("variables") or [], "spec.variables", problems)
+    return problems
 
 
 def _param_kind(errors: FieldErrors, kind_: Object, path: str) -> None:
@@ -58,14 +65,14 @@ def _param_kind(errors: FieldErrors, kind_: Object, path: str) -> None:
 
 def _validating(errors: FieldErrors, new: Object, old: Object | None) -> None:
     spec = new.get("spec") or {}
-    _common(errors, spec, None if old is None else old.get("spec") or {})
+    problems = _common(errors, spec, None if old is None else old.get("spec") or {})
     validations, annotations = spec.get("validations") or [], spec.get("auditAnnotations") or []
     if not validations and not annotations:
         errors.required("spec.validations", _SOMETHING)
         errors.required("spec.auditAnnotations", _SOMETHING)
         return
     for index, validation in enumerate(validations):
-        _validation(errors, validation, f"spec.validations[{index}]")
+        _validation(errors, validation, f"spec.validations[{index}]", problems)
     if len(annotations) > _ANNOTATIONS_MAX:
         why = f"must not have more than {_ANNOTATIONS_MAX} auditAnnotations"
         errors.invalid("spec.auditAnnotations", annotations, why)
@@ -80,14 +87,17 @@ def _validating(errors: FieldErrors, new: Object, old: Object | None) -> None:
         elif len(value) > _VALUE_LENGTH_MAX:
             why = f"must not exceed {_VALUE_LENGTH_MAX} bytes in length"
             errors.required(f"{at}.valueExpression", why)
+        report(errors, problems, f"{at}.valueExpression")
         if key in seen:
             errors.duplicate(f"{at}.key", key)
         seen.add(key)
 
 
-def _validation(errors: FieldErrors, validation: Object, path: str) -> None:
+def _validation(errors: FieldErrors, validation: Object, path: str, problems: Problems) -> None:
     if not (validation.get("expression") or "").strip():
         errors.required(f"{path}.expression", "expression is not specified")
+    report(errors, problems, f"{path}.expression")
+    report(errors, problems, f"{path}.messageExpression")
     for field in ("messageExpression", "message"):
         text = validation.get(field) or ""
         if text and not text.strip():
@@ -112,7 +122,7 @@ def _validating_status(errors: FieldErrors, new: Object, old: Object) -> None:
 
 def _mutating(errors: FieldErrors, new: Object, old: Object | None) -> None:
     spec = new.get("spec") or {}
-    _common(errors, spec, None if old is None else old.get("spec") or {})
+    problems = _common(errors, spec, None if old is None else old.get("spec") or {})
     for rule in (spec.get("matchConstraints") or {}).get("resourceRules") or ():
         if "DELETE" in (rule.get("operations") or ()):  # nothing is left to mutate
             supported = ("*", "CONNECT", "CREATE", "UPDATE")
@@ -121,14 +131,14 @@ def _mutating(errors: FieldErrors, new: Object, old: Object | None) -> None:
     if not mutations:
         errors.required("spec.mutations", "mutations must contain at least one item")
     for index, mutation in enumerate(mutations):
-        _mutation(errors, mutation, f"spec.mutations[{index}]")
+        _mutation(errors, mutation, f"spec.mutations[{index}]", problems)
     errors.choice("spec.reinvocationPolicy", spec.get("reinvocationPolicy"), REINVOCATION)
 
 
 _PATCHES = {"ApplyConfiguration": "applyConfiguration", "JSONPatch": "jsonPatch"}
 
 
-def _mutation(errors: FieldErrors, mutation: Object, path: str) -> None:
+def _mutation(errors: FieldErrors, mutation: Object, path: str, problems: Problems) -> None:
     type_ = mutation.get("patchType") or ""
     errors.choice(f"{path}.patchType", type_, tuple(_PATCHES))
     field = _PATCHES.get(type_)
@@ -139,6 +149,7 @@ def _mutation(errors: FieldErrors, mutation: Object, path: str) -> None:
         errors.required(f"{path}.{field}", f"must be specified when patchType is {type_}")
     elif not (patch.get("expression") or "").strip():
         errors.required(f"{path}.{field}.expression", "expression is not specified")
+    report(errors, problems, f"{path}.{field}.expression")
     for other in _PATCHES.values():
         if other != field and mutation.get(other) is not None:
             why = f"must not be specified when patchType is {type_}"
