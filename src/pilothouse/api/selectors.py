@@ -219,12 +219,14 @@ class _Parser:
         while True:
             token = self.next()
             if token == ")":
+                values.append("")  # `()` and `(a,)`
                 break
             if token == ",":
                 values.append("")
                 continue
             if token == "" or token in _SPECIAL:
-                raise SelectorError(f"found '{token}', expected: ',', or identifier")
+                expected = "',', or identifier" if values else "',', ')' or identifier"
+                raise SelectorError(f"found '{token}', expected: {expected}")
             values.append(token)
             following = self.next()
             if following == ")":
