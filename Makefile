@@ -1,7 +1,6 @@
 # Every target in one screen: `make help`.
 SHELL := /bin/bash
 PYTHON := .venv/bin/python
-export PYTHONDONTWRITEBYTECODE = 1
 
 .PHONY: help install demo test check lint bench clean
 
@@ -15,7 +14,7 @@ install: .venv/installed ## .venv with locked versions, so that .venv/bin/piloth
 	@[ -x $(PYTHON) ] || $$(command -v /usr/bin/python3 || command -v python3) -m venv .venv
 	@.venv/bin/pip install --quiet --disable-pip-version-check -r requirements.lock 2>&1 | grep -v '^WARNING: Location' || true
 	@.venv/bin/pip install --quiet --disable-pip-version-check --no-deps -e . 2>&1 | grep -v '^WARNING: Location' || true
-	@.venv/bin/python -c 'import pilothouse'
+	@PYTHONDONTWRITEBYTECODE= .venv/bin/python -m compileall -q src/pilothouse
 	@touch $@
 
 demo: install ## The study note's applications on a real cluster, step by step

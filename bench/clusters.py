@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from .measure import Client, cpu_s, memory_mb
+from .measure import Client, cpu_s, environment, memory_mb
 from .table import Figure
 
 NAME = "bench"
@@ -79,7 +79,7 @@ def _measured() -> Iterator[Figure]:
 
 
 def _pilothouse(*arguments: str) -> str:
-    done = subprocess.run([*PILOTHOUSE, *arguments], capture_output=True, text=True)
+    done = subprocess.run([*PILOTHOUSE, *arguments], capture_output=True, text=True, env=environment())
     if done.returncode:
         raise RuntimeError(f"pilothouse {' '.join(arguments)}: {done.stderr.strip()}")
     return done.stdout

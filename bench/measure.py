@@ -101,6 +101,11 @@ class Server:
         return cpu_s(self.pid) - before
 
 
+def environment() -> dict[str, str]:
+    """As a user's: bytecode is kept between starts."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
+
 @contextmanager
 def server(store: str = "sqlite") -> Iterator[Server]:
     with tempfile.TemporaryDirectory(dir=os.environ.get("BENCH_DIR")) as folder:
@@ -117,7 +122,7 @@ def server(store: str = "sqlite") -> Iterator[Server]:
             where,
         ]
         started = time.perf_counter()
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment())
         try:
             assert process.stdout is not None
             line = process.stdout.readline()
