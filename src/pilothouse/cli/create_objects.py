@@ -374,10 +374,7 @@ def selector_object(text_: str) -> Object:
 @creates(
     "quota",
     "resourcequota",
-    flags=(
-        lambda: text("--hard", help="RESOURCE=QUANTITY,…"),
-        lambda: text("--scopes", help="SCOPE,…"),
-    ),
+    flags=(lambda: text("--hard", help="RESOURCE=QUANTITY,…"), lambda: text("--scopes", help="SCOPE,…")),
     help="Create a resource quota.",
     failed="failed to create quota: ",
 )

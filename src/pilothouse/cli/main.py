@@ -128,7 +128,8 @@ def main() -> None:
 
 def _main() -> int:
     try:
-        cli.main(standalone_mode=False)
+        code = cli.main(standalone_mode=False)
+        return code if isinstance(code, int) else 0
     except click.exceptions.Exit as exit_:
         return int(exit_.exit_code)
     except click.ClickException as error:  # of the commands on clusters, whose parser is click's own
@@ -163,7 +164,6 @@ def _main() -> int:
             raise
         click.echo(f"error: {error}", err=True)
         return 1
-    return 0
 
 
 EXPECTED = ("ClusterError", "ConfigError", "KubeconfigError")

@@ -22,7 +22,6 @@ from wsproto.connection import Connection as Protocol
 from wsproto.connection import ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Ping, TextMessage
 
-from ..api.errors import ApiError
 from ..client.http import raise_for_status
 from ..client.transport import Transport
 from .errors import Failure
@@ -50,12 +49,11 @@ class WebSocket:
         }
         response, reader, writer, early = await transport.upgrade(target, headers=headers)
         if reader is None or writer is None:
-            try:
-                raise_for_status(response)
-            except ApiError as error:
-                if not error.reason:
-                    raise Failure(f"unable to upgrade connection: {error.message}")
-                raise
+            if not response.body.startswith(b"{"):
+                raise Failure(
+                    f"unable to upgrade connection: {response.body.decode(errors='replace').strip()}"
+                )
+            raise_for_status(response)
             raise Failure("unable to upgrade connection")
         return cls(reader, writer, early)
 

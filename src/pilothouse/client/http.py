@@ -47,8 +47,27 @@ def raise_for_status(response: Response) -> None:
             raise from_status(status)
     except (orjson.JSONDecodeError, AttributeError):
         pass
+    reason, message = _BARE.get(response.status, ("", ""))
     text = response.body.decode(errors="replace").strip() or "unknown"
-    raise ApiError(response.status, "", text)
+    if not message and response.status >= 500:
+        reason, message = (
+            "InternalError",
+            f'an error on the server ("{text}") has prevented the request from succeeding',
+        )
+    raise ApiError(response.status, reason, message or text)
+
+
+_BARE = {  # what client-go makes of an answer that is no Status
+    401: ("Unauthorized", "the server has asked for the client to provide credentials"),
+    404: ("NotFound", "the server could not find the requested resource"),
+    405: ("MethodNotAllowed", "the server does not allow this method on the requested resource"),
+    406: ("NotAcceptable", "the server was unable to respond with a content type that the client supports"),
+    503: ("ServiceUnavailable", "the server is currently unable to handle the request"),
+    504: (
+        "Timeout",
+        "the server was unable to return a response in the time allotted, but may still be processing the request",
+    ),
+}
 
 
 class HttpClient:
