@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import functools
 import selectors
 import time
 from collections.abc import Coroutine
@@ -105,7 +106,12 @@ def run_virtual(main: Coroutine[Any, Any, T], clock: VirtualClock) -> T:
 
 def timestamp(seconds: float) -> str:
     """`metav1.Time`: RFC 3339, whole seconds, UTC. `timestamp(0)` is "1970-01-01T00:00:00Z"."""
-    return datetime.datetime.fromtimestamp(int(seconds), datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return _of_second(int(seconds))
+
+
+@functools.lru_cache(maxsize=64)  # everything that is written in one second bears the same
+def _of_second(seconds: int) -> str:
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def timestamp_micro(seconds: float) -> str:
