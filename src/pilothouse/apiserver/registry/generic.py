@@ -279,7 +279,7 @@ class Registry:
             outcome = await self._update_once(op, existing, new, old)
             if outcome is not None:
                 return outcome
-            if asked:
+            if asked and not op.patch:  # a patch is made again on the newer object, whose version it then must name
                 break
         raise conflict(op.kind.plural, op.kind.group, op.name, MODIFIED)
 
