@@ -103,18 +103,20 @@ def test_a_pod_that_is_killed_is_replaced(note):
 
 def test_a_rolling_update_drops_no_request_and_is_undone(note):
     url = balancer(note)
-    counting = subprocess.Popen(
-        [sys.executable, ROOT / "examples/count_requests.py", url], stdout=subprocess.PIPE, text=True
-    )
-    note("set", "image", "deployment/backend-app", "backend-app=backend-app:1.2.0")
-    note("rollout", "status", "deployment/backend-app", "--timeout=90s", timeout=100)
-    assert fetch(url).startswith("1.2.0")
-    assert re.search(r"^2 +<none>", note("rollout", "history", "deployment/backend-app"), re.M)
-    note("rollout", "undo", "deployment/backend-app")
-    note("rollout", "status", "deployment/backend-app", "--timeout=90s", timeout=100)
-    assert fetch(url).startswith("1.1.0")
-    counting.terminate()
-    asked, failed = re.search(r"(\d+) requests .* (\d+) failed", counting.communicate(timeout=10)[0]).groups()
+    command = [sys.executable, ROOT / "examples/count_requests.py", url]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as counting:
+        try:
+            note("set", "image", "deployment/backend-app", "backend-app=backend-app:1.2.0")
+            note("rollout", "status", "deployment/backend-app", "--timeout=90s", timeout=100)
+            assert fetch(url).startswith("1.2.0")
+            assert re.search(r"^2 +<none>", note("rollout", "history", "deployment/backend-app"), re.M)
+            note("rollout", "undo", "deployment/backend-app")
+            note("rollout", "status", "deployment/backend-app", "--timeout=90s", timeout=100)
+            assert fetch(url).startswith("1.1.0")
+        finally:
+            counting.terminate()
+        counted = counting.communicate(timeout=10)[0]
+    asked, failed = re.search(r"(\d+) requests .* (\d+) failed", counted).groups()
     assert int(asked) > 50 and failed == "0"
 
 
