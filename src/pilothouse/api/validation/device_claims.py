@@ -1,4 +1,4 @@
-"""Dynamic resource allocation: what claims ask for and get, and classes of devices. Whether selectors compile is not asked here."""
+"""Dynamic resource allocation: what claims ask for and get, and classes of devices."""
 
 from __future__ import annotations
 
@@ -119,6 +119,31 @@ def _selector(errors: FieldErrors, selector: Object, path: str) -> None:
         errors.required(f"{path}.cel")
     elif len(cel.get("expression") or "") > _EXPRESSION_LENGTH_MAX:
         errors.too_long(f"{path}.cel.expression", _EXPRESSION_LENGTH_MAX)
+    elif problem := _expression_problem(cel.get("expression") or ""):
+        errors.invalid(f"{path}.cel.expression", cel.get("expression") or "", problem)
+
+
+def _expression_problem(text: str) -> str:
+    from .. import policies  # CEL is loaded when there is an expression
+    from ..cel.functions import QUANTITY
+    from ..cel.types import BOOL, DYN, STRING, Field, Type, map_of
+
+    members = {
+        "driver": STRING,
+        "attributes": map_of(STRING, map_of(STRING, DYN)),
+        "capacity": map_of(STRING, map_of(STRING, QUANTITY)),
+        "allowMultipleAllocations": BOOL,
+    }
+    device = Type(
+        "kubernetes.DRADevice", fields={name: Field(type_, name) for name, type_ in members.items()}
+    )
+    try:
+        program = policies.compile_expression(text, {"device": device})
+    except policies.ExpressionError as error:
+        return str(error)
+    if program.type in (BOOL, DYN):
+        return ""
+    return f"must evaluate to bool or the unknown type, not {program.type}"
 
 
 def _toleration(errors: FieldErrors, toleration: Object, path: str) -> None:
@@ -272,8 +297,9 @@ def _allocation(errors: FieldErrors, allocation: Object, known: dict[str, set[st
 
 
 def _class(errors: FieldErrors, new: Object, old: Object | None) -> None:
-    spec = new.get("spec") or {}
-    each_of(errors, spec.get("selectors"), _LISTED_MAX, _selector, "spec.selectors")
+    spec, before = new.get("spec") or {}, (old or {}).get("spec") or {}
+    if old is None or spec.get("selectors") != before.get("selectors"):
+        each_of(errors, spec.get("selectors"), _LISTED_MAX, _selector, "spec.selectors")
     each_of(errors, spec.get("config"), _LISTED_MAX, _opaque, "spec.config")
     name = spec.get("extendedResourceName")
     if name is not None and not resources.is_extended(name):
