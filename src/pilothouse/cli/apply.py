@@ -8,8 +8,9 @@ from typing import Any
 import click
 
 from ..api.errors import ApiError
+from ..api.kinds import Kind
 from ..api.object import Object, annotations_of, is_deleting, name_of, namespace_of, uid_of
-from ..api.schema import has_schema, schema_of
+from ..api.schema import Type, has_schema, schema_of
 from ..api.threeway import three_way_patch
 from ..client.http import PATCH_TYPES, delete_options, with_query
 from . import printing
@@ -204,17 +205,15 @@ class Applier:
         last = annotations_of(current).get(LAST_APPLIED)
         if last is None:
             click.echo(MISSING.format(f"{info.kind.plural}/{info.name}", LAST_APPLIED), err=True)
-        kind = info.kind
-        typed = not kind.custom and has_schema(kind.group, kind.version, kind.kind)
-        type_ = schema_of(kind.group, kind.version, kind.kind) if typed else None
-        patch = three_way_patch(json.loads(last or "{}"), modified, current, type_)
+        schema = patch_schema(info.kind)
+        patch = three_way_patch(json.loads(last or "{}"), modified, current, schema)
         if not patch:
             return current, "unchanged"
         if self.dry_run == "client":
             return modified, "configured"
         where = with_query(info.path + _sub(self._options), self._query)
         try:
-            return await self._patch(where, patch, "strategic" if typed else "merge"), "configured"
+            return await self._patch(where, patch, "merge" if schema is None else "strategic"), "configured"
         except ApiError as error:
             what = f"applying patch:\n{go_json(patch)}\nto:\n{described(info)}\nfor:"
             raise while_doing(what, info.source, error)
@@ -264,6 +263,12 @@ def write_query(options: Any, manager: str) -> dict[str, str]:
         "fieldValidation": modes[value],
         "dryRun": "All" if dry_run_of(options) == "server" else "",
     }
+
+
+def patch_schema(kind: Kind) -> Type | None:
+    """What a strategic merge patch needs to know; None for custom resources, which get a merge patch."""
+    typed = not kind.custom and has_schema(kind.group, kind.version, kind.kind)
+    return schema_of(kind.group, kind.version, kind.kind) if typed else None
 
 
 def _sub(options: Any) -> str:

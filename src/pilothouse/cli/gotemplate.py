@@ -381,7 +381,7 @@ def _printf(format_: str, *values: Any) -> str:
             return {str: "string", bool: "bool", int: "int64", float: "float64", list: "[]interface {}"}.get(
                 type(value), "map[string]interface {}"
             )
-        return f"%{match[1]}{match[2]}" % value
+        return str(f"%{match[1]}{match[2]}" % value)
 
     return re.sub(r"%([-+# 0]*\d*(?:\.\d+)?)([vsqdftTxXeg%])", one, format_)
 

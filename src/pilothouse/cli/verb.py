@@ -82,7 +82,7 @@ def many(*names: str, split: bool = False, help: str = "") -> Flag:
     return Flag(names, "csv" if split else "list", None, None, None, help)
 
 
-GLOBAL = (
+GLOBAL: tuple[Callable[[], Flag], ...] = (
     lambda: text("-n", "--namespace", help="The namespace."),
     lambda: text("--context", help="The kubeconfig's context."),
     lambda: text("--kubeconfig", help="The kubeconfig."),
