@@ -60,6 +60,7 @@ class PodWorker:
         ] = {}  # the details of containers, which change only with their state
         self._mounted: dict[str, str] | None = None
         self._mount_retry_s, self._mount_at, self._refresh_at = MOUNT_FIRST_S, 0.0, 0.0
+        self._retry_at: dict[str, float] = {}  # containers that could not be started
         self.allocated = resize.allocated_before(pod)
         self._adopt()
 
@@ -100,6 +101,7 @@ class PodWorker:
         before, self.pod = self.pod, pod
         if _visible(pod) != _visible(before):
             self._refresh_at = 0.0  # files may show what has changed
+            self._retry_at.clear()
         if is_deleting(pod) and (not is_deleting(before) or _grace_s(pod) < _grace_s(before)):
             self.released = False
             self._interrupt()
@@ -328,6 +330,11 @@ class PodWorker:
                 )
             )
             return 0.0
+        now = self.node.clock.monotonic()
+        for start in decision.starts:
+            if (left := self._retry_at.get(start.name, 0.0) - now) > 0:
+                decision.wake(left)
+        decision.starts = [s for s in decision.starts if self._retry_at.get(s.name, 0.0) <= now]
         if (decision.create_sandbox or decision.starts) and not await self._mount():
             return self._mount_at - self.node.clock.monotonic()
         if decision.create_sandbox and (retry_s := await self._create_sandbox(decision.attempt)) is not None:
@@ -366,6 +373,7 @@ class PodWorker:
                 )
             except StartError as error:
                 self.memory.waiting[start.name] = Waiting(error.reason, error.message)
+                self._retry_at[start.name] = self.node.clock.monotonic() + error.retry_s
                 retry_s = error.retry_s if retry_s is None else min(retry_s, error.retry_s)
         if retry_s is None:
             return 0.0

@@ -1,0 +1,158 @@
+"""The node's pure parts: names, logs, files, statuses on their way, resources."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from pilothouse.api.errors import ApiError
+from pilothouse.apiserver.nodes import LogOptions
+from pilothouse.base.clock import VirtualClock
+from pilothouse.node.config import NodeConfig
+from pilothouse.node.connector import log_container_id
+from pilothouse.node.logs import Selection, last_lines, read_log, rotate, tail_offset
+from pilothouse.node.names import NameError_, dns_config, hosts_file, resolv_conf, sandbox_hostname
+from pilothouse.node.resources import container_resources, oom_score_adj
+from pilothouse.node.statuses import status_patch
+from pilothouse.node.volumes import File, write_atomically
+
+from .conftest import pod
+
+CONFIG = NodeConfig("node-1", "10.0.0.1", Path("/n"), cluster_dns="10.96.0.10", files=False)
+NODE_DNS = resolv_conf("search corp.example\nnameserver 8.8.8.8\noptions timeout:1\n")
+
+
+@pytest.mark.parametrize(
+    ("spec", "servers", "searches"),
+    [
+        (
+            {},
+            ("10.96.0.10",),
+            ("default.svc.cluster.local", "svc.cluster.local", "cluster.local", "corp.example"),
+        ),
+        ({"dnsPolicy": "Default"}, ("8.8.8.8",), ("corp.example",)),
+        ({"hostNetwork": True}, ("8.8.8.8",), ("corp.example",)),
+        ({"dnsPolicy": "None", "dnsConfig": {"nameservers": ["1.1.1.1"]}}, ("1.1.1.1",), ()),
+    ],
+)
+def test_resolv_conf_follows_the_policy(spec: dict, servers: tuple, searches: tuple):
+    found = dns_config(pod(**spec), CONFIG, NODE_DNS)
+    assert (found.servers, found.searches) == (servers, searches)
+
+
+def test_a_host_name_that_is_too_long_is_refused():
+    spec = {"subdomain": "x" * 40, "setHostnameAsFQDN": True}
+    with pytest.raises(
+        NameError_, match=r"is too long \(64 characters is the max, 70 characters requested\)"
+    ):
+        sandbox_hostname(pod(**spec), CONFIG)
+
+
+def test_the_hosts_file_names_the_pod_and_its_aliases():
+    body = pod(subdomain="sub", hostAliases=[{"ip": "1.2.3.4", "hostnames": ["a", "b"]}])
+    text = hosts_file(body, ["10.1.1.1"], "cluster.local", "")
+    assert "10.1.1.1\tweb.sub.default.svc.cluster.local\tweb\n" in text
+    assert text.endswith("# Entries added by HostAliases.\n1.2.3.4\ta\tb\n")
+
+
+def log_file(tmp_path: Path, lines: int = 10) -> Path:
+    path = tmp_path / "0.log"
+    path.write_text("".join(f"2026-01-01T00:00:0{i}.123456789Z stdout F line {i}\n" for i in range(lines)))
+    return path
+
+
+def read(path: Path, **options: object) -> str:
+    async def main() -> str:
+        clock, wanted = VirtualClock(), LogOptions("c", **options)  # type: ignore[arg-type]
+
+        async def running() -> bool:
+            return False
+
+        chunks = read_log(path, wanted, Selection(wanted, clock.now() + 10), clock, running)
+        return b"".join([chunk async for chunk in chunks]).decode()
+
+    return asyncio.run(main())
+
+
+def test_logs_are_cut_as_asked(tmp_path: Path):
+    path = log_file(tmp_path)
+    assert read(path, tail_lines=2) == "line 8\nline 9\n"
+    assert read(path, tail_lines=0) == ""
+    assert read(path, tail_lines=99).count("\n") == 10
+    assert read(path, since_seconds=2) == "line 8\nline 9\n"
+    assert read(path, limit_bytes=9) == "line 0\nli"
+    assert read(path, tail_lines=1, timestamps=True) == "2026-01-01T00:00:09.123456789Z line 9\n"
+
+
+def test_parts_of_a_line_are_put_together(tmp_path: Path):
+    path = tmp_path / "0.log"
+    path.write_text("2026-01-01T00:00:00Z stdout P one \n2026-01-01T00:00:00Z stdout F line\n")
+    assert read(path, timestamps=True) == "2026-01-01T00:00:00Z one line\n"
+
+
+def test_the_tail_of_a_long_log_is_found_from_its_end(tmp_path: Path):
+    path = tmp_path / "0.log"
+    path.write_text("2026-01-01T00:00:00Z stdout F x\n" * 10_000)
+    assert path.stat().st_size - tail_offset(path, 5000) == 5000 * 32
+    assert last_lines(path) == "x\n" * 80
+
+
+def test_a_log_that_has_grown_is_moved_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("pilothouse.node.logs.ROTATE_BYTES", 10)
+    for number in range(8):
+        path = log_file(tmp_path)
+        assert rotate(path, f"2026010{number}")
+    assert not rotate(path, "x")
+    assert len(list(tmp_path.iterdir())) == 4  # and the one that the engine opens
+
+
+def test_whose_log_is_meant():
+    body = pod()
+    waiting = {
+        "containerStatuses": [
+            {"name": "c", "state": {"waiting": {"reason": "ErrImagePull"}}, "lastState": {}}
+        ]
+    }
+    with pytest.raises(ApiError, match="is waiting to start: image can't be pulled"):
+        log_container_id(body, waiting, "c", False)
+    ended = {"terminated": {"containerID": "containerd://old"}}
+    crashed = {
+        "containerStatuses": [
+            {"name": "c", "state": {"waiting": {"reason": "CrashLoopBackOff"}}, "lastState": ended}
+        ]
+    }
+    assert log_container_id(body, crashed, "c", False) == "old"
+    assert log_container_id(body, crashed, "c", True) == "old"
+
+
+def test_files_change_all_at_once(tmp_path: Path):
+    volume = tmp_path / "v"
+    write_atomically(volume, {"a": File(b"1", 0o644), "d/b": File(b"2", 0o400)}, "one", None)
+    first = (volume / "..data").readlink()
+    write_atomically(volume, {"a": File(b"1", 0o644), "d/b": File(b"2", 0o400)}, "two", None)
+    assert (volume / "..data").readlink() == first  # nothing has changed
+    write_atomically(volume, {"a": File(b"3", 0o644)}, "three", None)
+    assert (volume / "a").read_bytes() == b"3"
+    assert sorted(path.name for path in volume.iterdir()) == ["..data", "..three", "a"]
+
+
+def test_a_status_patch_leaves_others_conditions_alone():
+    old = {"conditions": [{"type": "Mine", "status": "False", "reason": "R"}], "podIPs": [{"ip": "1.1.1.1"}]}
+    new = {"conditions": [{"type": "Mine", "status": "True"}], "podIPs": [{"ip": "2.2.2.2"}]}
+    assert status_patch({}, old, new) == {
+        "conditions": [{"type": "Mine", "status": "True", "reason": None}],
+        "$setElementOrder/conditions": [{"type": "Mine"}],
+        "podIPs": [{"ip": "2.2.2.2"}, {"$patch": "delete", "ip": "1.1.1.1"}],
+        "$setElementOrder/podIPs": [{"ip": "2.2.2.2"}],
+    }
+    assert status_patch({}, new, new) == {}
+
+
+def test_resources_as_the_engine_takes_them():
+    limits = {"resources": {"limits": {"cpu": "250m", "memory": "64Mi"}, "requests": {"cpu": "100m"}}}
+    body = pod(container=limits)
+    found = container_resources(body, body["spec"]["containers"][0], CONFIG)
+    assert (found.cpu_quota, found.cpu_shares, found.memory_limit_bytes) == (25_000, 102, 64 * 1024**2)
+    assert oom_score_adj(pod(), pod()["spec"]["containers"][0], 1024**3) == 1000

@@ -1,0 +1,145 @@
+"""What can keep a pod from running: images, configuration, room; and what it says meanwhile."""
+
+from __future__ import annotations
+
+from pilothouse.api.object import Object
+from pilothouse.node.images import credentials, duration, invalid_name
+
+from .conftest import NodeLab, on_node, pod
+
+
+def test_pulls_back_off_exactly():
+    async def story(lab: NodeLab) -> None:
+        await lab.create(pod(container={"image": "registry.invalid/x:1"}))
+        await lab.wait(1)
+        assert (await lab.container())["state"]["waiting"]["reason"] == "ErrImagePull"
+        await lab.wait(3)
+        assert (await lab.container())["state"]["waiting"]["reason"] == "ImagePullBackOff"
+        tries = []
+        for second in range(160):
+            events = (await lab.client.list("events", "default")).items
+            count = next((e["count"] for e in events if e["reason"] == "Pulling"), 0)
+            if count > len(tries) + 1:
+                tries.append(second)
+            await lab.wait(1)
+        assert [b - a for a, b in zip(tries, tries[1:])] == [20, 40, 80]
+
+    on_node(story)
+
+
+def test_a_missing_config_map_is_waited_for():
+    async def story(lab: NodeLab) -> None:
+        env = [{"name": "A", "valueFrom": {"configMapKeyRef": {"name": "late", "key": "k"}}}]
+        await lab.create(pod(container={"env": env}))
+        await lab.wait(1)
+        waiting = (await lab.container())["state"]["waiting"]
+        assert waiting == {"reason": "CreateContainerConfigError", "message": 'configmap "late" not found'}
+        body: Object = {"metadata": {"name": "late", "namespace": "default"}, "data": {"k": "v"}}
+        await lab.client.create("configmaps", body)
+        await lab.wait(11)
+        assert (await lab.container())["ready"]
+
+    on_node(story)
+
+
+def test_a_pod_without_room_is_rejected_and_says_why():
+    async def story(lab: NodeLab) -> None:
+        cpu = {"resources": {"requests": {"cpu": "3"}}}
+        await lab.create(pod("first", container=cpu))
+        await lab.wait(1)
+        await lab.create(pod("second", container=cpu))
+        await lab.wait(1)
+        status = await lab.status("second")
+        assert (status["phase"], status["reason"]) == ("Failed", "OutOfcpu")
+        words = "Node didn't have enough resource: cpu, requested: 3000, used: 3000, capacity: 4000"
+        assert status["message"] == f"Pod was rejected: {words}"
+        assert await lab.events("second") == [("OutOfcpu", words)]
+
+    on_node(story)
+
+
+def test_init_containers_run_in_order_and_gate_the_others():
+    async def story(lab: NodeLab) -> None:
+        inits = [
+            {"name": name, "image": "busybox:1", "command": ["sleep", seconds]}
+            for name, seconds in (("a", "3"), ("b", "4"))
+        ]
+        await lab.create(pod(initContainers=inits))
+        await lab.wait(5)
+        status = await lab.status()
+        assert status["phase"] == "Pending"
+        assert [("terminated" in s["state"], s["ready"]) for s in status["initContainerStatuses"]] == [
+            (True, True),
+            (False, False),
+        ]
+        initialized = next(c for c in status["conditions"] if c["type"] == "Initialized")
+        assert initialized["message"] == "containers with incomplete status: [b]"
+        await lab.wait(3)
+        assert (await lab.status())["phase"] == "Running"
+
+    on_node(story)
+
+
+def test_rules_restart_a_container_that_its_policy_would_not():
+    async def story(lab: NodeLab) -> None:
+        rules = [{"action": "Restart", "exitCodes": {"operator": "In", "values": [42]}}]
+        container = {"restartPolicy": "Never", "restartPolicyRules": rules}
+        script = '{"duration_s": 1, "exit_code": 42}'
+        await lab.create(pod(script=script, container=container, restartPolicy="Never"))
+        await lab.wait(3)
+        assert (await lab.container())["restartCount"] == 1
+        assert (await lab.status())["phase"] == "Running"
+
+    on_node(story)
+
+
+def test_a_resize_that_has_no_room_waits_for_it():
+    async def story(lab: NodeLab) -> None:
+        def cpu(amount: str) -> Object:
+            return {"resources": {"requests": {"cpu": amount}}}
+
+        await lab.create(pod("other", container=cpu("2")))
+        await lab.create(pod(container=cpu("1")))
+        await lab.wait(1)
+        patch = {"spec": {"containers": [{"name": "c", **cpu("3")}]}}
+        await lab.client.patch("pods", "default", "web", patch, type="strategic", subresource="resize")
+        await lab.wait(1)
+        status = await lab.status()
+        assert (status["conditions"][0]["type"], status["conditions"][0]["reason"]) == (
+            "PodResizePending",
+            "Deferred",
+        )
+        assert status["containerStatuses"][0]["allocatedResources"] == {"cpu": "1"}
+        await lab.client.delete("pods", "default", "other", grace_period_s=0)
+        await lab.wait(11)
+        container = await lab.container()
+        assert (container["allocatedResources"], container["restartCount"]) == ({"cpu": "3"}, 0)
+        assert "PodResizePending" not in [c["type"] for c in (await lab.status())["conditions"]]
+        assert "ResizeCompleted" in [reason for reason, _ in await lab.events()]
+
+    on_node(story)
+
+
+def test_image_names_are_checked_in_the_parsers_words():
+    assert invalid_name("busybox:1") == invalid_name("a.b:5000/x/y@sha256:" + "0" * 64) == ""
+    assert invalid_name("Not/Valid:1").endswith("repository name (Valid) must be lowercase")
+    assert invalid_name("a b").endswith("invalid reference format")
+
+
+def test_credentials_are_those_of_the_images_registry():
+    import base64
+    import json
+
+    auths = {
+        "https://index.docker.io/v1/": {"auth": base64.b64encode(b"u:p").decode()},
+        "other:5000": {"username": "x", "password": "y"},
+    }
+    data = base64.b64encode(json.dumps({"auths": auths}).encode()).decode()
+    secret = {"data": {".dockerconfigjson": data}}
+    assert credentials(secret, "docker.io/library/busybox:1") == [{"username": "u", "password": "p"}]
+    assert credentials(secret, "other:5000/a:1") == [{"username": "x", "password": "y"}]
+    assert credentials(secret, "quay.io/a:1") == []
+
+
+def test_durations_are_gos():
+    assert [duration(s) for s in (0, 0.85, 2.5, 62.3456)] == ["0s", "850ms", "2.5s", "1m2.345s"]
