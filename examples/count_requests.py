@@ -21,11 +21,11 @@ while running and time.monotonic() < deadline:
     asked += 1
     try:
         with urllib.request.urlopen(sys.argv[1], timeout=5) as answer:
-            first = answer.read().decode().split()
-            version = next((word for word in first if word.startswith(("1.", "backend-app"))), "?")
+            version = answer.read().decode().split()[0]
             versions[version] = versions.get(version, 0) + 1
     except OSError as error:
         failed += 1
         print(f"failed: {error}", flush=True)
-    time.sleep(0.02)
-print(f"{asked} requests during the update, {failed} failed")
+    time.sleep(0.005)
+answers = ", ".join(f"{count} by {version}" for version, count in sorted(versions.items()))
+print(f"{asked} requests, {failed} failed; answered: {answers}")

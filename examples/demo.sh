@@ -4,8 +4,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export PATH="$PWD/.venv/bin:$PATH" # `pilothouse` speaks kubectl's verbs, so no kubectl is needed
-CLUSTER=demo
-export KUBECONFIG="${TMPDIR:-/tmp}/pilothouse-demo.kubeconfig"
+CLUSTER=${CLUSTER:-demo}
+export KUBECONFIG="${TMPDIR:-/tmp}/pilothouse-$CLUSTER.kubeconfig"
 IMAGES="${XDG_CACHE_HOME:-$HOME/.cache}/pilothouse/images"
 if [ "$(id -u)" != 0 ]; then exec sudo -E env "PATH=$PATH" bash "$0"; fi
 
@@ -21,6 +21,7 @@ until_true() { # seconds, command: waits for a condition, never a fixed time
   done
 }
 kubectl() { pilothouse "$@"; }
+trap 'kill $(jobs -p) 2>/dev/null || true' EXIT
 started=$SECONDS
 
 chapter "Images, built from Debian packages (no registry is asked)"
@@ -61,17 +62,20 @@ run kubectl rollout status deployment/backend-app --timeout=60s
 run kubectl get pods -l app=backend-app
 
 chapter "A rolling update that drops no request, and its undoing"
-python examples/count_requests.py "http://$lb:8080/" > "${TMPDIR:-/tmp}/pilothouse-demo.count" &
+note "meanwhile a client asks http://$lb:8080/ again and again, and counts the answers"
+counts=$(mktemp)
+python examples/count_requests.py "http://$lb:8080/" > "$counts" &
 counter=$!
 run kubectl set image deployment/backend-app backend-app=backend-app:1.2.0
 run kubectl rollout status deployment/backend-app --timeout=90s
 run fetch "http://$lb:8080/"
-kill -TERM $counter; wait $counter || true
-cat "${TMPDIR:-/tmp}/pilothouse-demo.count"
 run kubectl rollout history deployment/backend-app
 run kubectl rollout undo deployment/backend-app
 run kubectl rollout status deployment/backend-app --timeout=90s
 run fetch "http://$lb:8080/"
+kill -TERM $counter; wait $counter || true
+note "$(cat "$counts")"
+grep -q ' requests, 0 failed;' "$counts"; rm "$counts"
 
 chapter "The CronJob: a Job now, so that nobody waits five minutes"
 run kubectl create job batch-now --from=cronjob/batch-app
@@ -94,9 +98,11 @@ until_true 30 "kubectl exec database-0 -- wc -l /data/log | grep -q '^2'"
 run kubectl exec database-0 -- cat /data/log
 
 chapter "Done in $((SECONDS - started)) s; the cluster runs on"
+pilothouse="$PWD/.venv/bin/pilothouse"
+if [ -n "${SUDO_UID:-}" ]; then chown "$SUDO_UID" "$KUBECONFIG"; pilothouse="sudo -E $pilothouse"; fi
 cat <<END
 Look around:   export KUBECONFIG=$KUBECONFIG
-               pilothouse get all -A          (or kubectl, if you have it)
-               pilothouse status $CLUSTER
-Remove it:     pilothouse delete $CLUSTER
+               $PWD/.venv/bin/pilothouse get all -A      (or kubectl, if you have it)
+               $pilothouse status $CLUSTER
+Remove it:     $pilothouse delete $CLUSTER
 END
