@@ -24,7 +24,7 @@ from ..api.errors import (
     too_many_requests,
 )
 from ..api.kinds import Kind, kind_of_resource
-from ..api.object import Object
+from ..api.object import Object, condition_of
 from ..base.clock import timestamp
 from .answers import with_warnings
 from .negotiation import negotiate
@@ -283,7 +283,13 @@ async def _take_disruption(
             "DisruptedPods map too big - too many evictions not confirmed by PDB controller",
         )
     if allowed == 0:
-        needs = f"The disruption budget {name} needs {status.get('desiredHealthy', 0)} healthy pods and has {status.get('currentHealthy', 0)} currently"
+        desired, current = status.get("desiredHealthy", 0), status.get("currentHealthy", 0)
+        failed = condition_of(budget, "DisruptionAllowed") or {}
+        needs = f"The disruption budget {name} does not allow evicting pods currently"
+        if current <= desired:
+            needs = f"The disruption budget {name} needs {desired} healthy pods and has {current} currently"
+        elif failed.get("reason") == "SyncFailed":
+            needs += f" because it failed sync: {failed.get('message', '')}"
         error = ApiError(
             429, "TooManyRequests", "Cannot evict pod as it would violate the pod's disruption budget."
         )
