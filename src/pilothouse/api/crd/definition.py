@@ -105,10 +105,10 @@ def _stored_versions(errors: FieldErrors, stored: list[str], versions: list[Obje
     if not stored:
         errors.invalid(path, None, "must have at least one stored version")
         return
-    known = [version["name"] for version in versions]
+    known = [version.get("name") or "" for version in versions]
     for version in versions:
-        if version.get("storage") and version["name"] not in stored:
-            errors.invalid(path, stored, f"must have the storage version {version['name']}")
+        if version.get("storage") and (version.get("name") or "") not in stored:
+            errors.invalid(path, stored, f"must have the storage version {version.get('name') or ''}")
     for i, name in enumerate(stored):
         if name not in known:
             errors.invalid(

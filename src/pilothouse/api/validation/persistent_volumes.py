@@ -164,7 +164,7 @@ def _with_ga_labels(old: Object, new: Object | None) -> Object:
             theirs = (new_terms[index].get(field) or []) if index < len(new_terms) else []
             found[field] = [
                 {**r, "key": theirs[i]["key"]}
-                if i < len(theirs) and _GA_LABELS.get(r.get("key", "")) == theirs[i].get("key")
+                if i < len(theirs) and _GA_LABELS.get(r.get("key", ""), "") == theirs[i].get("key")
                 else r
                 for i, r in enumerate(term.get(field) or ())
             ]
