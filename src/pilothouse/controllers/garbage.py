@@ -24,6 +24,7 @@ from .runtime import (
     Controller,
     Delete,
     Environment,
+    Later,
     Patch,
     Plan,
     Source,
@@ -32,6 +33,8 @@ from .runtime import (
 )
 
 _ORPHAN, _FOREGROUND = "orphan", "foregroundDeletion"
+# About as long as upstream's collector takes. `kubectl delete cronjob,job --all` counts on it: it lists the jobs after it has deleted the cronjobs.
+ORPHANED_S = 0.05
 _DEFINITIONS = "customresourcedefinitions.apiextensions.k8s.io"
 
 
@@ -63,16 +66,18 @@ class GarbageCollector(Controller):
         return self._source(resource)
 
     def _source(self, resource: str) -> Source:
-        def source(old: Object | None, new: Object | None, view: View) -> Iterable[str]:
+        def source(old: Object | None, new: Object | None, view: View) -> Iterable[str | Later]:
             if resource == _DEFINITIONS:
                 self._note_definition(old, new)
             if old is not None and new is not None and _facts(old) == _facts(new):
                 return []
             obj = new or old or {}
-            keys = []
+            keys: list[str | Later] = []
             if new is not None and (_owners(new) or is_deleting(new)):
                 keys.append(f"{resource}|{key_of(new)}")
-            if new is None or _FOREGROUND in _finalizers(new):
+            if new is None:
+                keys += [Later(f"{r}|{key_of(d)}", ORPHANED_S) for r, d in self._dependents(obj, view)]
+            elif _FOREGROUND in _finalizers(new):
                 keys += [f"{r}|{key_of(d)}" for r, d in self._dependents(obj, view)]
             for o in (old, new):  # an owner that waits in the foreground
                 for reference in _owners(o) if o is not None else ():
