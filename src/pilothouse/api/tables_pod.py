@@ -100,6 +100,9 @@ def pod_status(pod: Object) -> tuple[str, int, int, float]:
             elif container.get("ready") and state.get("running"):
                 running = True
                 ready += 1
+        if reason == "Completed" and status.get("phase") == "Failed":
+            ends = [(c.get("state") or {}).get("terminated") for c in status.get("containerStatuses") or ()]
+            reason = next((_end(ended) for ended in ends if ended and ended.get("exitCode")), reason)
         if reason == "Completed" and running:
             condition = condition_of(pod, "Ready")
             reason = "Running" if condition and condition["status"] == "True" else "NotReady"
