@@ -1,0 +1,198 @@
+"""Configuration, quotas, RBAC, budgets, priorities, leases, events, autoscalers, certificates, flow control, devices, API services."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import pytest
+
+from pilothouse.api.kinds import find
+from pilothouse.api.validation import validate_create
+
+from .checking import defaulted, fields, of_create, of_update
+
+TLS = {"type": "kubernetes.io/tls", "data": {"tls.crt": "", "tls.key": ""}}
+RESOURCE_RULE = {"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}
+DEPLOYMENT = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "d"}
+
+
+@pytest.mark.parametrize(
+    ("resource", "body", "wrong"),
+    [
+        ("secrets", TLS, []),
+        ("secrets", TLS | {"data": {"tls.crt": ""}}, ["data[tls.key]"]),
+        (
+            "secrets",
+            {"type": "kubernetes.io/service-account-token"},
+            ["metadata.annotations[kubernetes.io/service-account.name]"],
+        ),
+        ("secrets", {"data": {"a b": ""}}, ["data[a b]"]),
+        ("secrets", {"data": {"k": base64.b64encode(b"x" * (1 << 20)).decode()}}, []),
+        ("secrets", {"data": {"k": base64.b64encode(b"x" * (1 + (1 << 20))).decode()}}, ["data"]),
+        ("configmaps", {"data": {"k": "v"}, "binaryData": {"k": "AA=="}}, ["data[k]"]),
+        ("configmaps", {"data": {"k": "é" * (1 << 19)}}, []),
+        ("configmaps", {"data": {"k": "é" * (1 << 19) + "x"}}, [""]),
+        ("resourcequotas", {"spec": {"hard": {"cpu": "1", "count/deployments.apps": "2"}}}, []),
+        ("resourcequotas", {"spec": {"hard": {"pods": "1500m"}}}, ["spec.hard[pods]"]),
+        ("resourcequotas", {"spec": {"hard": {"services": 1}, "scopes": ["BestEffort"]}}, ["spec.scopes"]),
+        ("limitranges", {"spec": {"limits": [{"type": "Pod", "max": {"cpu": 1}}]}}, []),
+        ("limitranges", {"spec": {"limits": [{"type": "Odd"}]}}, ["spec.limits[0].type"]),
+        ("poddisruptionbudgets.policy", {"spec": {"minAvailable": "50%"}}, []),
+        ("poddisruptionbudgets.policy", {"spec": {"minAvailable": 1, "maxUnavailable": 1}}, ["spec"]),
+        ("priorityclasses.scheduling.k8s.io", {"value": 1_000_000_001}, ["value"]),
+        ("leases.coordination.k8s.io", {"spec": {"leaseDurationSeconds": 0}}, ["spec.leaseDurationSeconds"]),
+        ("runtimeclasses.node.k8s.io", {"handler": "h"}, []),
+        ("roles.rbac.authorization.k8s.io", {"rules": [RESOURCE_RULE]}, []),
+        (
+            "clusterroles.rbac.authorization.k8s.io",
+            {"rules": [RESOURCE_RULE | {"nonResourceURLs": ["/x"]}]},
+            ["rules[0].nonResourceURLs"],
+        ),
+        (
+            "clusterrolebindings.rbac.authorization.k8s.io",
+            {"roleRef": {"kind": "Role", "name": "r"}},
+            ["roleRef.kind"],
+        ),
+        (
+            "horizontalpodautoscalers.autoscaling",
+            {"spec": {"scaleTargetRef": DEPLOYMENT, "minReplicas": 3, "maxReplicas": 2}},
+            ["spec.maxReplicas"],
+        ),
+        (
+            "flowschemas.flowcontrol.apiserver.k8s.io",
+            {"spec": {"matchingPrecedence": 1, "priorityLevelConfiguration": {"name": "p"}}},
+            ["spec.matchingPrecedence"],
+        ),
+        (
+            "prioritylevelconfigurations.flowcontrol.apiserver.k8s.io",
+            {
+                "spec": {
+                    "type": "Limited",
+                    "limited": {
+                        "limitResponse": {"type": "Queue", "queuing": {"queues": 512, "handSize": 9}}
+                    },
+                }
+            },
+            ["spec.limited.limitResponse.queuing.handSize"],
+        ),
+        (
+            "resourceclaims.resource.k8s.io",
+            {"spec": {"devices": {"requests": [{"name": "a"}]}}},
+            ["spec.devices.requests[0]"],
+        ),
+        (
+            "resourceslices.resource.k8s.io",
+            {"spec": {"driver": "d", "nodeName": "n", "pool": {"name": "p", "resourceSliceCount": 1}}},
+            [],
+        ),
+        (
+            "deviceclasses.resource.k8s.io",
+            {"spec": {"selectors": [{"cel": {"expression": "device.driver == 'd'"}}]}},
+            [],
+        ),
+        (
+            "deviceclasses.resource.k8s.io",
+            {"spec": {"selectors": [{"cel": {"expression": "device.nope"}}]}},
+            ["spec.selectors[0].cel.expression"],
+        ),
+        (
+            "apiservices.apiregistration.k8s.io",
+            {"metadata": {"name": "v1.g"}, "spec": {"group": "g", "version": "v2"}},
+            ["metadata.name", "spec.groupPriorityMinimum", "spec.versionPriority"],
+        ),
+    ],
+)
+def test_new_objects(resource: str, body: dict[str, Any], wrong: list[str]) -> None:
+    assert fields(of_create(resource, body)) == wrong
+
+
+@pytest.mark.parametrize(
+    ("resource", "old", "new", "wrong"),
+    [
+        ("secrets", {"type": "a/b"}, {"type": "a/c"}, ["type"]),
+        ("secrets", {"immutable": True}, {"immutable": True, "data": {"k": ""}}, ["data"]),
+        ("configmaps", {"immutable": True, "data": {"k": "v"}}, {"data": {"k": "v"}}, ["immutable"]),
+        (
+            "resourcequotas",
+            {"spec": {"scopes": ["BestEffort"]}},
+            {"spec": {"scopes": ["NotBestEffort"]}},
+            ["spec.scopes"],
+        ),
+        (
+            "rolebindings.rbac.authorization.k8s.io",
+            {"roleRef": {"kind": "Role", "name": "a"}},
+            {"roleRef": {"kind": "Role", "name": "b"}},
+            ["roleRef"],
+        ),
+        ("priorityclasses.scheduling.k8s.io", {"value": 1}, {"value": 2}, ["value"]),
+        ("runtimeclasses.node.k8s.io", {"handler": "a"}, {"handler": "b"}, ["handler"]),
+        (
+            "horizontalpodautoscalers.autoscaling",  # scaling to zero was on once: it may stay
+            {"spec": {"scaleTargetRef": DEPLOYMENT, "minReplicas": 0, "maxReplicas": 2}},
+            {
+                "spec": {
+                    "scaleTargetRef": DEPLOYMENT,
+                    "minReplicas": 0,
+                    "maxReplicas": 3,
+                    "metrics": [
+                        {
+                            "type": "External",
+                            "external": {
+                                "metric": {"name": "m"},
+                                "target": {"type": "Value", "value": 1},
+                            },
+                        }
+                    ],
+                }
+            },
+            [],
+        ),
+    ],
+)
+def test_changes(resource: str, old: dict[str, Any], new: dict[str, Any], wrong: list[str]) -> None:
+    assert fields(of_update(resource, new, old)) == wrong
+
+
+def test_events_are_held_to_more_by_their_new_name() -> None:
+    event = defaulted("events", {"involvedObject": {"namespace": "n"}})
+    old_name, new_name = find("", "v1", "events"), find("events.k8s.io", "v1", "events")
+    assert old_name is not None and new_name is not None
+    assert validate_create(old_name, event) == []
+    assert [cause.field for cause in validate_create(new_name, event)] == ["eventTime", "type"]
+
+
+def test_what_is_decided_on_a_signing_request_stays() -> None:
+    resource = "certificatesigningrequests.certificates.k8s.io"
+    spec = {"spec": {"request": "AA==", "signerName": "example.com/s", "usages": ["client auth"]}}
+
+    def decided(*types: str) -> dict[str, Any]:
+        return {**spec, "status": {"conditions": [{"type": t, "status": "True"} for t in types]}}
+
+    assert of_update(resource, decided("Approved"), decided(), "approval") == []
+    assert fields(of_update(resource, decided("Approved"), decided(), "status")) == ["status.conditions"]
+    assert fields(of_update(resource, decided(), decided("Approved"), "approval")) == ["status.conditions"]
+    assert fields(of_update(resource, decided("Approved", "Denied"), decided(), "approval")) == [
+        "status.conditions"
+    ]
+
+
+def test_webhooks_that_were_lenient_may_stay_so() -> None:
+    resource = "validatingwebhookconfigurations.admissionregistration.k8s.io"
+
+    def webhook(side_effects: str) -> dict[str, Any]:
+        return {
+            "webhooks": [
+                {
+                    "name": "w.example.com",
+                    "sideEffects": side_effects,
+                    "admissionReviewVersions": ["v1"],
+                    "clientConfig": {"url": "https://w.example.com/x"},
+                }
+            ]
+        }
+
+    assert of_create(resource, webhook("None")) == []
+    assert fields(of_create(resource, webhook("Some"))) == ["webhooks[0].sideEffects"]
+    assert of_update(resource, webhook("Some"), webhook("Unknown")) == []
+    assert fields(of_update(resource, webhook("Some"), webhook("None"))) == ["webhooks[0].sideEffects"]
