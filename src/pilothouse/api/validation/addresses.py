@@ -16,6 +16,7 @@ from ..fielderrors import FieldErrors
 NOT_AN_IP = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
 NOT_A_RANGE = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"
 LEADING_ZEROS = "must not have leading 0s"
+_LOCAL_MULTICAST = re.compile(r"224\.0\.0\.|ff.2:")
 _DOTTED = re.compile(r"\d+(\.\d+){3}")
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -79,19 +80,23 @@ def ip_name(value: str) -> list[str]:
 
 def ordinary_ip(errors: FieldErrors, value: str, path: str) -> None:
     """Not loopback, not link-local: where traffic to a service may go."""
-    address = parse(value)
+    errors.messages(path, value, _oddities(value))
+
+
+@functools.lru_cache(maxsize=4096)
+def _oddities(value: str) -> list[str]:
+    address, found = parse(value), []
     if address is None:
-        errors.invalid(path, value, "must be a valid IP address")
-        return
+        return ["must be a valid IP address"]
     if address.is_unspecified:
-        errors.invalid(path, value, f"may not be unspecified ({value})")
+        found.append(f"may not be unspecified ({value})")
     if address.is_loopback:
-        errors.invalid(path, value, "may not be in the loopback range (127.0.0.0/8, ::1/128)")
+        found.append("may not be in the loopback range (127.0.0.0/8, ::1/128)")
     if address.is_link_local:
-        errors.invalid(path, value, "may not be in the link-local range (169.254.0.0/16, fe80::/10)")
-    text = str(address)
-    if text.startswith("224.0.0.") or re.match(r"ff.2:", text):
-        errors.invalid(path, value, "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)")
+        found.append("may not be in the link-local range (169.254.0.0/16, fe80::/10)")
+    if _LOCAL_MULTICAST.match(str(address)):
+        found.append("may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)")
+    return found
 
 
 def parse_range(value: str) -> Network | None:

@@ -61,7 +61,7 @@ def some(type_: Type, draw: Any, depth: int = 0) -> Any:
 
 
 @pytest.mark.parametrize("resource", sorted(VALIDATORS.keys() - {"events.events.k8s.io"}))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(data=st.data())
 def test_any_object_of_a_kind_is_judged(resource: str, data: st.DataObject) -> None:
     kind = kind_of_resource(resource)
