@@ -9,13 +9,18 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ..api.errors import ApiError, qualified
-from ..api.object import Object
+from ..api.object import Object, namespace_of
 from .authentication import Bounded, Lister
+from .follower import Follower
 from .node_authorizer import NodeAuthorizer, node_of
 from .request import User
 from .routes import RequestInfo
+
+if TYPE_CHECKING:
+    from .cache import Cache
 
 SUPERUSERS = "system:masters"
 RBAC_RESOURCES = (
@@ -128,8 +133,12 @@ def subject_text(subject: Object, namespace: str) -> str:
 class Authorizer:
     """`allows` answers (allowed, reason)."""
 
-    def __init__(self, lister: Lister, nodes: NodeAuthorizer, enabled: bool = True):
+    def __init__(self, lister: Lister, cache: Cache, nodes: NodeAuthorizer, enabled: bool = True):
         self._lister, self._nodes, self._enabled = lister, nodes, enabled
+        self._cluster_bindings, self._bindings = (
+            _Bindings(cache, RBAC_RESOURCES[1]),
+            _Bindings(cache, RBAC_RESOURCES[3]),
+        )
         self._version: tuple[int, ...] = ()
         self._rules: Bounded[tuple[str, tuple[str, ...], str], list[Rule]] = Bounded(4096)
 
@@ -164,6 +173,8 @@ class Authorizer:
             raise refusal(a, why)
 
     def rules(self, user: User, namespace: str) -> list[Rule]:
+        self._cluster_bindings.catch_up()
+        self._bindings.catch_up()
         version = tuple(self._lister.version(resource) for resource in RBAC_RESOURCES)
         if version != self._version:
             self._version = version
@@ -175,10 +186,10 @@ class Authorizer:
         return found
 
     def _gather(self, user: User, namespace: str) -> Iterator[Rule]:
-        for binding in self._lister.list("clusterrolebindings.rbac.authorization.k8s.io"):
+        for binding in self._cluster_bindings.of(user, ""):
             yield from self._rules_of_binding(binding, "ClusterRoleBinding", user, "")
         if namespace:
-            for binding in self._lister.list("rolebindings.rbac.authorization.k8s.io", namespace):
+            for binding in self._bindings.of(user, namespace):
                 yield from self._rules_of_binding(binding, "RoleBinding", user, namespace)
 
     def _rules_of_binding(self, binding: Object, kind: str, user: User, namespace: str) -> Iterator[Rule]:
@@ -201,6 +212,48 @@ class Authorizer:
         else:
             role = self._lister.get("roles.rbac.authorization.k8s.io", namespace, reference["name"])
         return (role or {}).get("rules") or []
+
+
+class _Bindings(Follower):
+    """Bindings by the subjects that they name, so that a decision looks at those of one user, however many there are."""
+
+    def __init__(self, cache: Cache, resource: str):
+        super().__init__(cache, resource)
+        self.clear()
+
+    def clear(self) -> None:
+        self._by_subject: dict[tuple[str, str, str], dict[str, Object]] = {}
+        self._subjects: dict[str, list[tuple[str, str, str]]] = {}
+
+    def add(self, key: str, obj: Object) -> None:
+        namespace = namespace_of(obj)
+        subjects = [(namespace, *_named(subject, namespace)) for subject in obj.get("subjects") or ()]
+        self._subjects[key] = subjects
+        for subject in subjects:
+            self._by_subject.setdefault(subject, {})[key] = obj
+
+    def drop(self, key: str) -> None:
+        for subject in self._subjects.pop(key, ()):
+            held = self._by_subject.get(subject)
+            if held is not None:
+                held.pop(key, None)
+                if not held:
+                    del self._by_subject[subject]
+
+    def of(self, user: User, namespace: str) -> list[Object]:
+        """In the order of their names."""
+        found: dict[str, Object] = {}
+        for kind, name in (("User", user.name), *(("Group", group) for group in user.groups)):
+            found.update(self._by_subject.get((namespace, kind, name), {}))
+        return [found[key] for key in sorted(found)]
+
+
+def _named(subject: Object, namespace: str) -> tuple[str, str]:
+    """A service account is a user of a certain name."""
+    if subject.get("kind") == "ServiceAccount":
+        where = subject.get("namespace") or namespace
+        return "User", f"system:serviceaccount:{where}:{subject.get('name')}"
+    return str(subject.get("kind")), str(subject.get("name"))
 
 
 def refusal(a: Attributes, why: str = "") -> ApiError:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from ..api.kinds import kind_of_resource
 from ..api.object import Object, name_of, namespace_of
-from ..store.interface import Compacted
+from .follower import Follower
 
 if TYPE_CHECKING:
     from .authorization import Attributes
@@ -160,17 +160,16 @@ _DECISIONS = {
 }
 
 
-class _References:
+class _References(Follower):
     """Which objects the pods of each node refer to."""
 
     def __init__(self, storage: Storage):
+        super().__init__(storage.cache, "pods")
         self._storage = storage
-        self._seen = -1
-        self._pods: dict[str, tuple[str, list[Reference]]] = {}  # by cache key
-        self._counts: dict[str, Counter[Reference]] = defaultdict(Counter)
+        self.clear()
 
     def related(self, node: str, target: Reference) -> bool:
-        self._catch_up()
+        self.catch_up()
         resource, namespace, name = target
         counts = self._counts.get(node, Counter())
         if counts[target]:
@@ -198,33 +197,18 @@ class _References:
             if volume:
                 yield volume_name, set(_secrets_of_volume(volume.object, namespace))
 
-    def _catch_up(self) -> None:
-        prefix = kind_of_resource("pods").prefix
-        collection = self._storage.cache.collection(prefix)
-        try:
-            if self._seen < 0:
-                raise Compacted(0)
-            changes = collection.after(self._seen)
-        except Compacted:
-            self._pods.clear()
-            self._counts.clear()
-            for entry in collection.entries(prefix):
-                self._add(entry.key, entry.object)
-        else:
-            for change in changes:
-                self._drop(change.entry.key)
-                if not change.deleted:
-                    self._add(change.entry.key, change.entry.object)
-        self._seen = collection.version
+    def clear(self) -> None:
+        self._pods: dict[str, tuple[str, list[Reference]]] = {}  # by cache key
+        self._counts: dict[str, Counter[Reference]] = defaultdict(Counter)
 
-    def _add(self, key: str, pod: Object) -> None:
-        node = pod["spec"].get("nodeName")
+    def add(self, key: str, obj: Object) -> None:
+        node = obj["spec"].get("nodeName")
         if node:
-            references = list(references_of(pod))
+            references = list(references_of(obj))
             self._pods[key] = node, references
             self._counts[node].update(references)
 
-    def _drop(self, key: str) -> None:
+    def drop(self, key: str) -> None:
         node, references = self._pods.pop(key, ("", []))
         if not node:
             return

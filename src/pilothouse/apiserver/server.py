@@ -48,6 +48,7 @@ from .resources import VERBS, Resources
 from .reviews import REVIEWS
 from .routes import RequestInfo, authorized_name, parse_query, request_info
 from .tokens import Tokens
+from .webhook_client import WebhookClient
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +85,9 @@ class ApiServer:
         self.lister = CacheLister(self.storage)
         self.tokens = Tokens(self.config.issuer, self.config.signing_key_pem, clock, random.fork("tokens"))
         self.authenticator = Authenticator(self.config, self.tokens, self.lister)
-        self.authorizer = Authorizer(self.lister, NodeAuthorizer(self.storage), self.config.authorize)
+        self.authorizer = Authorizer(
+            self.lister, self.cache, NodeAuthorizer(self.storage), self.config.authorize
+        )
         environment = Environment(
             self.lister, clock, random.fork("admission"), self.config, self.authorizer, self.storage
         )
@@ -94,6 +97,8 @@ class ApiServer:
         self.nodes = NodeConnectors()
         self.openapi = Documents(list(KINDS))
         self.custom = CustomResources(self)
+        environment.find_kind = self.custom.find_gvk
+        environment.webhooks = WebhookClient(self)
         self.aggregator = Aggregator(self)
         self.flow_control = FlowControl(self)
         self.http = HttpServer(self.handle, limits=Limits())
