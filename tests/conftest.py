@@ -1,20 +1,27 @@
-"""A whole API server on loopback, with TLS and a token, in a loop and a thread of its own: clients here are ordinary and blocking."""
+"""A whole API server on loopback, with TLS and a token, in a loop and a thread of its own: clients here are ordinary and blocking.
+
+And the programs of others (kubectl, helm), found where a machine keeps them; a test without its program says so.
+"""
 
 import asyncio
+import os
+import shutil
 import threading
 from pathlib import Path
 
 import pytest
 
 from pilothouse.apiserver.__main__ import self_signed
-from pilothouse.apiserver.config import ADMIN, ApiConfig
+from pilothouse.apiserver.config import ApiConfig
 from pilothouse.apiserver.http import server_tls
+from pilothouse.apiserver.request import User
 from pilothouse.apiserver.server import ApiServer
 from pilothouse.base.clock import RealClock
 from pilothouse.base.random import Random
 from pilothouse.store.memory import MemoryStore
 
 TOKEN = "wire-token"
+ADMIN = User("admin", ("system:masters",), "admin")  # as the recordings have it
 
 
 class Running:
@@ -64,3 +71,24 @@ def running(tmp_path_factory):
     server.start()
     yield server
     server.stop()
+
+
+PLACES = [
+    os.environ.get("PILOTHOUSE_CLIENTS", ""),
+    "/opt/k8sbin",
+    str(Path.home() / ".cache/pilothouse/clients"),
+]
+
+
+@pytest.fixture(scope="session")
+def program():
+    """`program("kubectl")`: its path."""
+
+    def program(name):
+        path = os.pathsep.join([*filter(None, PLACES), os.environ.get("PATH", "")])
+        found = shutil.which(name, path=path)
+        if found is None:
+            pytest.skip(f"{name} is neither in PATH nor in $PILOTHOUSE_CLIENTS")
+        return found
+
+    return program

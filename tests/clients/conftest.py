@@ -1,25 +1,10 @@
-"""Programs that people use, found where a machine keeps them; a test without its program says so."""
+"""Programs that people use, on the bare server."""
 
 import os
-import shutil
 import subprocess
-from pathlib import Path
 
 import pytest
 import yaml
-
-PLACES = [
-    os.environ.get("PILOTHOUSE_CLIENTS", ""),
-    "/opt/k8sbin",
-    str(Path.home() / ".cache/pilothouse/clients"),
-]
-
-
-def program(name):
-    found = shutil.which(name, path=os.pathsep.join([*filter(None, PLACES), os.environ.get("PATH", "")]))
-    if found is None:
-        pytest.skip(f"{name} is neither in PATH nor in $PILOTHOUSE_CLIENTS (see CONTRIBUTING.md)")
-    return found
 
 
 @pytest.fixture(scope="session")
@@ -38,7 +23,7 @@ def kubeconfig(running, tmp_path_factory):
 
 
 @pytest.fixture
-def run(kubeconfig, tmp_path):
+def run(kubeconfig, tmp_path, program):
     """`run("kubectl", "get", "pods")`: its output. A failure fails the test, with what it said."""
 
     def run(name, *arguments, stdin=None):
