@@ -34,7 +34,10 @@ async def command(call: Call) -> None:
     if call.words:
         raise call.usage(f"unexpected arguments: [{' '.join(call.words)}]")
     if options.output not in ("", "wide", "name"):
-        raise Failure(f"--output {options.output} is not available")
+        raise Failure(
+            f'unable to match a printer suitable for the output format "{options.output}", '
+            "allowed formats are: json,kyaml,name,wide,yaml"
+        )
     if options.sort_by not in ("", "name", "kind"):
         raise Failure("--sort-by accepts only name or kind")
     rows = []

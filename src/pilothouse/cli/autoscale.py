@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import click
+
 from ..api.object import Object
 from .create import SAVE, make
 from .errors import Failure
@@ -15,7 +17,7 @@ from .verb import FILES, WRITE, Call, number, text, verb
     *WRITE,
     *SAVE,
     lambda: number("--min", default=-1, help="At least so many."),
-    lambda: number("--max", default=-1, help="At most so many."),
+    lambda: number("--max", needed=True, help="At most so many."),
     lambda: number("--cpu-percent", default=-1, help="Target share of the CPU request."),
     lambda: text("--cpu", help="Target of CPU: 80% or 500m."),
     lambda: text("--memory", help="Target of memory: 80% or 500Mi."),
@@ -29,6 +31,12 @@ async def command(call: Call) -> None:
     if options.max < options.min:
         raise Failure(
             f"--max=MAXPODS must be larger or equal to --min=MINPODS, max: {options.max}, min: {options.min}"
+        )
+    if options.given("cpu_percent"):
+        click.echo(
+            "Flag --cpu-percent has been deprecated, Use --cpu with percentage or resource quantity format "
+            "(e.g., '70%' for utilization or '500m' for milliCPU).",
+            err=True,
         )
     finder = Finder(call)
     for info in await finder.run(load=True):
@@ -48,6 +56,7 @@ async def command(call: Call) -> None:
             "kind": "HorizontalPodAutoscaler",
             "metadata": metadata,
             "spec": spec,
+            "status": {"currentMetrics": None, "desiredReplicas": 0},
         }
         await make(call, hpa, "autoscaled", manager="kubectl-autoscale")
     finder.end()

@@ -34,7 +34,7 @@ async def command(call: Call) -> None:
     options = call.options
     if not options.filename:
         if call.words:
-            raise Failure(f'unknown command "{call.words[0]}" for "{call.path}"')
+            raise call.usage(f"Unexpected args: [{' '.join(call.words)}]")
         raise Failure("must specify one of -f and -k")
     printer, query, dry_run = (
         printing.printer(options),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import os
 import re
 from pathlib import Path
@@ -139,7 +140,7 @@ def configmap(call: Call, name: str) -> Object:
     if binary:
         made["binaryData"] = _encoded(binary)
     if call.options.append_hash:
-        body: Object = {"kind": "ConfigMap", "name": name, "data": plain or None}
+        body: Object = {"kind": "ConfigMap", "name": name, "data": plain}
         if binary:
             body["binaryData"] = made["binaryData"]
         made["metadata"]["name"] = _hashed(name, body)
@@ -156,7 +157,7 @@ def _secret(call: Call, name: str, type_: str, data: dict[str, bytes]) -> Object
     if data:
         made["data"] = _encoded(data)
     if call.options.append_hash:
-        body = {"kind": "Secret", "type": type_, "name": name, "data": made.get("data")}
+        body = {"kind": "Secret", "type": type_, "name": name, "data": made.get("data", {})}
         made["metadata"]["name"] = _hashed(name, body)
     return made
 
@@ -227,8 +228,7 @@ def docker_registry(call: Call, name: str) -> Object:
             "either --from-file or the combination of --docker-username, --docker-password and --docker-server is required"
         )
     auth = base64.b64encode(f"{options.docker_username}:{options.docker_password}".encode()).decode()
-    entry = {"username": options.docker_username, "password": options.docker_password, "auth": auth}
-    if options.docker_email:
-        entry["email"] = options.docker_email
-    content = go_json({"auths": {options.docker_server: entry}})
+    entry = {"username": options.docker_username, "password": options.docker_password}
+    entry |= {"email": options.docker_email, "auth": auth} if options.docker_email else {"auth": auth}
+    content = json.dumps({"auths": {options.docker_server: entry}}, separators=(",", ":"))
     return _secret(call, name, "kubernetes.io/dockerconfigjson", {".dockerconfigjson": content.encode()})

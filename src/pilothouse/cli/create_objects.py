@@ -29,7 +29,7 @@ def serviceaccount(call: Call, name: str) -> Object:
     "deployment",
     "deploy",
     flags=(
-        lambda: many("--image", split=True, help="Image; several make several containers."),
+        lambda: many("--image", split=True, needed=True, help="Image; several make several containers."),
         lambda: number("--port", help="The port that the container listens on."),
         lambda: number("-r", "--replicas", default=1, help="How many pods."),
     ),
@@ -38,8 +38,6 @@ def serviceaccount(call: Call, name: str) -> Object:
 )
 def deployment(call: Call, name: str) -> Object:
     images, command = call.options.image, call.after or []
-    if not images:
-        raise Failure('required flag(s) "image" not set')
     if len(images) > 1 and command:
         raise Failure("cannot specify multiple --image options and command")
     containers: list[Object] = [
@@ -129,17 +127,14 @@ def _pod(name: str, image: str, command: list[str] | None, restart: str) -> Obje
     "cronjob",
     "cj",
     flags=(
-        lambda: text("--image", help="Image to run."),
-        lambda: text("--schedule", help='When, as cron has it: "*/5 * * * *".'),
+        lambda: text("--image", needed=True, help="Image to run."),
+        lambda: text("--schedule", needed=True, help='When, as cron has it: "*/5 * * * *".'),
         lambda: text("--restart", help="OnFailure or Never."),
     ),
     help="Create a cron job.",
     failed="failed to create cronjob: ",
 )
 def cronjob(call: Call, name: str) -> Object:
-    missing = [f'"{each}"' for each in ("image", "schedule") if not getattr(call.options, each)]
-    if missing:
-        raise Failure(f"required flag(s) {', '.join(missing)} not set")
     pod = _pod(name, call.options.image, call.after, call.options.restart or "OnFailure")
     template = {"metadata": _meta(name), "spec": {"template": {"metadata": {}, "spec": pod}}}
     spec = {"schedule": call.options.schedule, "jobTemplate": template}
@@ -224,14 +219,12 @@ def loadbalancer(call: Call, name: str) -> Object:
 
 @creates(
     "externalname",
-    flags=(_TCP, lambda: text("--external-name", help="The name that it stands for.")),
+    flags=(_TCP, lambda: text("--external-name", needed=True, help="The name that it stands for.")),
     help="A service that is another name.",
     failed="failed to create ExternalName service: ",
     under=service,
 )
 def externalname(call: Call, name: str) -> Object:
-    if not call.options.external_name:
-        raise Failure('required flag(s) "external-name" not set')
     return _service(name, "ExternalName", call.options.tcp, externalName=call.options.external_name)
 
 

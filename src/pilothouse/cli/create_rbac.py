@@ -184,13 +184,11 @@ def rolebinding(call: Call, name: str) -> Object:
 
 @creates(
     "clusterrolebinding",
-    flags=(lambda: text("--clusterrole", help="The cluster role to bind."), *WHO),
+    flags=(lambda: text("--clusterrole", needed=True, help="The cluster role to bind."), *WHO),
     help="Create a cluster role binding.",
     failed="failed to create clusterrolebinding: ",
 )
 def clusterrolebinding(call: Call, name: str) -> Object:
-    if not call.options.clusterrole:
-        raise Failure('required flag(s) "clusterrole" not set')
     return _binding(call, "ClusterRoleBinding", name, call.options.clusterrole, "ClusterRole")
 
 

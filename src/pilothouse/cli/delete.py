@@ -78,7 +78,7 @@ async def command(call: Call) -> int | None:
     cascade = CASCADE.get(options.cascade)
     if cascade is None:
         raise Failure(
-            f'Invalid cascade value ({options.cascade}). Must be "background", "foreground", or "orphan".'
+            f'invalid cascade value ({options.cascade}). Must be "background", "foreground", or "orphan"'
         )
     finder = Finder(call)
     load = bool(options.interactive)

@@ -68,7 +68,7 @@ async def command(call: Call) -> None:
     options, words = call.options, call.words
     if not words and not options.filename:
         hint = f'Use "{program()} api-resources" for a complete list of supported resources.'
-        raise call.usage(f"You must specify the type of resource to describe. {hint}")
+        raise Failure(f"You must specify the type of resource to describe. {hint}")
     finder = Finder(call)
     found = await finder.run(everything=True)
     events = options.show_events

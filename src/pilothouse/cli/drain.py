@@ -19,6 +19,7 @@ from .verb import DRY_RUN, DRY_RUN_NOTE, SELECTOR, Call, dry_run_of, flag, numbe
 
 RETRY_S = 5
 PODS = kind_of_resource("pods")
+MIRROR = "kubernetes.io/config.mirror"
 # why a pod stands in the way: (error, warning when the flag is given)
 REASONS = {
     "daemon": (
@@ -43,7 +44,6 @@ REASONS = {
     lambda: flag("--force", help="Also pods without a controller."),
     lambda: flag("--ignore-daemonsets", help="Leave pods of daemon sets."),
     lambda: flag("--delete-emptydir-data", help="Also pods whose emptyDir data is lost then."),
-    lambda: flag("--delete-local-data"),
     lambda: flag("--disable-eviction", help="Delete, past all disruption budgets."),
     lambda: number("--grace-period", default=-1, help="Seconds that a pod may take to end."),
     lambda: text("--timeout", default="0s", help="How long to wait."),
@@ -83,13 +83,13 @@ async def _drain(call: Call, node: Info, dry_run: str) -> None:
     errors: dict[str, list[str]] = {}
     warnings: dict[str, list[str]] = {}
     for pod in pods:
+        goes, error, warning = _judged(call, pod)
         name = f"{namespace_of(pod)}/{name_of(pod)}"
-        goes = True
-        for why, allowed in await _reasons(call, pod):
-            (warnings if allowed else errors).setdefault(REASONS[why][1 if allowed else 0], []).append(name)
-            goes = goes and allowed and why != "daemon"
-            break
-        if "kubernetes.io/config.mirror" not in annotations_of(pod) and goes:
+        if error:
+            errors.setdefault(error, []).append(name)
+        if warning:
+            warnings.setdefault(warning, []).append(name)
+        if goes:
             going.append(pod)
     if errors:
         raise Failure(_listed(errors))
@@ -107,19 +107,27 @@ def _listed(groups: dict[str, list[str]]) -> str:
     return "; ".join(f"{why}: {', '.join(sorted(names))}" for why, names in groups.items())
 
 
-async def _reasons(call: Call, pod: Object) -> list[tuple[str, bool]]:
-    """(reason, whether a flag allows it) that a pod stands in the way."""
+def _judged(call: Call, pod: Object) -> tuple[bool, str, str]:
+    """(whether the pod goes, why it must not, what to say when it does or stays): the last reason is the one that is said."""
     options, owner = call.options, controller_of(pod)
     ended = get(pod, "status.phase") in ("Succeeded", "Failed")
     if owner and owner["kind"] == "DaemonSet" and not ended:
-        return [("daemon", options.ignore_daemonsets)]
-    found = []
-    if not ended and any("emptyDir" in volume for volume in pod["spec"].get("volumes") or ()):
-        found.append(("local", options.delete_emptydir_data or options.delete_local_data))
-    if not ended and owner is None:
-        found.append(("bare", options.force))
-    refused = [each for each in found if not each[1]]
-    return refused or found
+        error, warning = REASONS["daemon"]
+        return (False, "", warning) if options.ignore_daemonsets else (False, error, "")
+    if MIRROR in annotations_of(pod):
+        return False, "", ""
+    local = any("emptyDir" in volume for volume in pod["spec"].get("volumes") or ())
+    said = ""
+    for reason, applies, allowed in (
+        ("local", local, options.delete_emptydir_data),
+        ("bare", owner is None, options.force),
+    ):
+        said = ""
+        if applies and not ended:
+            error, said = REASONS[reason]
+            if not allowed:
+                return False, error, ""
+    return True, "", said
 
 
 async def _move(call: Call, pod: Object, dry_run: str) -> None:

@@ -37,8 +37,10 @@ async def command(call: Call) -> None:
         asks = await parse(call.connection, [about]) if "/" in about else []
         if len(asks) != 1:
             raise Failure("--for must be in resource/name form")
-        query["fieldSelector"] = f"involvedObject.kind={asks[0].kind.kind},involvedObject.name={asks[0].name}"
-    kind = await call.connection.kind("events")
+        kind = asks[0].kind
+        query["fieldSelector"] = (
+            f"involvedObject.kind={kind.kind},involvedObject.apiVersion={kind.api_version},involvedObject.name={asks[0].name}"
+        )kind = await call.connection.kind("events")
     namespace = "" if options.all_namespaces else call.namespace
     printer = printing.printer(options)
     wanted = {each.lower() for each in options.types}

@@ -14,7 +14,7 @@ PATCH = PATCH_TYPES["strategic"]
 async def find_nodes(call: Call) -> list[Info]:
     """The nodes of the arguments or of --selector. Raises Failure."""
     if not call.words and not call.options.selector:
-        raise call.usage("USAGE: " + f"{call.path} NODE [flags]")
+        raise call.usage(f"USAGE: {call.path.rpartition(' ')[2]} NODE [flags]")
     finder = Finder(call)
     found = await finder.run([_with_type(word) for word in call.words] if call.words else ["nodes"])
     finder.end()

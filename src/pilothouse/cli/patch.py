@@ -11,7 +11,7 @@ from ..client.http import PATCH_TYPES, with_query
 from . import printing
 from .errors import Failure
 from .targets import Finder, Info, yaml_documents
-from .verb import DRY_RUN_NOTE, FILES, WRITE, Call, dry_run_of, flag, text, verb
+from .verb import FILES, WRITE, Call, dry_run_of, flag, text, verb
 
 
 @verb(
@@ -37,12 +37,14 @@ async def command(call: Call) -> None:
     if options.patch_file:
         with open(options.patch_file) as file:
             source = file.read()
-    try:
-        patch = next(iter(yaml_documents(source, "patch")), None)
-    except Failure as error:
-        raise Failure(
-            f"unable to parse {json.dumps(source)}: {error.message.removeprefix('error parsing patch: error converting YAML to JSON: ')}"
-        )
+    patch: object = source.encode()  # JSON goes as it is
+    if not source.lstrip().startswith("{"):
+        try:
+            patch = next(iter(yaml_documents(source, "patch")), None)
+        except Failure as error:
+            raise Failure(
+                f"unable to parse {json.dumps(source)}: {error.message.rpartition('YAML to JSON: ')[2]}"
+            )
     finder, printer, dry_run = Finder(call), printing.printer(options), dry_run_of(options)
     for info in await finder.run(load=not options.filename):
         try:
@@ -67,6 +69,4 @@ async def _one(call: Call, info: Info, patch: object, printer: printing.Printer 
         return
     version = [obj["metadata"].get("resourceVersion") for obj in (before, after)]
     unchanged = version[0] == version[1] if dry_run == "none" else before == after
-    click.echo(
-        f"{printing.resource_name(after)} patched{DRY_RUN_NOTE[dry_run]}{' (no change)' if unchanged else ''}"
-    )
+    click.echo(f"{printing.resource_name(after)} patched{' (no change)' if unchanged else ''}")

@@ -28,10 +28,10 @@ async def command(call: Call) -> None:
         raise call.usage("TYPE/NAME and list of ports are required for port-forward")
     obj = await object_of(call, call.words[0])
     pod = (await pods_of(call, obj, "cannot attach to", call.options.pod_running_timeout))[0]
+    ports = [_pair(word, obj, pod) for word in call.words[1:]]
     phase = get(pod, "status.phase")
     if phase != "Running":
         raise Failure(f"unable to forward port because pod is not running. Current status={phase}")
-    ports = [_pair(word, obj, pod) for word in call.words[1:]]
     where = path(await call.connection.kind("pods"), namespace_of(pod), name_of(pod), "portforward")
     tunnel = Tunnel(await WebSocket.open(call.client.transport, where, PROTOCOL))
     servers = []

@@ -51,8 +51,9 @@ class Printer:
                 f"allowed formats are: {','.join(formats)}"
             )
         if name in ARGUMENT and not argument:
-            kind = "template" if "template" in name else "custom-columns" if "custom" in name else "template"
-            raise Failure(f"{kind} format specified but no {kind} given")
+            if "custom" in name:
+                raise Failure("custom-columns format specified but no custom columns given")
+            raise Failure("template format specified but no template given")
         if name.endswith("file"):
             try:
                 argument = File(argument).read_text()

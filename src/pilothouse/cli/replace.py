@@ -31,7 +31,7 @@ from .verb import DRY_RUN_NOTE, FILES, WRITE, Call, dry_run_of, flag, number, te
 async def command(call: Call) -> None:
     options = call.options
     if not options.filename:
-        raise call.usage("must specify --filename to replace")
+        raise Failure("must specify one of -f and -k")
     printer, query, dry_run = (
         printing.printer(options),
         write_query(options, "kubectl-replace"),

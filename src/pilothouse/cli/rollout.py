@@ -58,7 +58,7 @@ command = family("rollout", "Manage the rollout of a workload.")
 
 async def _targets(call: Call) -> tuple[Finder, list[Info]]:
     if not call.words and not call.options.filename:
-        raise call.usage("required resource not specified")
+        raise Failure("required resource not specified")
     finder = Finder(call)
     return finder, await finder.run(everything=True)
 

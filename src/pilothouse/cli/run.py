@@ -24,7 +24,7 @@ from .verb import WRITE, Call, dry_run_of, flag, many, text, verb
     "run",
     *WRITE,
     *SAVE,
-    lambda: text("--image", help="The image to run."),
+    lambda: text("--image", needed=True, help="The image to run."),
     lambda: text("--image-pull-policy", help="Always, IfNotPresent or Never."),
     lambda: text("--restart", default="Always", help="Always, OnFailure or Never."),
     lambda: many("--env", help="KEY=VALUE"),
@@ -50,8 +50,6 @@ async def command(call: Call) -> int | None:
     words = [*call.words, *(call.after or [])]
     if not call.words:
         raise call.usage("NAME is required for run")
-    if not options.image:
-        raise Failure('required flag(s) "image" not set')
     interactive, attached = options.stdin or options.tty, options.attach or options.stdin
     if options.tty and not options.stdin:
         raise Failure("-i/--stdin is required for containers with -t/--tty=true")

@@ -21,7 +21,7 @@ from .verb import DRY_RUN_NOTE, FILES, OUTPUT, SELECTOR, Call, dry_run_of, flag,
     *SELECTOR,
     *OUTPUT,
     lambda: text("--dry-run", default="none", bare="unchanged", help="none, client or server."),
-    lambda: number("--replicas", help="How many."),
+    lambda: number("--replicas", needed=True, help="How many."),
     lambda: number("--current-replicas", default=-1, help="Only if it is so many now."),
     lambda: text("--resource-version", help="Only if it is at this version."),
     lambda: text("--timeout", default="0s", help="Wait until it has as many, so long."),
@@ -30,7 +30,7 @@ from .verb import DRY_RUN_NOTE, FILES, OUTPUT, SELECTOR, Call, dry_run_of, flag,
 )
 async def command(call: Call) -> None:
     options, wanted = call.options, call.options.replicas
-    if wanted is None or wanted < 0:
+    if wanted < 0:
         raise Failure("The --replicas=COUNT flag is required, and COUNT must be greater than or equal to 0")
     dry_run, printer, finder = dry_run_of(options), printing.printer(options), Finder(call)
     found = await finder.run()

@@ -15,7 +15,7 @@ from ..api.object import Object, get
 from ..client.http import PATCH_TYPES, with_query
 from . import printing
 from .errors import Failure
-from .targets import Finder, Info
+from .targets import NOTHING_GIVEN, Finder, Info
 from .verb import DRY_RUN_NOTE, FILES, SELECTOR, WRITE, Call, dry_run_of, family, flag, many, text, verb
 
 command = family("set", "Set images, environment, resources of workloads.")
@@ -90,7 +90,7 @@ def _split(words: list[str], is_change: Callable[[str], bool]) -> tuple[list[str
 async def image(call: Call) -> None:
     resources, pairs = _split(call.words, lambda word: "=" in word)
     if not resources and not call.options.filename:
-        raise Failure("one or more resources must be specified as <resource> <name> or <resource>/<name>")
+        raise Failure(NOTHING_GIVEN)
     if not pairs:
         raise Failure("at least one image update is required")
     images = dict(pair.split("=", 1) for pair in pairs)
@@ -142,8 +142,6 @@ async def env(call: Call) -> None:
         raise Failure(f"all resources must be specified before environment changes: {' '.join(call.words)}")
     added, removed = _variables([*options.env, *words])
     added += await _from(call)
-    if not added and not removed and not options.list:
-        raise Failure("at least one environment variable must be provided")
     lines: list[str] = []
 
     def change(info: Info, spec: Object) -> Object:
@@ -314,7 +312,6 @@ def _quantities(text_: str) -> dict[str, Any]:
     return found
 
 
-@command.subcommand
 @verb(
     "serviceaccount",
     *FILES,
@@ -333,6 +330,9 @@ async def serviceaccount(call: Call) -> None:
         return {} if spec.get("serviceAccountName") == name else {"serviceAccountName": name}
 
     await _update(call, resources_, change, "serviceaccount updated")
+
+
+command.subcommand(serviceaccount, "sa")
 
 
 @command.subcommand

@@ -11,7 +11,7 @@ from ..client.http import PATCH_TYPES, with_query
 from . import printing
 from .errors import Failure, Failures
 from .targets import Finder
-from .verb import DRY_RUN_NOTE, SELECTOR, WRITE, Call, dry_run_of, flag, text, verb
+from .verb import SELECTOR, WRITE, Call, dry_run_of, flag, text, verb
 
 EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 Taint = tuple[str, str, str]
@@ -34,13 +34,13 @@ async def command(call: Call) -> None:
     )
     words, changes = call.words[:first], call.words[first:]
     if not words:
-        raise call.usage("one or more resources must be specified as <resource> <name> or <resource>/<name>")
+        raise Failure("one or more resources must be specified as <resource> <name> or <resource>/<name>")
     if not changes:
-        raise call.usage("at least one taint update is required")
+        raise Failure("at least one taint update is required")
     try:
         added, removed = _parse(changes)
     except Failure as error:
-        raise call.usage(error.message)
+        raise error if error.message.startswith("invalid taint spec") else call.usage(error.message)
     dry_run, printer, finder = dry_run_of(options), printing.printer(options), Finder(call)
     found = await finder.run(words)
     finder.end()
@@ -82,7 +82,7 @@ async def command(call: Call) -> None:
             else "modified"
         )
         click.echo(printer.show(obj), nl=False) if printer else click.echo(
-            f"{info.shown} {done}{DRY_RUN_NOTE[dry_run]}"
+            f"{info.shown} {done}{' (server dry run)' * (dry_run == 'server')}"
         )
 
 

@@ -17,11 +17,11 @@ from ..api.object import Object, name_of, namespace_of
 from ..client.http import path_of, raise_for_status, with_query
 from .connection import Connection, NoMatch
 from .errors import Failure, Failures, renamed
-from .verb import Call
+from .verb import Call, program
 
 ALL_CATEGORY = "all"
 CHUNK_SIZE = 500
-NOTHING_GIVEN = """you must provide one or more resources by argument or filename.
+NOTHING_GIVEN = """You must provide one or more resources by argument or filename.
 Example resource specifications include:
    '-f rsrc.yaml'
    '--filename=rsrc.json'
@@ -62,14 +62,11 @@ async def parse(connection: Connection, words: list[str]) -> list[Ask]:
     """`pod`, `pod a b`, `pods,svc`, `pod/a svc/b`, `all`. Raises Failure."""
     if any("/" in word for word in words):
         if not all("/" in word for word in words):
-            word = next(word for word in words if "/" in word)
-            if len(words) == 1 or "/" not in words[0]:
-                raise Failure(
-                    "there is no need to specify a resource type as a separate argument when passing arguments in "
-                    "resource/name form (e.g. 'kubectl get resource/<resource_name>' instead of 'kubectl get resource "
-                    "resource/<resource_name>'"
-                )
-            raise Failure(f"arguments in resource/name form must have a single resource and name: {word}")
+            raise Failure(
+                "there is no need to specify a resource type as a separate argument when passing arguments in resource/"
+                f"name form (e.g. '{program()} get resource/<resource_name>' instead of '{program()} get resource "
+                "resource/<resource_name>'"
+            )
         asks = []
         for word in words:
             type_, _, name = word.partition("/")

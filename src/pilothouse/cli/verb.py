@@ -30,10 +30,10 @@ class Flag(click.Option):
     """One option. `shape`: bool, text, int, list (given several times), csv (also split at commas)."""
 
     def __init__(
-        self, names: tuple[str, ...], shape: str, default: Any, bare: str | None, choices: Any, help: str
+        self, names: tuple[str, ...], shape: str, default: Any, bare: str | None, help: str, needed: bool
     ):
         super().__init__(list(names), is_flag=shape == "bool", help=help, default=None, hidden=not help)
-        self.shape, self.initial, self.bare, self.choices = shape, default, bare, choices
+        self.shape, self.initial, self.bare, self.needed = shape, default, bare, needed
         self.spelled = next((name[2:] for name in names if name.startswith("--")), names[0].lstrip("-"))
 
     def value(self, text: str, before: Any) -> Any:
@@ -65,21 +65,23 @@ def _boolean(text: str) -> bool:
 
 
 def flag(*names: str, default: bool = False, help: str = "") -> Flag:
-    return Flag(names, "bool", default, "true", None, help)
+    return Flag(names, "bool", default, "true", help, False)
 
 
-def text(*names: str, default: str = "", bare: str | None = None, help: str = "") -> Flag:
-    """`bare`: what the option means without a value."""
-    return Flag(names, "text", default, bare, None, help)
+def text(
+    *names: str, default: str = "", bare: str | None = None, help: str = "", needed: bool = False
+) -> Flag:
+    """`bare`: what the option means without a value. `needed`: it must be given."""
+    return Flag(names, "text", default, bare, help, needed)
 
 
-def number(*names: str, default: int | None = None, help: str = "") -> Flag:
-    return Flag(names, "int", default, None, None, help)
+def number(*names: str, default: int | None = None, help: str = "", needed: bool = False) -> Flag:
+    return Flag(names, "int", default, None, help, needed)
 
 
-def many(*names: str, split: bool = False, help: str = "") -> Flag:
+def many(*names: str, split: bool = False, help: str = "", needed: bool = False) -> Flag:
     """May be given several times; `split`: values with commas are several too."""
-    return Flag(names, "csv" if split else "list", None, None, None, help)
+    return Flag(names, "csv" if split else "list", None, None, help, needed)
 
 
 GLOBAL: tuple[Callable[[], Flag], ...] = (
@@ -274,9 +276,14 @@ class Verb(click.Command):
         parsed.read(args)
         if parsed.values.pop("help", False) or (self.body is None and not parsed.words):
             click.echo(ctx.get_help())
-            ctx.exit()
+            ctx.exit(1 if self.body is None and not args else 0)
         if self.body is None:
             raise Failure(f'unknown command "{parsed.words[0]}" for "{path}"')
+        missing = [
+            f'"{each.spelled}"' for each in self.flags if each.needed and each.name not in parsed.values
+        ]
+        if missing:
+            raise Failure(f"required flag(s) {', '.join(missing)} not set")
         inherited = ctx.find_root().params if ctx.parent else {}
         given = set(parsed.values) | set(inherited)
         values = {option.name or "": _initial(option) for option in self.flags}

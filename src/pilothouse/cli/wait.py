@@ -41,7 +41,7 @@ async def command(call: Call) -> None:
     deadline = clock.monotonic() + (WEEK_S if limit < 0 else limit)
     printer = printing.printer(options)
     if not wanted:
-        raise Failure('unrecognized condition: ""')
+        raise Failure("unrecognized condition: []")
     kind, _, rest = wanted.partition("=")
     kind = kind.lower()
     if kind == "create":
@@ -92,7 +92,7 @@ async def _until_created(call: Call, clock: Clock, deadline: float) -> None:
             if not (isinstance(finder.errors[0], ApiError) and finder.errors[0].code == 404):
                 finder.end()
             if clock.monotonic() >= deadline:
-                finder.end()
+                raise Failure("timed out waiting for the condition")
             await clock.sleep(POLL_S)
 
 
@@ -114,6 +114,8 @@ async def _until_gone(call: Call, info: Info, clock: Clock, deadline: float) -> 
 async def _until_holds(call: Call, info: Info, condition: Condition, clock: Clock, deadline: float) -> None:
     while not condition(info.obj):
         if clock.monotonic() >= deadline:
+            if not duration(call.options.timeout):
+                raise Failure(f"condition not met for {info.kind.plural}/{info.name}")
             raise _late(info)
         await clock.sleep(POLL_S)
         try:
