@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from . import api, clusters
+from . import api, clusters, scale
 from .table import HEADER, Figure
 
 BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
@@ -18,6 +18,9 @@ BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
     "requests": api.requests,
     "lists": api.lists,
     "fan-out": api.fan_out,
+    "apply": scale.apply,
+    "definitions": scale.definitions,
+    "bindings": scale.bindings,
     "cluster": clusters.cluster,
 }
 REPORT = Path(__file__).parents[1] / "docs" / "performance.md"

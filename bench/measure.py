@@ -50,13 +50,23 @@ class Client:
         self._headers = {"Authorization": f"Bearer {token}"}
 
     def __call__(
-        self, method: str, path: str, body: Any = None, content_type: str = "application/json"
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        content_type: str = "application/json",
+        *,
+        accept: str = "",
+        headers: dict[str, str] | None = None,
     ) -> bytes:
-        headers = self._headers
+        headers = {**self._headers, **(headers or {})}
         data = None
+        if accept:
+            headers["Accept"] = accept
         if body is not None:
+            # without blanks, as Go's clients write it
             data = body if isinstance(body, bytes) else json.dumps(body, separators=(",", ":")).encode()
-            headers = {**headers, "Content-Type": content_type}
+            headers["Content-Type"] = content_type
         self._connection.request(method, path, data, headers)
         answer = self._connection.getresponse()
         content = answer.read()
