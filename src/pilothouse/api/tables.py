@@ -587,8 +587,7 @@ def _policy_binding(obj: Object, now: float) -> Row:
     reference = get(obj, "spec.paramRef")
     shown = UNSET
     if reference:
-        named = reference.get("name") or "*"
-        shown = f"{reference['namespace']}/{named}" if reference.get("namespace") else named
+        shown = f"{reference.get('namespace') or '*'}/{reference.get('name') or ''}"
     return [_name(obj), get(obj, "spec.policyName", ""), shown, _age(obj, now)]
 
 

@@ -225,7 +225,8 @@ class Pending:
         if body is not None and self.rule.level == len(LEVELS) - 1:
             event["responseObject"] = body
         decision = "forbid" if response.status == 403 else "allow"
-        event["annotations"] = {"authorization.k8s.io/decision": decision, "authorization.k8s.io/reason": ""}
+        annotations = event.setdefault("annotations", {})  # admission's are there already
+        annotations |= {"authorization.k8s.io/decision": decision, "authorization.k8s.io/reason": ""}
         if response.stream is not None:
             self.tell("ResponseStarted")
             response.stream = self._until_its_end(response.stream)

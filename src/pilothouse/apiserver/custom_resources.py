@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, cast
 
 import orjson
@@ -19,7 +19,7 @@ from ..api.crd import names
 from ..api.crd.kinds import CustomKind, WrongNesting, nested, rows
 from ..api.crd.shaping import BadMetadata, copied
 from ..api.errors import ApiError, Cause, bad_request, forbidden, internal_error, invalid, not_found
-from ..api.kinds import KINDS, Kind, kind_of_resource
+from ..api.kinds import KINDS, Kind, find_gvk, kind_of_resource
 from ..api.object import Object
 from .answers import with_warnings
 from .options import DeleteOptions, write_options
@@ -61,6 +61,15 @@ class CustomResources:
     def of_resource(self, resource: str) -> CustomKind | None:
         """In the stored version where that is served."""
         return self._by_resource.get(resource)
+
+    def find_gvk(self, group: str, version: str, kind: str) -> Kind | None:
+        found = find_gvk(group, version, kind)
+        if found is not None or group not in self._groups:
+            return found
+        return next(
+            (k for k in self._by_plural.values() if (k.group, k.version, k.kind) == (group, version, kind)),
+            None,
+        )
 
     def is_group(self, group: str) -> bool:
         return group in self._groups
@@ -450,4 +459,8 @@ async def _write_scale(
     return reply(resources, request, kind.of_subresource("scale"), made, 200)
 
 
-_SCALE: dict[str, Any] = {"get": get_scale, "update": put_scale, "patch": patch_scale}
+_SCALE: dict[str, Callable[[ApiServer, Request, CustomKind], Response | Awaitable[Response]]] = {
+    "get": get_scale,
+    "update": put_scale,
+    "patch": patch_scale,
+}

@@ -80,7 +80,7 @@ class Resources:
         self, request: Request, kind: Kind, verb: str, *, dry_run: bool = False, field_manager: str = ""
     ) -> Operation:
         info = _info(request)
-        return self.registry.operation(
+        op = self.registry.operation(
             kind,
             verb,
             request.user,
@@ -91,6 +91,9 @@ class Resources:
             field_manager=field_manager or manager_of(request),
             warnings=request.warnings,
         )
+        if request.audit is not None:
+            op.annotations = request.audit.event.setdefault("annotations", {})
+        return op
 
     def body(self, request: Request, kind: Kind, field_validation: str) -> Object:
         """The object in the body, decoded, of the stored version, with its defaults."""
@@ -199,6 +202,7 @@ class Resources:
         for entry in found.entries:
             op = self.operation(request, kind, DELETE, dry_run=options.dry_run)
             meta = entry.object["metadata"]
+            op.collection = True
             op.name, op.namespace = meta["name"], meta.get("namespace", "")
             try:
                 await self.registry.delete(op, options)

@@ -6,19 +6,21 @@ ApiError to refuse. Most look only at what the cache says, so they are plain fun
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ...api.kinds import Kind, find_gvk
 from ...base.clock import Clock
 from ...base.random import Random
 from ..authentication import Lister
 from ..config import ApiConfig
+from ..registry.operation import Operation, Reinvocation
 
 if TYPE_CHECKING:
     from ..authorization import Authorizer
-    from ..registry.operation import Operation
     from ..registry.storage import Storage
+    from ..webhook_client import WebhookClient
 
 
 @dataclass(slots=True)
@@ -31,6 +33,9 @@ class Environment:
     config: ApiConfig
     authorizer: Authorizer
     storage: Storage
+    find_kind: Callable[[str, str, str], Kind | None] = find_gvk
+    """By group, version and kind; custom ones too."""
+    webhooks: WebhookClient | None = None
 
 
 class Plugin:
@@ -63,6 +68,15 @@ class Admission:
             plugin.charge(op, self.environment)
 
     async def mutate(self, op: Operation) -> None:
+        op.reinvocation = Reinvocation()
+        await self._mutate(op)
+        if (
+            op.reinvocation.wanted
+        ):  # a policy or a webhook changed the object: once more, for who is before it
+            op.reinvocation.round = 1
+            await self._mutate(op)
+
+    async def _mutate(self, op: Operation) -> None:
         resource, env = op.kind.resource, self.environment
         for plugin in self._admitting:
             if not plugin.resources or resource in plugin.resources:
@@ -86,6 +100,7 @@ def default_plugins() -> list[Plugin]:
     from .default_storage_class import DefaultStorageClass
     from .default_toleration_seconds import DefaultTolerationSeconds
     from .limit_ranger import LimitRanger
+    from .mutating_policy import MutatingAdmissionPolicy
     from .namespace_lifecycle import NamespaceLifecycle
     from .node_restriction import NodeRestriction
     from .pod_resize import PodResize
@@ -96,6 +111,8 @@ def default_plugins() -> list[Plugin]:
     from .service_account import ServiceAccount
     from .storage_object_in_use import StorageObjectInUseProtection
     from .taint_nodes import TaintNodesByCondition
+    from .validating_policy import ValidatingAdmissionPolicy
+    from .webhooks import MutatingAdmissionWebhook, ValidatingAdmissionWebhook
 
     return [
         NamespaceLifecycle(),
@@ -113,5 +130,9 @@ def default_plugins() -> list[Plugin]:
         PodResize(),
         Certificates(),
         DefaultIngressClass(),
+        MutatingAdmissionPolicy(),
+        MutatingAdmissionWebhook(),
+        ValidatingAdmissionPolicy(),
+        ValidatingAdmissionWebhook(),
         ResourceQuota(),
     ]

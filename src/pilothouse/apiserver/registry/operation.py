@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,27 @@ if TYPE_CHECKING:
     from .strategy import Strategy
 
 CREATE, UPDATE, DELETE, CONNECT = "CREATE", "UPDATE", "DELETE", "CONNECT"
+
+
+class Reinvocation:
+    """Of one write: who has run, and on which object. In the second round only those run that want to, and whose object changed since."""
+
+    __slots__ = ("_seen", "round", "wanted")
+
+    def __init__(self) -> None:
+        self._seen: dict[tuple[str, ...], tuple[Object, bool]] = {}
+        self.round = 0
+        self.wanted = False
+
+    def allows(self, key: tuple[str, ...], if_needed: bool, obj: Object | None) -> bool:
+        if self.round == 0 or key not in self._seen:
+            return True
+        return if_needed and self._seen[key][0] != obj
+
+    def done(self, key: tuple[str, ...], obj: Object, changed: bool) -> None:
+        self._seen[key] = (deepcopy(obj), changed)
+        if changed and self.round == 0:
+            self.wanted = True
 
 
 @dataclass(slots=True)
@@ -32,9 +54,12 @@ class Operation:
     field_manager: str = ""
     requested: Kind | None = None  # the version that was asked for; `kind` is the stored one
     patch: bool = False
+    collection: bool = False  # one of many that one request deletes
     applied: bool = False  # a server-side apply, which says itself who owns what
     by_update: bool = False  # a create by way of PUT or apply: for those who may create
     warnings: list[str] = field(default_factory=list)
+    annotations: dict[str, str] = field(default_factory=dict)  # for the audit log
+    reinvocation: Reinvocation = field(default_factory=Reinvocation)  # of mutating policies and webhooks
     # what goes into the same transaction
     conditions: list[Condition] = field(default_factory=list)
     puts: list[Put] = field(default_factory=list)

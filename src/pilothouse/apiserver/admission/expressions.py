@@ -1,0 +1,176 @@
+"""What expressions of policies and match conditions get to see at run time: the values behind `object`, `request`, `authorizer`, ….
+
+One `Scope` for a write, one kind and one parameter; everything in it is made when it is first asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from ...api.cel import CelError, Program
+from ...api.cel.runtime import Budget, Lazy, LazyMap
+from ...api.cel.values import Timestamp
+from ...api.kinds import Kind
+from ...api.object import Object
+from ..authorization import Attributes as Question
+from ..request import User
+from .attributes import Attributes
+
+if TYPE_CHECKING:
+    from ..authorization import Authorizer
+    from . import Environment
+
+_NAMESPACE_META = (
+    "name generateName namespace labels annotations creationTimestamp deletionGracePeriodSeconds deletionTimestamp generation resourceVersion "
+    "finalizers"
+).split()
+
+
+class Scope:
+    def __init__(self, attributes: Attributes, kind: Kind, env: Environment, params: Object | None = None):
+        new, old = attributes.objects(kind)
+        authorizer = CelAuthorizer(env.authorizer, attributes.op.user, attributes)
+        self.names: dict[str, Any] = {
+            "object": new,
+            "oldObject": old,
+            "request": attributes.request(kind),
+            "namespaceObject": Lazy(lambda: _namespace(attributes.namespace_object)),
+            "params": params,
+            "authorizer": authorizer,
+        }
+
+    def with_variables(self, variables: Iterable[tuple[str, Program]]) -> None:
+        found = LazyMap()
+        self.names["variables"] = found
+        for name, program in variables:
+            found[name] = Lazy(self._variable(name, program))
+
+    def _variable(self, name: str, program: Program) -> Any:
+        def compute() -> Any:
+            try:
+                return program.evaluate(self.names)
+            except CelError as error:
+                raise CelError(f'composited variable "{name}" fails to evaluate: {error}') from None
+
+        return compute
+
+    def evaluate(self, program: Program) -> Any:
+        """Raises CelError, with the expression in its message."""
+        try:
+            return program.evaluate(self.names, Budget())
+        except CelError as error:
+            raise CelError(f"expression '{program.text}' resulted in error: {error}") from None
+
+
+def conditions_hold(conditions: Iterable[Program], scope: Scope, ignore_errors: bool) -> bool:
+    """A condition that is false decides, whatever errors others have. Raises CelError."""
+    failed: CelError | None = None
+    for program in conditions:
+        try:
+            if scope.evaluate(program) is not True:
+                return False
+        except CelError as error:
+            failed = failed or error
+    if failed is None:
+        return True
+    if ignore_errors:
+        return False
+    raise failed
+
+
+def _namespace(namespace: Object | None) -> Object | None:
+    if namespace is None:
+        return None
+    meta = namespace["metadata"]
+    shown = {key: meta[key] for key in _NAMESPACE_META if key in meta}
+    for key in ("creationTimestamp", "deletionTimestamp"):
+        if key in shown:
+            shown[key] = Timestamp.parse(shown[key])
+    if "uid" in meta:
+        shown["UID"] = meta["uid"]
+    return {"metadata": shown, "spec": namespace.get("spec") or {}, "status": namespace.get("status") or {}}
+
+
+# -- authorizer --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    allowed: bool
+    why: str
+
+    type_name = "kubernetes.authorization.Decision"
+
+    def cel_allowed(self) -> bool:
+        return self.allowed
+
+    def cel_reason(self) -> str:
+        return self.why
+
+    def cel_errored(self) -> bool:
+        return False
+
+    def cel_error(self) -> str:
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A path or a resource that is asked about."""
+
+    authorizer: Authorizer
+    question: Question
+
+    type_name = "kubernetes.authorization.ResourceCheck"
+
+    def _with(self, **changes: Any) -> Check:
+        return replace(self, question=replace(self.question, **changes))
+
+    def cel_resource(self, value: str) -> Check:
+        return self._with(resource=value)
+
+    def cel_subresource(self, value: str) -> Check:
+        return self._with(subresource=value)
+
+    def cel_namespace(self, value: str) -> Check:
+        return self._with(namespace=value)
+
+    def cel_name(self, value: str) -> Check:
+        return self._with(name=value)
+
+    def cel_fieldSelector(self, value: str) -> Check:
+        return self._with(field_selector=value)
+
+    def cel_labelSelector(self, value: str) -> Check:
+        return self  # none of our authorizers looks at labels
+
+    def cel_check(self, verb: str) -> Decision:
+        return Decision(*self.authorizer.allows(replace(self.question, verb=verb)))
+
+
+class CelAuthorizer:
+    type_name = "kubernetes.authorization.Authorizer"
+
+    def __init__(self, authorizer: Authorizer, user: User, attributes: Attributes):
+        self._authorizer, self._user, self._attributes = authorizer, user, attributes
+
+    def cel_field(self, name: str) -> Check:
+        """`authorizer.requestResource`: what this very request is about."""
+        a = self._attributes
+        question = Question(
+            self._user, "", a.kind.group, a.kind.version, a.kind.plural, a.subresource, a.namespace, a.name
+        )
+        return Check(self._authorizer, question)
+
+    def cel_path(self, path: str) -> Check:
+        return Check(self._authorizer, Question(self._user, "", path=path))
+
+    def cel_group(self, group: str) -> Check:
+        return Check(self._authorizer, Question(self._user, "", group, "*"))
+
+    def cel_serviceAccount(self, namespace: str, name: str) -> CelAuthorizer:
+        groups = ("system:serviceaccounts", f"system:serviceaccounts:{namespace}", "system:authenticated")
+        user = User(f"system:serviceaccount:{namespace}:{name}", groups)
+        return CelAuthorizer(self._authorizer, user, self._attributes)

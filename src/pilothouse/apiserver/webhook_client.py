@@ -1,0 +1,151 @@
+"""Calls of webhooks: a review posted to a URL or to a Service in the cluster, its answer parsed. Admission and conversion use it.
+
+Errors are told in Kubernetes' words. A connection is made for each call; only the TLS contexts are kept, by CA bundle.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import ssl
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import orjson
+
+from ..api.errors import ApiError
+from ..api.object import Object
+from .backend import exchange
+from .proxy import service_address
+from .request import Request
+
+if TYPE_CHECKING:
+    from .server import ApiServer
+
+_STATUS_TEXTS = {
+    400: "the server rejected our request for an unknown reason",
+    401: "the server has asked for the client to provide credentials",
+    403: "the server does not allow access to the requested resource",
+    404: "the server could not find the requested resource",
+    405: "the server does not allow this method on the requested resource",
+    429: "the server has received too many requests and has asked us to try again later",
+    503: "the server is currently unable to handle the request",
+    504: "the server was unable to return a response in the time allotted, but may still be processing the request",
+}
+
+
+class WebhookError(Exception):
+    """Why there is no answer; it begins with `Post "…": ` where a request was made."""
+
+
+def shown_url(config: Object) -> str:
+    service = config.get("service")
+    if not service:
+        return str(config.get("url") or "")
+    path = "/" + (service.get("path") or "").lstrip("/")
+    return f"https://{service['name']}.{service['namespace']}.svc:{service.get('port') or 443}{path}"
+
+
+class WebhookClient:
+    def __init__(self, server: ApiServer):
+        self._server = server
+        self._contexts: dict[str, ssl.SSLContext] = {}
+
+    async def post(self, config: Object, review: Object, timeout_s: int) -> Any:
+        """`config` is the `clientConfig`. Raises WebhookError."""
+        url = f"{shown_url(config)}?timeout={timeout_s}s"
+        try:
+            async with asyncio.timeout(timeout_s):
+                status, body = await self._exchange(config, url, orjson.dumps(review))
+        except TimeoutError:
+            raise WebhookError(f'Post "{url}": context deadline exceeded') from None
+        except ssl.SSLError as error:
+            raise WebhookError(f'Post "{url}": {_tls_text(error)}') from None
+        except (OSError, ApiError) as error:
+            raise WebhookError(f'Post "{url}": {error}') from None
+        if not 200 <= status < 300:
+            text = body[:2048].decode("utf-8", "replace").strip()
+            generic = (
+                f'an error on the server ("{text or "unknown"}") has prevented the request from succeeding'
+            )
+            raise WebhookError(_STATUS_TEXTS.get(status, generic))
+        try:
+            return orjson.loads(body)
+        except orjson.JSONDecodeError as error:
+            raise WebhookError(f"couldn't get version/kind; json parse error: {error}") from None
+
+    async def _exchange(self, config: Object, url: str, body: bytes) -> tuple[int, bytes]:
+        parts = urlsplit(url)
+        host, port, name = parts.hostname or "", parts.port or 443, parts.hostname or ""
+        connector = None
+        if config.get("service"):
+            host, port = self._address(config["service"])
+            connector = self._server.nodes.any()
+        connect: Any = asyncio.open_connection if connector is None else connector.connect
+        try:
+            reader, writer = await connect(host, port)
+        except OSError as error:
+            raise OSError(f"dial tcp {host}:{port}: {_dial_text(error)}") from None
+        try:
+            await writer.start_tls(self._tls(config), server_hostname=name)
+        except BaseException:
+            writer.close()
+            raise
+        headers = {
+            "accept": "application/json, */*",
+            "content-type": "application/json",
+            "user-agent": "kube-apiserver-admission",
+        }
+        target = f"{parts.path or '/'}?{parts.query}"
+        request = Request("POST", target, "", headers, body)
+        answer = await exchange(request, reader, writer, parts.netloc, target)
+        if answer.stream is not None:
+            return answer.status, b"".join([chunk async for chunk in answer.stream])
+        return answer.status, answer.body
+
+    def _address(self, service: Object) -> tuple[str, int]:
+        held = self._server.lister.get("services", service["namespace"], service["name"])
+        if held is None:
+            raise OSError(f'service "{service["name"]}" not found')
+        port = service.get("port") or 443
+        if (held.get("spec") or {}).get("type") == "ExternalName":
+            return held["spec"]["externalName"], port
+        try:
+            return service_address(self._server, held, str(port))
+        except ApiError as error:
+            raise OSError(error.message) from None
+
+    def _tls(self, config: Object) -> ssl.SSLContext:
+        bundle = config.get("caBundle") or ""
+        context = self._contexts.get(bundle)
+        if context is None:
+            try:
+                context = ssl.create_default_context(
+                    cadata=base64.b64decode(bundle).decode() if bundle else None
+                )
+            except (ValueError, ssl.SSLError):
+                raise OSError(
+                    "unable to load root certificates: unable to parse bytes as PEM block"
+                ) from None
+            kept = self._contexts if len(self._contexts) < 100 else {}
+            self._contexts = {**kept, bundle: context}
+        return context
+
+
+def _dial_text(error: OSError) -> str:
+    if isinstance(error, ConnectionRefusedError):
+        return "connect: connection refused"
+    if isinstance(error, ConnectionResetError):
+        return "connect: connection reset by peer"
+    return (error.strerror or str(error)).lower()
+
+
+def _tls_text(error: ssl.SSLError) -> str:
+    why = getattr(error, "verify_message", "") or error.reason or str(error)
+    known = {
+        "self-signed certificate": "x509: certificate signed by unknown authority",
+        "self-signed certificate in certificate chain": "x509: certificate signed by unknown authority",
+        "unable to get local issuer certificate": "x509: certificate signed by unknown authority",
+        "certificate has expired": "x509: certificate has expired or is not yet valid",
+    }
+    return f"tls: failed to verify certificate: {known.get(why, why)}"
