@@ -37,10 +37,12 @@ async def command(call: Call) -> None:
         asks = await parse(call.connection, [about]) if "/" in about else []
         if len(asks) != 1:
             raise Failure("--for must be in resource/name form")
-        kind = asks[0].kind
+        about_kind = asks[0].kind
         query["fieldSelector"] = (
-            f"involvedObject.kind={kind.kind},involvedObject.apiVersion={kind.api_version},involvedObject.name={asks[0].name}"
-        )kind = await call.connection.kind("events")
+            f"involvedObject.kind={about_kind.kind},involvedObject.apiVersion={about_kind.api_version},"
+            f"involvedObject.name={asks[0].name}"
+        )
+    kind = await call.connection.kind("events")
     namespace = "" if options.all_namespaces else call.namespace
     printer = printing.printer(options)
     wanted = {each.lower() for each in options.types}

@@ -327,7 +327,7 @@ async def serviceaccount(call: Call) -> None:
         raise Failure("resource(s) to update must be specified")
 
     def change(info: Info, spec: Object) -> Object:
-        return {} if spec.get("serviceAccountName") == name else {"serviceAccountName": name}
+        return {"serviceAccountName": name}
 
     await _update(call, resources_, change, "serviceaccount updated")
 
