@@ -347,11 +347,10 @@ class Runner:
 
     async def run(self) -> None:
         """Until cancelled. Starts once the caches are filled."""
-        for resource in {
-            *self.controller.sources,
-            *self.controller.indexes,
-            *self.controller.extra_resources,
-        }:
+        controller = self.controller
+        for resource in dict.fromkeys(
+            (*controller.sources, *controller.indexes, *controller.extra_resources)
+        ):
             await self._informers.of(resource).synced()
         async with asyncio.TaskGroup() as group:
             group.create_task(self.recorder.run(), name=f"events of {self.controller.name}")

@@ -21,6 +21,7 @@ from .namespace_content import RootCaPublisher, ServiceAccountController
 from .node_lifecycle import NodeLifecycleController
 from .node_ttl import NodeTtlController
 from .pod_gc import PodGarbageCollector
+from .policy_status import ValidatingAdmissionPolicyStatusController
 from .replicaset import ReplicaSetController, ReplicationControllerController
 from .resource_quota import ResourceQuotaController
 from .role_aggregation import ClusterRoleAggregationController
@@ -55,6 +56,7 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     LocalPathProvisioner,
     LoadBalancerController,
     ClusterRoleAggregationController,
+    ValidatingAdmissionPolicyStatusController,
     TokenSecretsController,
     CertificateSigner,
     CertificateCleaner,
