@@ -48,7 +48,7 @@ class PodWorker:
         self.prober = Prober(node, self.memory, self.wake)
         self.gone = False  # its object has been deleted
         self.ended = False  # nothing of it runs, and nothing will
-        self.released = not is_deleting(pod)  # the API server need not be told that it may go
+        self._release_at = 0.0  # when the API server is told (again) that the pod may go
         self._rejected = rejected
         self._cleaned = False
         self._woken = asyncio.Event()
@@ -103,7 +103,7 @@ class PodWorker:
             self._refresh_at = 0.0  # files may show what has changed
             self._retry_at.clear()
         if is_deleting(pod) and (not is_deleting(before) or _grace_s(pod) < _grace_s(before)):
-            self.released = False
+            self._release_at = 0.0
             self._interrupt()
         self.wake()
 
@@ -485,8 +485,9 @@ class PodWorker:
         return await self._release()
 
     async def _release(self) -> float | None:
-        if self.released:
-            return None
+        """Tells the API server that the pod may go, from time to time: a finalizer may hold it for long."""
+        if (left := self._release_at - self.node.clock.monotonic()) > 0:
+            return left
         await self.node.statuses.flushed(self.uid)
         try:
             await self.node.client.delete(
@@ -495,8 +496,8 @@ class PodWorker:
         except ApiError as error:
             if error.code not in (404, 409):
                 raise
-        self.released = True
-        return None
+        self._release_at = self.node.clock.monotonic() + RETRY_S
+        return RETRY_S
 
     async def _clean_up(self) -> float | None:
         """The object has gone: so does everything else."""

@@ -120,6 +120,20 @@ async def test_a_bound_pod_is_given_its_grace_and_a_second_delete_may_shorten_it
         await client.get("pods", "default", "p")
 
 
+async def test_a_last_delete_wins_against_whoever_writes_meanwhile(client):
+    status = {"status": {"phase": "Failed"}}
+    for _ in range(20):
+        await client.create("pods", pod(nodeName="n"))
+        await client.delete("pods", "default", "p")
+        await asyncio.gather(
+            client.delete("pods", "default", "p", grace_period_s=0),
+            *(client.patch("pods", "default", "p", status, subresource="status") for _ in range(3)),
+            return_exceptions=True,
+        )
+        with pytest.raises(ApiError):
+            await client.get("pods", "default", "p")
+
+
 async def test_an_unbound_pod_goes_at_once(client):
     await client.create("pods", pod())
     await client.delete("pods", "default", "p")

@@ -279,7 +279,9 @@ class Registry:
             outcome = await self._update_once(op, existing, new, old)
             if outcome is not None:
                 return outcome
-            if asked and not op.patch:  # a patch is made again on the newer object, whose version it then must name
+            if (
+                asked and not op.patch
+            ):  # a patch is made again on the newer object, whose version it then must name
                 break
         raise conflict(op.kind.plural, op.kind.group, op.name, MODIFIED)
 
@@ -480,6 +482,9 @@ class Registry:
         if op.strategy.graceful:
             state = _grace(old, options.grace_period_s)
             if state is None:
+                if meta.get("deletionGracePeriodSeconds") == options.grace_period_s == 0:
+                    if not meta.get("finalizers"):  # a server that died between marking and removing it
+                        return await self._remove(op, existing)
                 if not _finalizers(old, options, op.strategy)[1]:
                     return Outcome(200, existing)
             else:
@@ -506,11 +511,16 @@ class Registry:
             if outcome is not None and op.dry_run and not finalizers and grace == 0:
                 outcome.deleted = True
             return outcome
-        marked_entry = outcome.entry
-        op.conditions.clear()
-        op.puts.clear()
-        op.deletes.clear()
-        return await self._remove(op, marked_entry)
+        # From here on it goes, whoever writes to it meanwhile: asked again, a grace of 0 would count as pending already.
+        last: Entry | None = outcome.entry
+        while last is not None and last.object["metadata"]["uid"] == meta["uid"]:
+            op.conditions.clear()
+            op.puts.clear()
+            op.deletes.clear()
+            if (removed := await self._remove(op, last)) is not None:
+                return removed
+            last = self.storage.get(op.kind, op.namespace, op.name)
+        return None
 
     @staticmethod
     def _set_grace(meta: Object, old_meta: Object, grace: int, now: float) -> None:
