@@ -172,12 +172,16 @@ def _updated(
     shape = versions.shape(request.api_version)
     if shape is None:
         return encode(managers)
-    old: Any = shape.always if live is None else versions.convert(live, request.api_version)
-    changed, removed = merging.compare(shape, old, versions.convert(new, request.api_version))
+    made = versions.convert(new, request.api_version)
+    removed: FieldSet = {}
+    if live is None:
+        changed = merging.initial(shape, made)
+    else:
+        changed, removed = merging.compare(shape, versions.convert(live, request.api_version), made)
     changed, removed = request.filtered(changed), request.filtered(removed)
     if managers:
         managers = _released(managers, live or {}, new, versions, request, (changed, removed))
-    mine = sets.difference(changed, _STRIPPED)
+    mine = _stripped(changed)
     if mine:
         key = request.key("Update")
         previous = managers.get(key)
@@ -186,6 +190,20 @@ def _updated(
         if len(managers) > UPDATE_MANAGERS_MAX:
             managers = _capped(managers)
     return encode(managers)
+
+
+def _stripped(fields: FieldSet) -> FieldSet:
+    """Without what nobody owns."""
+    if "f:apiVersion" in fields or "f:kind" in fields:
+        fields = {element: below for element, below in fields.items() if element not in _STRIPPED or below}
+    meta = fields.get("f:metadata")
+    if meta is None:
+        return fields
+    nobodys = _STRIPPED["f:metadata"]
+    kept = {element: below for element, below in meta.items() if element not in nobodys}
+    if kept:
+        return {**fields, "f:metadata": kept}
+    return {element: below for element, below in fields.items() if element != "f:metadata"}
 
 
 def _released(
@@ -392,7 +410,7 @@ def _merged(
     managers = _released(managers, live, new, versions, request, comparison, key, conflicts)
     if conflicts and not force:
         raise Conflicts(conflicts, managers)
-    mine = sets.difference(mine, _STRIPPED)
+    mine = _stripped(mine)
     unchanged = _same(live, new)
     if mine:
         time = ((last or {}).get("time") or "") if unchanged else request.now

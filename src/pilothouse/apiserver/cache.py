@@ -16,6 +16,7 @@ from bisect import bisect_left, bisect_right, insort
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from typing import Any
 
 import orjson
 
@@ -25,6 +26,7 @@ from ..store.interface import Compacted, Event, Record, Store
 ROOT = "/registry/"
 RING_MAX = 4_096  # changes a kind
 PARSED_MAX = 8_192  # objects that are kept parsed
+FIELD_SETS_MAX = 1_024
 _METADATA = b'"metadata":{'
 _NO_LABELS: dict[str, str] = {}
 
@@ -50,7 +52,7 @@ class Entry:
     def object(self) -> Object:
         """Parsed, shared, read-only."""
         if self._object is None:
-            self._object = orjson.loads(self.bytes)
+            self._object = self._cache.parse(self.bytes)
             self._cache.parsed(self)
         return self._object
 
@@ -207,6 +209,7 @@ class Cache:
         self._store, self._unseal = store, unseal
         self._collections: dict[str, Collection] = {}
         self._parsed: OrderedDict[int, Entry] = OrderedDict()
+        self._field_sets: dict[bytes, Any] = {}
         self._waiters: list[_Waiter] = []
         self._task: asyncio.Task[None] | None = None
         self.revision = 0
@@ -292,9 +295,24 @@ class Cache:
     def entry_of(self, record: Record) -> Entry:
         value = record.value if self._unseal is None else self._unseal(record.key, record.value)
         data = splice(value, record.mod_revision)
-        entry = Entry(self, record.key, record.mod_revision, data, orjson.loads(data))
+        entry = Entry(self, record.key, record.mod_revision, data, self.parse(data))
         self.parsed(entry)
         return entry
+
+    def parse(self, data: bytes) -> Object:
+        """Objects made alike have owners alike: one dict for all of them, or they would be a third of the memory."""
+        obj: Object = orjson.loads(data)
+        for entry in obj["metadata"].get("managedFields") or ():
+            fields = entry.get("fieldsV1")
+            key = orjson.dumps(fields)
+            known = self._field_sets.get(key)
+            if known is not None:
+                entry["fieldsV1"] = known
+                continue
+            if len(self._field_sets) >= FIELD_SETS_MAX:
+                self._field_sets.clear()
+            self._field_sets[key] = fields
+        return obj
 
     def parsed(self, entry: Entry) -> None:
         """Keeps the number of parsed objects bounded: the oldest is parsed again when somebody asks."""
