@@ -23,6 +23,7 @@ from .http import server_tls
 from .jwt_issuers import of_file as issuers_of_file
 from .request import User
 from .server import ApiServer
+from .token_webhook import TokenWebhook
 
 
 def self_signed(folder: Path) -> tuple[str, str]:
@@ -82,6 +83,8 @@ async def run(options: argparse.Namespace) -> None:
         )
     if options.authentication_config:
         config.issuers = issuers_of_file(options.authentication_config, clock)
+    if options.authentication_token_webhook_config_file:
+        config.token_webhook = TokenWebhook(options.authentication_token_webhook_config_file, clock)
     if options.encryption_provider_config:
         config.encryption = Encryption.from_file(options.encryption_provider_config)
     store = await store_of(options.store)
@@ -109,6 +112,9 @@ def main() -> int:
     parser.add_argument("--store", default="memory", help="memory, or sqlite:PATH")
     parser.add_argument("--encryption-provider-config", metavar="FILE", help="an EncryptionConfiguration")
     parser.add_argument("--authentication-config", metavar="FILE", help="an AuthenticationConfiguration")
+    parser.add_argument(
+        "--authentication-token-webhook-config-file", metavar="FILE", help="in kubeconfig's form"
+    )
     parser.add_argument("--audit-policy-file", metavar="FILE", help="an audit Policy")
     parser.add_argument("--audit-log-path", metavar="FILE", default="audit.log")
     parser.add_argument("--insecure", action="store_true", help="plain HTTP")

@@ -11,6 +11,7 @@ import base64
 import hmac
 import re
 from collections import OrderedDict
+from collections.abc import Awaitable
 from typing import Any, Generic, Protocol, TypeVar
 
 from ..api.errors import unauthorized
@@ -90,8 +91,8 @@ class Authenticator:
         self._claims: Bounded[str, dict[str, Any]] = Bounded(10_000)
         self._issuers = {issuer.url: issuer for issuer in config.issuers}
 
-    def authenticate(self, request: Request) -> User:
-        """Raises 401."""
+    def authenticate(self, request: Request) -> User | Awaitable[User]:
+        """At once, unless a webhook has to be asked. Raises 401."""
         der = request.peer_certificate
         if der:
             user = self._certificates.get(der)
@@ -106,6 +107,8 @@ class Authenticator:
             token = token.strip()
             if scheme.lower() == "bearer" and token:
                 user = self.user_of_token(token)
+                if user is None and self._config.token_webhook is not None:
+                    return self._config.token_webhook.authenticate(token, self._config.audiences)
                 if user is None:
                     raise unauthorized()
                 return user

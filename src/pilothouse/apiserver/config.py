@@ -9,6 +9,7 @@ from .audit import Policy
 from .encryption import Encryption
 from .jwt_issuers import JwtIssuer
 from .request import User
+from .token_webhook import TokenWebhook
 
 ADMIN = User("kubernetes-admin", ("system:masters", "system:authenticated"))
 
@@ -46,3 +47,4 @@ class ApiConfig:
     )  # certificate and key that we show to aggregated API servers
     proxy_client_ca_pem: str = ""  # who signed it: told in extension-apiserver-authentication
     issuers: Sequence[JwtIssuer] = ()  # of OpenID Connect tokens
+    token_webhook: TokenWebhook | None = None  # who knows the tokens that nobody here knows

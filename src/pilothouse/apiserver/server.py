@@ -43,7 +43,7 @@ from .node_authorizer import NodeAuthorizer
 from .nodes import NodeConnectors
 from .registry.generic import Registry
 from .registry.storage import CacheLister, Storage
-from .request import Request, Response
+from .request import Request, Response, User
 from .resources import VERBS, Resources
 from .reviews import REVIEWS
 from .routes import RequestInfo, authorized_name, parse_query, request_info
@@ -98,7 +98,7 @@ class ApiServer:
         self.openapi = Documents(list(KINDS))
         self.custom = CustomResources(self)
         environment.find_kind = self.custom.find_gvk
-        environment.webhooks = WebhookClient(self)
+        self.webhooks = environment.webhooks = WebhookClient(self)
         self.aggregator = Aggregator(self)
         self.flow_control = FlowControl(self)
         self.http = HttpServer(self.handle, limits=Limits())
@@ -167,17 +167,36 @@ class ApiServer:
             request.parameters = parse_query(request.query)
             request.info = info = request_info(request.method, request.path, request.parameters)
             user = self.authenticator.authenticate(request)
-            request.user = impersonated(request, user, info, self.authorizer)
-            if self.audit is not None:
-                self.audit.received(request, info, user)
-            request.flow = self.flow_control.schema_of(request.user, info)
-            self.authorize(request, info)
-            answer = self.dispatch(request, info)
+            if not isinstance(user, User):
+                return self._handle_later(request, info, user, started)
+            answer = self._authenticated(request, info, user)
         except Exception as error:
             answer = self.failed(request, error)
         if not isinstance(answer, Response):
             return self._finish(request, answer, started)
         return self._answered(request, answer, started)
+
+    async def _handle_later(
+        self, request: Request, info: RequestInfo, user: Awaitable[User], started: float
+    ) -> Response:
+        """Where a webhook has to be asked who it is."""
+        try:
+            answer = self._authenticated(request, info, await user)
+        except Exception as error:
+            answer = self.failed(request, error)
+        if not isinstance(answer, Response):
+            return await self._finish(request, answer, started)
+        return self._answered(request, answer, started)
+
+    def _authenticated(
+        self, request: Request, info: RequestInfo, user: User
+    ) -> Response | Awaitable[Response]:
+        request.user = impersonated(request, user, info, self.authorizer)
+        if self.audit is not None:
+            self.audit.received(request, info, user)
+        request.flow = self.flow_control.schema_of(request.user, info)
+        self.authorize(request, info)
+        return self.dispatch(request, info)
 
     async def _finish(self, request: Request, waiting: Awaitable[Response], started: float) -> Response:
         assert request.info is not None

@@ -24,6 +24,7 @@ from ..apiserver.http import server_tls
 from ..apiserver.jwt_issuers import of_file as issuers_of_file
 from ..apiserver.request import User
 from ..apiserver.server import ApiServer
+from ..apiserver.token_webhook import TokenWebhook
 from ..base.clock import Clock
 from ..base.random import Random, secret_bytes
 from ..client.informer import Informers
@@ -192,6 +193,9 @@ class Cluster:
             issuers=issuers_of_file(self.paths.authentication, self._clock)
             if self.paths.authentication.exists()
             else (),
+            token_webhook=TokenWebhook(self.paths.token_webhook, self._clock)
+            if self.paths.token_webhook.exists()
+            else None,
             audit_policy=self._audit_policy(),
             audit_log=str(self.paths.audit_log),
         )

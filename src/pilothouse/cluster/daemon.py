@@ -87,6 +87,7 @@ async def _run(config: ClusterConfig, paths: ClusterPaths, reporter: Reporter) -
     from ..apiserver.audit import AuditError
     from ..apiserver.encryption import EncryptionError
     from ..apiserver.jwt_issuers import IssuerError
+    from ..apiserver.token_webhook import WebhookError
     from ..network.shell import CommandFailed
     from ..runtime.interface import EngineError
     from ..store.interface import StoreError
@@ -106,6 +107,7 @@ async def _run(config: ClusterConfig, paths: ClusterPaths, reporter: Reporter) -
         AuditError,
         EncryptionError,
         IssuerError,
+        WebhookError,
         StoreError,
         EngineError,
         CommandFailed,

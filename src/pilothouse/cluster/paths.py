@@ -7,6 +7,7 @@
     daemon.log, daemon.pid
     audit-policy.yaml, audit.log   what is told of writes, and the log of them
     authentication.yaml            whose tokens are believed beside ours (OpenID Connect); optional
+    token-webhook.yaml             whom to ask about tokens that nobody here knows; optional
     nodes/<node>/                  containerd's root, pods' volumes and logs, CNI state
     volumes/                       local-path persistent volumes
 /run/pilothouse/<name>/<node>/     sockets and containerd's state (short paths: a socket's has 107 bytes)
@@ -66,6 +67,10 @@ class ClusterPaths:
     @property
     def authentication(self) -> Path:
         return self.data / "authentication.yaml"
+
+    @property
+    def token_webhook(self) -> Path:
+        return self.data / "token-webhook.yaml"
 
     @property
     def audit_policy(self) -> Path:

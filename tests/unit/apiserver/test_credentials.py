@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 
@@ -12,8 +13,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from pilothouse.apiserver.authentication import bootstrap_user
 from pilothouse.apiserver.config import ApiConfig
 from pilothouse.apiserver.jwt_issuers import IssuerError, of_configuration
-from pilothouse.apiserver.request import Request
+from pilothouse.apiserver.request import Request, Response
 from pilothouse.apiserver.server import ApiServer
+from pilothouse.apiserver.token_webhook import TokenWebhook
 from pilothouse.apiserver.tokens import TokenError
 from pilothouse.base.clock import RealClock
 from pilothouse.base.random import Random
@@ -124,3 +126,44 @@ def test_a_bootstrap_token_makes_a_bootstrapper():
 def test_a_bootstrap_token_that_is_wrong_unused_late_or_greedy_is_nobodys(change):
     with pytest.raises(TokenError):
         bootstrap_user(Secrets(**{**GOOD, **change}), "abcdef.0123456789abcdef", 1_800_000_000)
+
+
+async def test_a_token_that_nobody_knows_is_asked_of_the_webhook_once(tmp_path):
+    asked = []
+
+    async def serve(reader, writer):
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+        token = json.loads(await reader.readexactly(length))["spec"]["token"]
+        asked.append(token)
+        user = {"username": "bob", "groups": ["ops"]}
+        status = {"authenticated": token == "good", "user": user if token == "good" else {}}
+        body = json.dumps({"status": status}).encode()
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        await writer.drain()
+        writer.close()
+
+    webhook = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = webhook.sockets[0].getsockname()[1]
+    file = tmp_path / "webhook.yaml"
+    file.write_text(json.dumps({"clusters": [{"cluster": {"server": f"http://127.0.0.1:{port}/review"}}]}))
+    config = ApiConfig(token_webhook=TokenWebhook(file, RealClock()))
+    server = ApiServer(MemoryStore(), RealClock(), Random(7), config)
+    await server.start()
+
+    async def who(token: str) -> tuple[int, dict]:
+        path = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+        headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
+        answer = server.handle(Request("POST", path, "", headers, b"{}"))
+        answer = answer if isinstance(answer, Response) else await answer
+        return answer.status, json.loads(answer.body).get("status", {})
+
+    assert await who("good") == (
+        201,
+        {"userInfo": {"username": "bob", "groups": ["ops", "system:authenticated"]}},
+    )
+    assert (await who("good"))[0] == 201
+    assert (await who("bad"))[0] == 401
+    assert asked == ["good", "bad"]
+    await server.stop()
+    webhook.close()
