@@ -61,20 +61,28 @@ def _service(errors: FieldErrors, new: Object, old: Object | None) -> None:
                 errors.forbidden(
                     f"spec.ports[{index}].nodePort", "may not be used when `type` is 'ClusterIP'"
                 )
-    # a node port twice is named where node ports are given out
-    numbers: set[tuple[Any, Any]] = set()
-    for index, port in enumerate(ports):
-        key = (port.get("protocol"), port.get("port"))
-        if key in numbers:
-            shown = {"Name": "", "Protocol": key[0], "AppProtocol": None, "Port": key[1]}
-            shown |= {"TargetPort": 0, "NodePort": 0}
-            errors.duplicate(f"spec.ports[{index}]", shown)
-        numbers.add(key)
+    _distinct(errors, ports)
     _source_ranges(errors, spec, marks, old_spec)
     if spec.get("allocateLoadBalancerNodePorts") is not None and type_ != LOAD_BALANCER:
         errors.forbidden("spec.allocateLoadBalancerNodePorts", _ONLY_BALANCERS)
     _balancer_class(errors, spec)
     _traffic(errors, spec, type_)
+
+
+def _distinct(errors: FieldErrors, ports: list[Object]) -> None:
+    seen: set[tuple[Any, Any]] = set()
+    for index, port in enumerate(ports):
+        number = port.get("nodePort")
+        if number and (port.get("protocol"), number) in seen:
+            errors.duplicate(f"spec.ports[{index}].nodePort", number)
+        seen.add((port.get("protocol"), number))
+    seen.clear()
+    for index, port in enumerate(ports):
+        protocol, number = port.get("protocol"), port.get("port")
+        if (protocol, number) in seen:
+            shown = {"Name": "", "Protocol": protocol, "AppProtocol": None, "Port": number or 0}
+            errors.duplicate(f"spec.ports[{index}]", shown | {"TargetPort": 0, "NodePort": 0})
+        seen.add((protocol, number))
 
 
 def _external_name(errors: FieldErrors, spec: Object) -> None:

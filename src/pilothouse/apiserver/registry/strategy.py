@@ -81,7 +81,7 @@ DEFAULT = Strategy()
 
 def _table() -> dict[str, Strategy]:
     from .. import custom_resources
-    from . import kinds_rules, namespaces, pods, rbac, services
+    from . import kinds_rules, namespaces, pods, rbac, service_allocation, services
 
     spec: dict[str, Any] = {"generation": spec_changed}
     workload: dict[str, Any] = {**spec}
@@ -101,9 +101,9 @@ def _table() -> dict[str, Strategy]:
             returns_deleted=True,
             prepare_create=services.prepare_create,
             prepare_update=services.prepare_update,
-            commit_create=services.commit_create,
-            commit_update=services.commit_update,
-            commit_delete=services.commit_delete,
+            commit_create=service_allocation.commit_create,
+            commit_update=service_allocation.commit_update,
+            commit_delete=service_allocation.commit_delete,
         ),
         "namespaces": Strategy(
             initial_status={"phase": "Active"},
