@@ -39,6 +39,17 @@ def zone_problem(name: str) -> str:
     return ""
 
 
+_ZONE_PART = re.compile(r"(?!-)[A-Za-z._0-9+-]{1,14}")
+
+
+def zone_name_problem(name: str) -> str:
+    """As `zone_problem`; names that only look like a zone's are refused as well."""
+    parts = name.split("/")
+    if any(part in (".", "..") or not _ZONE_PART.fullmatch(part) for part in parts):
+        return f"unknown time zone {name}"
+    return zone_problem(name)
+
+
 def _check(schedule: str) -> None:
     if not schedule:
         raise ScheduleError("empty spec string")

@@ -7,7 +7,7 @@ import re
 from .. import cron, names
 from ..fielderrors import OMIT, FieldErrors
 from ..object import Object
-from . import metadata, pods
+from . import job_status, metadata, pods
 from .metadata import immutable, not_negative, qualified_name, same
 from .validator import kind
 from .workloads import selects
@@ -28,6 +28,12 @@ def _job(errors: FieldErrors, job: Object, old: Object | None) -> None:
     if not spec.get("manualSelector") and spec.get("selector") is not None:
         _generated_selector(errors, job, spec)
     _job_spec(errors, spec, old is not None)
+    completions = spec.get("completions") or 0
+    if spec.get("completionMode") == "Indexed" and completions > 0:
+        last = f"{job['metadata'].get('name') or ''}-{completions - 1}"
+        if names.dns1123_label(last):
+            why = f"will not able to create pod with invalid DNS label: {last}"
+            errors.invalid("metadata.name", job["metadata"].get("name"), why)
 
 
 def _job_spec(errors: FieldErrors, spec: Object, changed: bool) -> None:
@@ -46,7 +52,7 @@ def _generated_selector(errors: FieldErrors, job: Object, spec: Object) -> None:
     """The labels that the registry has set, and a selector that finds them."""
     labels = ((spec.get("template") or {}).get("metadata") or {}).get("labels") or {}
     own = (job["metadata"].get("uid") or "", job["metadata"].get("name") or "")
-    expected = {f"{p}{label}": value for p in (_PREFIX, "") for label, value in zip(_OWN_LABELS, own, strict=True)}  # fmt: skip
+    expected = {f"{p}{label}": value for p in ("", _PREFIX) for label, value in zip(_OWN_LABELS, own, strict=True)}  # fmt: skip
     for label, value in expected.items():
         at = f"spec.template.metadata.labels[{label}]"
         if label not in labels:
@@ -83,15 +89,15 @@ def _spec(errors: FieldErrors, spec: Object, path: str) -> None:
     if indexed:
         _indexed(errors, spec, path)
     for field, value in (("backoffLimitPerIndex", per_index), ("maxFailedIndexes", failed)):
-        if not indexed and value is not None:
+        if value is not None and mode in (None, "NonIndexed"):
             errors.invalid(f"{path}.{field}", value, "requires indexed completion mode")
     if spec.get("podFailurePolicy") is not None:
         _failure_policy(errors, spec, f"{path}.podFailurePolicy")
     if spec.get("successPolicy") is not None:
-        if not indexed:
+        if mode in (None, "NonIndexed"):
             why = "requires indexed completion mode"
             errors.invalid(f"{path}.successPolicy", spec["successPolicy"], why)
-        else:
+        elif indexed:
             _success_policy(errors, spec, f"{path}.successPolicy")
     replacement = spec.get("podReplacementPolicy")
     allowed = ("Failed",) if spec.get("podFailurePolicy") is not None else ("Failed", "TerminatingOrFailed")
@@ -100,8 +106,10 @@ def _spec(errors: FieldErrors, spec: Object, path: str) -> None:
     template = spec.get("template") or {}
     pods.template(errors, template, f"{path}.template")
     policy, at = (template.get("spec") or {}).get("restartPolicy"), f"{path}.template.spec.restartPolicy"
-    if policy not in ("OnFailure", "Never"):
+    if policy in (None, "", "Always"):
         errors.required(at, 'valid values: "OnFailure", "Never"')
+    elif policy not in ("OnFailure", "Never"):
+        errors.not_supported(at, policy, ("OnFailure", "Never"))
     elif policy != "Never" and spec.get("podFailurePolicy") is not None:
         errors.invalid(at, policy, 'only "Never" is supported when podFailurePolicy is specified')
 
@@ -165,10 +173,10 @@ def _failure_policy(errors: FieldErrors, spec: Object, path: str) -> None:
         codes, conditions = rule.get("onExitCodes"), rule.get("onPodConditions")
         if codes is not None:
             _exit_codes(errors, codes, f"{at}.onExitCodes", known)
-        for number, condition in enumerate(conditions or ()):
-            _condition(errors, condition, f"{at}.onPodConditions[{number}]")
         if len(conditions or ()) > _RULES_MAX:
             errors.too_many(f"{at}.onPodConditions", len(conditions), _RULES_MAX)
+        for number, condition in enumerate(conditions or ()):
+            _condition(errors, condition, f"{at}.onPodConditions[{number}]")
         if codes is not None and conditions:
             errors.invalid(at, OMIT, "specifying both OnExitCodes and OnPodConditions is not supported")
         if codes is None and not conditions:
@@ -232,7 +240,7 @@ def _success_policy(errors: FieldErrors, spec: Object, path: str) -> None:
             if len(indexes) > _INDEXES_LENGTH_MAX:
                 errors.too_long(f"{at}.succeededIndexes", _INDEXES_LENGTH_MAX)
             try:
-                total = _count_indexes(indexes, completions)
+                total = job_status.count_indexes(indexes, completions)
             except ValueError as error:
                 why = f"error parsing succeededIndexes: {error}"
                 errors.invalid(f"{at}.succeededIndexes", indexes, why)
@@ -247,32 +255,6 @@ def _success_policy(errors: FieldErrors, spec: Object, path: str) -> None:
                 errors.invalid(f"{at}.succeededCount", count, why)
 
 
-def _count_indexes(text: str, completions: int) -> int:
-    """`0,2-4`: how many. Raises ValueError."""
-    total, last = 0, -1
-    for part in text.split(",") if text else ():
-        limits = part.split("-")
-        if len(limits) > 2:
-            raise ValueError(
-                f"the fragment \"{part}\" violates the requirement that an index interval can have at most two parts separated by '-'"
-            )
-        numbers = []
-        for limit in limits:
-            if not (limit.isascii() and limit.isdigit()):
-                raise ValueError(f'cannot convert string to integer for index: "{limit}"')
-            if int(limit) >= completions:
-                raise ValueError(f'too large index: "{limit}"')
-            numbers.append(int(limit))
-        first, end = numbers[0], numbers[-1]
-        for previous, current in ((first, end),) if len(numbers) > 1 else ():
-            if previous >= current:
-                raise ValueError(f"non-increasing order, previous: {previous}, current: {current}")
-        if last >= first:
-            raise ValueError(f"non-increasing order, previous: {last}, current: {first}")
-        total, last = total + end - first + 1, end
-    return total
-
-
 def _job_change(errors: FieldErrors, new: Object, old: Object) -> None:
     spec, before = new["spec"], old["spec"]
     if errors:  # a second time, and found what it found the first
@@ -280,12 +262,9 @@ def _job_change(errors: FieldErrors, new: Object, old: Object) -> None:
     completions, was = spec.get("completions"), before.get("completions")
     if spec.get("completionMode") != "Indexed":
         immutable(errors, completions, was, "spec.completions")
-    elif completions != was:
-        if completions is None:
-            errors.required("spec.completions", "cannot be set to nil")
-        elif completions != spec.get("parallelism"):
-            why = "can only be modified in tandem with spec.parallelism"
-            errors.invalid("spec.completions", completions, why)
+    elif completions not in (was, None, spec.get("parallelism")):
+        why = "can only be modified in tandem with spec.parallelism"
+        errors.invalid("spec.completions", completions, why)
     immutable(errors, spec.get("selector"), before.get("selector"), "spec.selector")
     _template_change(errors, spec, before, old)
     for field in ("completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy", "successPolicy"):
@@ -293,9 +272,12 @@ def _job_change(errors: FieldErrors, new: Object, old: Object) -> None:
 
 
 def _template_change(errors: FieldErrors, spec: Object, before: Object, old: Object) -> None:
-    """Of a job that is suspended and has not started, where its pods go and what they ask for may change (KEP-2926)."""
+    """Of a job that is suspended and has no pods, where they go and what they ask for may change (KEP-2926, KEP-5440)."""
     template, was = spec.get("template") or {}, before.get("template") or {}
-    if not before.get("suspend") or (old.get("status") or {}).get("startTime"):
+    status = old.get("status") or {}
+    if not before.get("suspend") or (
+        status.get("startTime") and "Suspended" not in job_status.true_conditions(status)
+    ):
         immutable(errors, template, was, "spec.template")
         return
     own, own_before = dict(template.get("spec") or {}), dict(was.get("spec") or {})
@@ -308,26 +290,11 @@ def _template_change(errors: FieldErrors, spec: Object, before: Object, old: Obj
         now = own.get(field) or []
         if len(now) == len(own_before.get(field) or ()):
             own_before[field] = [
-                {**c, "resources": n.get("resources")} for c, n in zip(own_before.get(field) or (), now)
+                {**c, "resources": n.get("resources")} if c.get("name") == n.get("name") else c
+                for c, n in zip(own_before.get(field) or (), now, strict=True)
             ]
     if not same(own, own_before):
         errors.invalid("spec.template.spec", own, metadata.IMMUTABLE)
-
-
-def _job_status(errors: FieldErrors, new: Object, old: Object) -> None:
-    status = new.get("status") or {}
-    for field in ("active", "succeeded", "failed", "ready", "terminating"):
-        not_negative(errors, status.get(field), f"status.{field}")
-    waiting = status.get("uncountedTerminatedPods") or {}
-    seen: set[str] = set()
-    for field in ("succeeded", "failed"):
-        for index, uid in enumerate(waiting.get(field) or ()):
-            at = f"status.uncountedTerminatedPods.{field}[{index}]"
-            if not uid:
-                errors.invalid(at, uid, "must not be empty")
-            elif uid in seen:
-                errors.duplicate(at, uid)
-            seen.add(uid)
 
 
 # -- CronJob -----------------------------------------------------------------------------------------------------------
@@ -349,7 +316,7 @@ def _cron_job(errors: FieldErrors, obj: Object, old: Object | None) -> None:
             why = "cannot use TZ or CRON_TZ in schedule, use timeZone field instead"
             errors.invalid("spec.schedule", schedule, why)
     not_negative(errors, spec.get("startingDeadlineSeconds"), "spec.startingDeadlineSeconds")
-    if zone is not None:
+    if zone is not None and (old is None or zone != (old.get("spec") or {}).get("timeZone")):
         _time_zone(errors, zone, "spec.timeZone")
     errors.choice("spec.concurrencyPolicy", spec.get("concurrencyPolicy"), ("Allow", "Forbid", "Replace"))
     template, path = (spec.get("jobTemplate") or {}).get("spec") or {}, "spec.jobTemplate.spec"
@@ -367,12 +334,13 @@ def _cron_job(errors: FieldErrors, obj: Object, old: Object | None) -> None:
 def _time_zone(errors: FieldErrors, zone: str, path: str) -> None:
     if not zone:
         errors.invalid(path, zone, "timeZone must be nil or non-empty string")
-    elif zone.lower() == "local":
+        return
+    if zone.lower() == "local":
         why = "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones"
         errors.invalid(path, zone, why)
-    elif wrong := cron.zone_problem(zone):
+    if zone != "Local" and (wrong := cron.zone_name_problem(zone)):
         errors.invalid(path, zone, wrong)
 
 
-JOB = kind(_job, "cbux", change=_job_change, status=_job_status)
+JOB = kind(_job, "cbux", change=_job_change, status=job_status.check)
 CRON_JOB = kind(_cron_job, "ub")

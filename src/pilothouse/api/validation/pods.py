@@ -80,10 +80,7 @@ def _is_int32(text: str) -> bool:
 def template(errors: FieldErrors, value: Object, path: str) -> None:
     """A PodTemplateSpec."""
     meta, own = value.get("metadata") or {}, value.get("spec") or {}
-    metadata.labels(errors, meta.get("labels"), f"{path}.labels")
-    if meta.get("annotations"):
-        metadata.annotations(errors, meta["annotations"], f"{path}.annotations")
-        annotations(errors, meta["annotations"], own, f"{path}.annotations")
+    template_metadata(errors, value, path)
     spec(errors, own, f"{path}.spec")
     if meta.get("annotations"):
         security_contexts.annotations_match(errors, meta["annotations"], own, f"{path}.spec")
@@ -91,6 +88,14 @@ def template(errors: FieldErrors, value: Object, path: str) -> None:
         errors.forbidden(
             f"{path}.spec.ephemeralContainers", "ephemeral containers not allowed in pod template"
         )
+
+
+def template_metadata(errors: FieldErrors, value: Object, path: str) -> None:
+    meta = value.get("metadata") or {}
+    metadata.labels(errors, meta.get("labels"), f"{path}.labels")
+    if meta.get("annotations"):
+        metadata.annotations(errors, meta["annotations"], f"{path}.annotations")
+        annotations(errors, meta["annotations"], value.get("spec") or {}, f"{path}.annotations")
 
 
 def spec(errors: FieldErrors, own: Object, path: str, pod_name: str = "", *, is_pod: bool = False) -> None:

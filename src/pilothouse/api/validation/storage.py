@@ -194,6 +194,8 @@ def _attachment(errors: FieldErrors, obj: Object, old: Object | None) -> None:
     node = spec.get("nodeName") or ""
     errors.messages("spec.nodeName", node, names.dns1123_subdomain(node))
     _attachment_status(errors, obj, obj)
+    if volume is not None:
+        errors.messages("spec.source.persistentVolumeName", volume, names.dns1123_subdomain(volume))
 
 
 def _attachment_status(errors: FieldErrors, new: Object, old: Object) -> None:

@@ -195,21 +195,25 @@ def _stateful_set(errors: FieldErrors, obj: Object, old: Object | None) -> None:
         if retention.get(field) and retention[field] not in ("Retain", "Delete"):
             at = f"spec.persistentVolumeClaimRetentionPolicy.{field}"
             errors.not_supported(at, retention[field], ("Retain", "Delete"))
+    service = spec.get("serviceName")
+    if old is None:  # neither may change
+        for index, claim in enumerate(spec.get("volumeClaimTemplates") or ()):
+            persistent_volumes.claim_spec(errors, claim.get("spec") or {}, f"spec.volumeClaimTemplates[{index}].spec")  # fmt: skip
     _numbers(errors, spec, "spec", "replicas", "minReadySeconds")
     _numbers(errors, spec.get("ordinals") or {}, "spec.ordinals", "start")
-    service = spec.get("serviceName")
-    if service and (old is None or service != (old.get("spec") or {}).get("serviceName")):
+    if service and old is None:
         errors.messages("spec.serviceName", service, names.dns1123_label(service))
     usable = selector(errors, spec.get("selector"), "spec.selector", "empty selector is invalid for statefulset")  # fmt: skip
-    _claim_templates(errors, spec, old)
+    template, path = spec.get("template") or {}, "spec.template"
     if not usable:
         errors.invalid("spec.selector", spec.get("selector"), "")
     else:
-        template = spec.get("template") or {}
-        selects(errors, spec.get("selector"), template, "spec.template", old is not None)
-        pods.template(errors, _with_claims(template, spec), "spec.template")
-    _always(errors, spec.get("template") or {}, "spec.template", "StatefulSet")
-    _numbers(errors, spec, "spec", "revisionHistoryLimit")
+        selects(errors, spec.get("selector"), template, path, old is not None)
+        before = len(errors)
+        pods.template(errors, _as_made(template, spec), path)
+        if len(errors) > before:  # as Kubernetes does it, twice
+            pods.template_metadata(errors, template, path)
+    _always(errors, template, path, "StatefulSet")
 
 
 def _stateful_strategy(errors: FieldErrors, strategy: Object, path: str) -> None:
@@ -232,21 +236,14 @@ def _stateful_strategy(errors: FieldErrors, strategy: Object, path: str) -> None
             at_most_all(errors, unavailable, at)
 
 
-def _claim_templates(errors: FieldErrors, spec: Object, old: Object | None) -> None:
-    claims = spec.get("volumeClaimTemplates") or []
-    if old is not None and same(claims, (old.get("spec") or {}).get("volumeClaimTemplates")):
-        return
-    for index, claim in enumerate(claims):
-        persistent_volumes.claim_spec(errors, claim.get("spec") or {}, f"spec.volumeClaimTemplates[{index}].spec")  # fmt: skip
-
-
-def _with_claims(template: Object, spec: Object) -> Object:
-    """The template as its pods will be: with a volume for each claim."""
-    own = template.get("spec") or {}
+def _as_made(template: Object, spec: Object) -> Object:
+    """The template as its pods will be: with a volume for each claim, and the names that the controller gives them."""
+    own = {k: v for k, v in (template.get("spec") or {}).items() if k not in ("hostname", "subdomain")}
     claims = [(claim.get("metadata") or {}).get("name") or "" for claim in spec.get("volumeClaimTemplates") or ()]  # fmt: skip
-    volumes = [{"name": name, "persistentVolumeClaim": {"claimName": name}} for name in claims]
-    volumes += [volume for volume in own.get("volumes") or () if volume.get("name") not in claims]
-    return {**template, "spec": {**own, "volumes": volumes}}
+    if claims:
+        volumes = [{"name": name, "persistentVolumeClaim": {"claimName": name}} for name in dict.fromkeys(claims)]  # fmt: skip
+        own["volumes"] = [*volumes, *(v for v in own.get("volumes") or () if v.get("name") not in claims)]
+    return {**template, "spec": own}
 
 
 _STATEFUL_MAY_CHANGE = (
@@ -319,6 +316,8 @@ def _pod_template(errors: FieldErrors, obj: Object, old: Object | None) -> None:
 
 def _revision(errors: FieldErrors, obj: Object, old: Object | None) -> None:
     not_negative(errors, obj.get("revision"), "revision")
+    if old is not None:
+        return
     if obj.get("data") is None:
         errors.required("data", "data is mandatory")
     elif not isinstance(obj["data"], dict):
@@ -350,7 +349,7 @@ REPLICA_SET = kind(
 )
 STATEFUL_SET = kind(
     _stateful_set,
-    "cbux",
+    "ubx",
     rule=names.dns1123_label,
     change=_stateful_change,
     status=_status(
@@ -367,7 +366,7 @@ STATEFUL_SET = kind(
 )
 DAEMON_SET = kind(
     _daemon_set,
-    "cbubx",
+    "cbuxb",
     change=_selector_change,
     status=_status(
         "currentNumberScheduled numberMisscheduled desiredNumberScheduled numberReady observedGeneration updatedNumberScheduled "

@@ -138,3 +138,53 @@ def test_cron_jobs() -> None:
         "spec": {"schedule": "CRON_TZ=UTC * * * * *", "timeZone": "Local", "jobTemplate": JOB},
     }
     assert fields(of_create("cronjobs.batch", bad)) == ["spec.schedule", "spec.timeZone", "metadata.name"]
+
+
+def ended(*true: str, **status: Any) -> dict[str, Any]:
+    times = {"startTime": "2026-01-01T00:00:00Z"}
+    if "Complete" in true:
+        times["completionTime"] = "2026-01-01T00:00:01Z"
+    conditions = [{"type": type_, "status": "True"} for type_ in true]
+    return job() | {"status": {**times, "conditions": conditions, **status}}
+
+
+RUNNING = ended(succeeded=1)
+DONE = ended("SuccessCriteriaMet", "Complete", succeeded=1)
+
+
+@pytest.mark.parametrize(
+    ("status", "old", "causes"),
+    [
+        (DONE, RUNNING, []),
+        (ended("FailureTarget", "Failed", succeeded=1), RUNNING, []),
+        (ended("Failed", succeeded=1), RUNNING, ["status.conditions"]),
+        (ended("Complete", succeeded=1), RUNNING, ["status.conditions"]),
+        (ended("SuccessCriteriaMet", "Complete", succeeded=1, active=1), RUNNING, ["status.active"]),
+        (ended("SuccessCriteriaMet", "Complete", succeeded=1, terminating=1), RUNNING, ["status.terminating"]),
+        (ended(succeeded=0), RUNNING, ["status.succeeded"]),
+        (ended(succeeded=1, ready=2, active=1), RUNNING, ["status.ready"]),
+        (ended(succeeded=1, completedIndexes="0"), RUNNING, ["status.completedIndexes"]),
+        (ended(succeeded=1, startTime=None), RUNNING, ["status.startTime"]),
+        (ended("SuccessCriteriaMet", succeeded=1), DONE, ["status.conditions"]),
+    ],
+)  # fmt: skip
+def test_a_jobs_end(status: dict[str, Any], old: dict[str, Any], causes: list[str]) -> None:
+    assert fields(of_update("jobs.batch", status, old, "status")) == causes
+
+
+def test_an_index_has_either_failed_or_succeeded() -> None:
+    spec = {"completionMode": "Indexed", "completions": 9, "backoffLimitPerIndex": 1}
+    status = {"completedIndexes": "0,2-4,7", "failedIndexes": "1,5-7"}
+    new, old = job(**spec) | {"status": status}, job(**spec)
+    assert of_update("jobs.batch", new, old, "status") == [
+        ("status.failedIndexes", 'Invalid value: "1,5-7": failedIndexes and completedIndexes overlap at index: 7')
+    ]  # fmt: skip
+
+
+def test_the_pods_of_an_indexed_job_can_be_named() -> None:
+    long = {"metadata": {"name": "a" * 62}, **job(completionMode="Indexed", completions=2)}
+    assert fields(of_create("jobs.batch", long)) == ["metadata.name"]
+
+
+def test_a_stateful_sets_template_may_have_names_that_the_controller_replaces() -> None:
+    assert of_create("statefulsets.apps", workload(pod(hostname="A_B", subdomain="A_B"))) == []
