@@ -23,6 +23,7 @@ from __future__ import annotations
 from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from operator import mul
 from typing import Any, ClassVar
 
 from ..api.object import Object
@@ -123,7 +124,7 @@ class _Verdict:
 
     generation: int
     rejection: Rejection | None
-    scores: dict[str, float] = field(default_factory=dict)  # by plugin, before they are normalized
+    scores: tuple[float, ...] = ()  # of the local scorers that are active, before they are normalized
 
 
 class Framework:
@@ -147,17 +148,16 @@ class Framework:
         if rejection := self.pre_filter(cycle):
             message = fit_error(len(nodes), None, rejection.reasons) + " not found"
             return Decision(message=message, plugins={rejection.plugin})
-        verdicts = self._of_template(cycle)
-        feasible, rejections = self._filter_all(cycle, verdicts)
+        feasible, rejections, verdicts = self._filter_all(cycle)
         if feasible:
-            scores = self._score(cycle, feasible, verdicts)
-            best = max(scores)
-            names = [node.name for node in feasible]
+            totals = self._score(cycle, feasible, verdicts)
+            scores = {node.name: total for node, total in zip(feasible, totals, strict=True)}
+            best = max(totals)
             return Decision(
-                node=pick([name for name, score in zip(names, scores, strict=True) if score >= best]),
+                node=pick([name for name, score in scores.items() if score >= best]),
                 feasible=len(feasible),
                 rejections=rejections,
-                scores=dict(zip(names, scores, strict=True)),
+                scores=scores,
             )
         decision = Decision(rejections=rejections, plugins={r.plugin for r in rejections.values()})
         decision.message = fit_error(len(nodes), rejections, ())
@@ -192,16 +192,15 @@ class Framework:
             self._verdicts.move_to_end(signature)
         return verdicts
 
-    def _filter_all(
-        self, cycle: Cycle, verdicts: dict[str, _Verdict]
-    ) -> tuple[list[NodeInfo], dict[str, Rejection]]:
-        """As many feasible nodes as are to be compared, and why others are not."""
+    def _filter_all(self, cycle: Cycle) -> tuple[list[NodeInfo], dict[str, Rejection], list[_Verdict]]:
+        """As many feasible nodes as are to be compared, why others are not, and the verdicts on the feasible ones."""
         active = [p for p in self._filters if p.name not in cycle.skipped]
         local = [p for p in active if p.local]
         others = [p for p in active if not p.local]
-        nodes = cycle.snapshot.ordered()
+        nodes, kept = cycle.snapshot.ordered(), self._of_template(cycle)
         wanted, start = enough(len(nodes)), self._next % len(nodes) if len(nodes) > NODES_ALL_MAX else 0
         feasible: list[NodeInfo] = []
+        verdicts: list[_Verdict] = []
         rejections: dict[str, Rejection] = {}
         looked_at = 0
         for node in nodes[start:] + nodes[:start] if start else nodes:
@@ -209,37 +208,44 @@ class Framework:
             if cycle.candidates is not None and node.name not in cycle.candidates:
                 rejections[node.name] = _narrowed(cycle)
                 continue
-            verdict = verdicts.get(node.name)
+            verdict = kept.get(node.name)
             if verdict is None or verdict.generation != node.generation:
-                rejection = _first(local, cycle, node)
-                verdict = verdicts[node.name] = _Verdict(node.generation, rejection)
+                verdict = kept[node.name] = _Verdict(node.generation, _first(local, cycle, node))
             if verdict.rejection is not None:
                 rejections[node.name] = verdict.rejection
             elif others and (rejection := _first(others, cycle, node)):
                 rejections[node.name] = rejection
             else:
                 feasible.append(node)
+                verdicts.append(verdict)
                 if len(feasible) >= wanted:
                     break
         self._next = (start + looked_at) % len(nodes)
-        return feasible, rejections
+        return feasible, rejections, verdicts
 
     # -- scoring
 
-    def _score(self, cycle: Cycle, nodes: list[NodeInfo], verdicts: dict[str, _Verdict]) -> list[float]:
-        total = [0.0] * len(nodes)
+    def _score(self, cycle: Cycle, nodes: list[NodeInfo], verdicts: list[_Verdict]) -> list[float]:
         if len(nodes) == 1:
-            return total
-        for plugin, weight in self._scorers:
-            if not plugin.pre_score(cycle, nodes):
-                continue
+            return [0.0]
+        active = [(p, weight) for p, weight in self._scorers if p.pre_score(cycle, nodes)]
+        local = [p for p, _ in active if p.local]
+        for node, verdict in zip(nodes, verdicts, strict=True):
+            if len(verdict.scores) != len(local):
+                verdict.scores = tuple([plugin.score(cycle, node) for plugin in local])
+        columns: list[tuple[list[float], int]] = []
+        for plugin, weight in active:
             if plugin.local:
-                scores = _kept(plugin, cycle, nodes, verdicts)
+                position = local.index(plugin)
+                scores = [verdict.scores[position] for verdict in verdicts]
             else:
                 scores = plugin.scores(cycle, nodes)
-            scores = plugin.normalize(cycle, scores)
-            total = [sum_ + score * weight for sum_, score in zip(total, scores, strict=True)]
-        return total
+            columns.append((plugin.normalize(cycle, scores), weight))
+        if not columns:
+            return [0.0] * len(nodes)
+        weights = [weight for _, weight in columns]
+        rows = zip(*(column for column, _ in columns), strict=True)
+        return [sum(map(mul, row, weights)) for row in rows]
 
 
 def _first(plugins: list[Plugin], cycle: Cycle, node: NodeInfo) -> Rejection | None:
@@ -247,17 +253,6 @@ def _first(plugins: list[Plugin], cycle: Cycle, node: NodeInfo) -> Rejection | N
         if rejection := plugin.filter(cycle, node):
             return rejection
     return None
-
-
-def _kept(plugin: Plugin, cycle: Cycle, nodes: list[NodeInfo], verdicts: dict[str, _Verdict]) -> list[float]:
-    name, scores = plugin.name, []
-    for node in nodes:
-        kept = verdicts[node.name].scores
-        score = kept.get(name)
-        if score is None:
-            score = kept[name] = plugin.score(cycle, node)
-        scores.append(score)
-    return scores
 
 
 def _narrowed(cycle: Cycle) -> Rejection:

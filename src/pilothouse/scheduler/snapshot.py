@@ -147,12 +147,18 @@ class NodeInfo:
 
 @dataclass(slots=True)
 class _Counter:
-    matches: Callable[[Object], bool]
-    by_node: dict[str, int]
+    """How many pods match, by node and, for the labels that were asked for, by their values."""
 
-    def count(self, node: str, pod: Object, sign: int) -> None:
+    matches: Callable[[Object], bool]
+    by_node: dict[str, int] = field(default_factory=dict)
+    by_label: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    def count(self, node: str, labels: dict[str, str], pod: Object, sign: int) -> None:
         if self.matches(pod):
             self.by_node[node] = self.by_node.get(node, 0) + sign
+            for label, counts in self.by_label.items():
+                if (value := labels.get(label)) is not None:
+                    counts[value] = counts.get(value, 0) + sign
 
 
 class Snapshot:
@@ -179,16 +185,24 @@ class Snapshot:
         self._count_node(old, -1)
         self._count_node(info, 1)
         self.nodes[info.name] = info
-        self._ordered = None
+        if old is None or old.labels != info.labels:
+            self._places_changed()
+        else:
+            self._ordered = None
 
     def remove_node(self, name: str) -> None:
         info = self.nodes.pop(name, None)
         if info is None:
             return
         self._count_node(info, -1)
-        self._ordered = None
+        self._places_changed()
         if info.pods:
             self._homeless[name] = info.pods
+
+    def _places_changed(self) -> None:
+        self._ordered = None
+        for counter in self._counters.values():
+            counter.by_label.clear()
 
     def _count_node(self, info: NodeInfo | None, sign: int) -> None:
         if info is None:
@@ -209,8 +223,9 @@ class Snapshot:
         affinity = pod["spec"].get("affinity") or {}
         if affinity.get("podAffinity") or affinity.get("podAntiAffinity"):
             self.affine[info.key] = (info, node)
+        labels = self.nodes[node].labels if node in self.nodes else {}
         for counter in self._counters.values():
-            counter.count(node, pod, 1)
+            counter.count(node, labels, pod, 1)
 
     def remove_pod(self, uid: str) -> None:
         node = self._node_of.pop(uid, None)
@@ -219,8 +234,9 @@ class Snapshot:
         self.affine.pop(uid, None)
         info = (self.nodes[node].pods if node in self.nodes else self._homeless.get(node, {})).get(uid)
         if info is not None:
+            labels = self.nodes[node].labels if node in self.nodes else {}
             for counter in self._counters.values():
-                counter.count(node, info.pod, -1)
+                counter.count(node, labels, info.pod, -1)
         if node in self.nodes:
             self.nodes[node].remove(uid)
         elif node in self._homeless:
@@ -264,20 +280,31 @@ class Snapshot:
 
     def counts(self, key: Hashable, matches: Callable[[Object], bool]) -> dict[str, int]:
         """How many pods of each node match. `key` stands for the predicate: equal keys, equal predicates."""
+        return self._counter(key, matches).by_node
+
+    def counts_by(self, label: str, key: Hashable, matches: Callable[[Object], bool]) -> dict[str, int]:
+        """The same by the value of a label of their nodes."""
+        counter = self._counter(key, matches)
+        counts = counter.by_label.get(label)
+        if counts is None:
+            counts = counter.by_label[label] = sums_by(label, counter.by_node, self.nodes)
+        return counts
+
+    def _counter(self, key: Hashable, matches: Callable[[Object], bool]) -> _Counter:
         counter = self._counters.get(key)
         if counter is None:
-            counter = self._counters[key] = _Counter(matches, {})
+            counter = self._counters[key] = _Counter(matches)
             for node in self.nodes.values():
                 for info in node.pods.values():
-                    counter.count(node.name, info.pod, 1)
+                    counter.count(node.name, node.labels, info.pod, 1)
             for name, pods in self._homeless.items():
                 for info in pods.values():
-                    counter.count(name, info.pod, 1)
+                    counter.count(name, {}, info.pod, 1)
             if len(self._counters) > COUNTERS_MAX:
                 self._counters.popitem(last=False)
         else:
             self._counters.move_to_end(key)
-        return counter.by_node
+        return counter
 
     def imagined(self, *changed: NodeInfo) -> Snapshot:
         """As this one, but with these nodes in another state."""
@@ -305,3 +332,17 @@ class _Imagined(Snapshot):
         for node in self._changed.values():
             counts[node.name] = sum(matches(info.pod) for info in node.pods.values())
         return counts
+
+    def counts_by(self, label: str, key: Hashable, matches: Callable[[Object], bool]) -> dict[str, int]:
+        return sums_by(label, self.counts(key, matches), self.nodes)
+
+
+def sums_by(label: str, by_node: dict[str, int], nodes: dict[str, NodeInfo]) -> dict[str, int]:
+    """Counts by node, added up by the value of a label."""
+    sums: dict[str, int] = {}
+    for name, count in by_node.items():
+        node = nodes.get(name)
+        value = node.labels.get(label) if node else None
+        if count and value is not None:
+            sums[value] = sums.get(value, 0) + count
+    return sums

@@ -7,6 +7,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
+from operator import add
 
 from ...api.node_selector import node_matches
 from ...api.object import Object, is_deleting, labels_of, namespace_of
@@ -78,14 +79,18 @@ def _eligible(cycle: Cycle, node: NodeInfo, all_of: list[Constraint], one: Const
     return True
 
 
-def _by_node(cycle: Cycle, constraint: Constraint) -> dict[str, int]:
-    """Pods of each node that the constraint speaks of."""
+def _predicate(cycle: Cycle, constraint: Constraint) -> tuple[Hashable, Callable[[Object], bool]]:
+    """Which pods the constraint speaks of, and what stands for that."""
     namespace, matches = namespace_of(cycle.pod), constraint.matches
-    key: Hashable = ("spread", namespace, constraint.selector)
-    return cycle.snapshot.counts(
-        key,
-        lambda pod: namespace_of(pod) == namespace and not is_deleting(pod) and matches(labels_of(pod)),
-    )
+    return (
+        "spread",
+        namespace,
+        constraint.selector,
+    ), lambda pod: namespace_of(pod) == namespace and not is_deleting(pod) and matches(labels_of(pod))
+
+
+def _by_node(cycle: Cycle, constraint: Constraint) -> dict[str, int]:
+    return cycle.snapshot.counts(*_predicate(cycle, constraint))
 
 
 def _count(cycle: Cycle, constraint: Constraint, eligible: Callable[[NodeInfo], bool]) -> None:
@@ -130,19 +135,20 @@ class PodTopologySpread(Plugin):
             return False
         prepared = []
         for constraint in soft:
-            key, by_node = constraint.key, _by_node(cycle, constraint)
-            values = {node.labels[key] for node in nodes if key in node.labels}
-            if key != HOSTNAME:
-                known = cycle.snapshot.nodes
-                counts = constraint.counts
-                for name, count in by_node.items():
-                    node = known.get(name)
-                    if count and node and (by_default or _eligible(cycle, node, soft, constraint)):
-                        value = node.labels.get(key, "")
-                        counts[value] = counts.get(value, 0) + count
-                by_node = counts
-            weight = math.log(len(values) + 2)
-            prepared.append((key, key == HOSTNAME, by_node, weight, constraint.max_skew - 1))
+            key = constraint.key
+            if key == HOSTNAME:  # its domains are single nodes
+                domains, counts = len(nodes), _by_node(cycle, constraint)
+            else:
+                domains = len({node.labels[key] for node in nodes if key in node.labels})
+                if by_default:
+                    counts = cycle.snapshot.counts_by(key, *_predicate(cycle, constraint))
+                else:
+                    _count(cycle, constraint, lambda node, one=constraint: _eligible(cycle, node, soft, one))  # type: ignore[misc]
+                    counts = constraint.counts
+            if domains or not by_default:
+                prepared.append(
+                    (key, key == HOSTNAME, counts, math.log(domains + 2), constraint.max_skew - 1)
+                )
         cycle.state["PodTopologySpread.score"] = prepared, by_default
         return True
 
@@ -152,19 +158,17 @@ class PodTopologySpread(Plugin):
         total = [0.0] * len(nodes)
         lacking = 0.0 if by_default else -math.inf
         for key, per_node, counts, weight, skew in prepared:
-            domains = [
-                node.name if per_node else node.labels.get(key) for node in nodes if key in node.labels
-            ]
-            if len(domains) < len(nodes):
+            get = counts.get
+            if per_node:
                 column = [
-                    counts.get(node.name if per_node else node.labels[key], 0) * weight + skew
-                    if key in node.labels
-                    else lacking
-                    for node in nodes
+                    get(node.name, 0) * weight + skew if key in node.labels else lacking for node in nodes
                 ]
             else:
-                column = [counts.get(domain, 0) * weight + skew for domain in domains]
-            total = [sum_ + more for sum_, more in zip(total, column, strict=True)]
+                column = [
+                    get(node.labels[key], 0) * weight + skew if key in node.labels else lacking
+                    for node in nodes
+                ]
+            total = column if len(prepared) == 1 else list(map(add, total, column))
         return [float(round(sum_)) if sum_ >= 0 else -1.0 for sum_ in total]
 
     def score(self, cycle: Cycle, node: NodeInfo) -> float:
