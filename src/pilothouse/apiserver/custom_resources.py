@@ -10,12 +10,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from itertools import islice
 from typing import TYPE_CHECKING, Any, cast
 
 import orjson
 
+from ..api.crd import conversion, names
 from ..api.crd import definition as definitions
-from ..api.crd import names
+from ..api.crd.conversion import NeedsConversion
 from ..api.crd.kinds import CustomKind, WrongNesting, nested, rows
 from ..api.crd.shaping import BadMetadata, copied
 from ..api.errors import ApiError, Cause, bad_request, forbidden, internal_error, invalid, not_found
@@ -26,6 +28,7 @@ from .options import DeleteOptions, write_options
 from .registry.operation import DELETE, UPDATE, Operation
 from .registry.strategy import Strategy
 from .request import Request, Response, User
+from .webhook_client import WebhookError
 
 if TYPE_CHECKING:
     from .registry.generic import Registry
@@ -35,6 +38,7 @@ log = logging.getLogger(__name__)
 
 CRDS = kind_of_resource("customresourcedefinitions.apiextensions.k8s.io")
 CONTROLLER = User("system:apiserver", ("system:masters", "system:authenticated"))
+CONVERSIONS_MAX, CONVERTED_AT_ONCE, CONVERSION_TIMEOUT_S = 50, 200, 30
 TERMINATING = "create not allowed while custom resource definition is terminating"
 
 
@@ -91,6 +95,9 @@ class CustomResources:
         if not changed:
             return
         listed = [kind for _, kinds in self._rows.values() for kind in kinds]
+        for kind in listed:
+            if kind.definition.conversions is not None:
+                kind.definition.conversions.resolver = self.convert
         self._by_plural = {(kind.group, kind.version, kind.plural): kind for kind in listed}
         self._by_resource = {}
         for kind in listed:
@@ -103,6 +110,46 @@ class CustomResources:
     # -- requests ----------------------------------------------------------------------------------------------------
 
     def dispatch(self, request: Request, kind: CustomKind) -> Response | Awaitable[Response]:
+        if kind.definition.conversions is None:
+            return self._dispatch(request, kind)
+        return self._converting(request, kind)
+
+    async def _converting(self, request: Request, kind: CustomKind) -> Response:
+        """Starts over when something had to be converted first; so nothing may have been written before."""
+        assert request.info is not None
+        several = request.info.verb in ("list", "deletecollection")
+        for _ in range(CONVERSIONS_MAX + len(self._server.cache.entries(kind.prefix)) // CONVERTED_AT_ONCE):
+            try:
+                answer = self._dispatch(request, kind)
+                return answer if isinstance(answer, Response) else await answer
+            except NeedsConversion as needed:
+                await self.convert(needed, several)
+        raise internal_error(f"{kind.resource}: conversion does not come to an end")
+
+    async def convert(self, needed: NeedsConversion, several: bool) -> None:
+        """Raises ApiError."""
+        kind = needed.custom_kind
+        conversions = kind.definition.conversions
+        assert conversions is not None
+        objects = [needed.obj]
+        if several and needed.version == kind.version:
+            entries = self._server.cache.entries(kind.prefix)
+            others = (kind.unconverted(entry.object) for entry in entries)
+            objects += islice(
+                (obj for obj in others if obj is not None and obj != needed.obj), CONVERTED_AT_ONCE
+            )
+            objects = [obj for obj in objects if obj["apiVersion"] == needed.obj["apiVersion"]]
+        webhook, wanted = conversions.webhook, f"{kind.group}/{needed.version}"
+        uid = self._server.registry.random.uid()
+        asked = conversion.review(uid, wanted, objects, webhook.get("conversionReviewVersions") or [])
+        try:
+            answer = await self._server.webhooks.post(webhook["clientConfig"], asked, CONVERSION_TIMEOUT_S)
+        except WebhookError as error:
+            raise ApiError(500, "", f"{conversion.who(needed.obj)} failed: {error}", details=False) from None
+        for before, after in zip(objects, conversion.converted(asked, answer), strict=True):
+            conversions.learn(before, needed.version, after)
+
+    def _dispatch(self, request: Request, kind: CustomKind) -> Response | Awaitable[Response]:
         """As `ApiServer.dispatch`, in the order of apiextensions' own handler."""
         from .resources import VERBS
         from .server import page_not_found
@@ -113,7 +160,7 @@ class CustomResources:
             kind.namespaced and info.verb in ("list", "watch")
         ):
             return page_not_found()
-        if kind.deprecation:
+        if kind.deprecation and kind.deprecation not in request.warnings:
             request.warnings.append(kind.deprecation)
         if info.subresource:
             if kind.subresource(info.subresource) is None:
@@ -413,7 +460,7 @@ async def patch_scale(server: ApiServer, request: Request, kind: CustomKind) -> 
 
     options = write_options(request, "PatchOptions")
     how = patch_type(request, kind)
-    patch = request.object if request.object is not None else parse_patch(request.body, how)
+    patch = request.object if request.object is not None else parse_patch(request.body, how)[0]
     scale_kind = kind.of_subresource("scale")
     return await _write_scale(
         server, request, kind, options.dry_run, lambda old: apply_patch(how, scale_kind, old, patch)

@@ -7,11 +7,12 @@ of the change), whatever the store calls it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING
 
 import orjson
 
+from ..api.crd.conversion import NeedsConversion
 from ..api.errors import ApiError
 from ..api.kinds import Kind
 from ..api.object import Object
@@ -170,6 +171,7 @@ class PushedWatch:
         self._timers: list[asyncio.TimerHandle] = []
         self._writable = True
         self._seen = 0
+        self._converting: asyncio.Future[None] | None = None
 
     def start(self, sink: Sink) -> None:
         self._sink = sink
@@ -177,9 +179,17 @@ class PushedWatch:
         self._timers.append(loop.call_later(self._ends_after_s, self._end))
         if self._options.bookmarks:
             self._timers.append(loop.call_later(BOOKMARK_EVERY_S, self._bookmark))
-        self._seen, events = self._watch.first()
-        if events:
-            self._write(b"".join(self._encoder.event(event) for event in events))
+        self._begin()
+
+    def _begin(self) -> None:
+        try:
+            self._seen, events = self._watch.first()
+            lines = [self._encoder.event(event) for event in events]
+        except NeedsConversion as needed:
+            self._convert(needed, self._begin)
+            return
+        if lines:
+            self._write(b"".join(lines))
         if self._options.initial_events and self._options.bookmarks:
             self._write(self._encoder.bookmark(self._seen, initial=True))
         self._collection.subscribe(self._wake)
@@ -190,7 +200,7 @@ class PushedWatch:
             self._writable = self._sink.push(data)
 
     def _wake(self) -> None:
-        if not self._writable or self._sink is None:
+        if not self._writable or self._sink is None or self._converting is not None:
             return
         try:
             changes = self._collection.after(self._seen)
@@ -200,10 +210,30 @@ class PushedWatch:
             return
         if not changes:
             return
+        try:
+            lines = [self._encoder.event(event) for event in self._watch.selected(changes)]
+        except NeedsConversion as needed:
+            self._convert(needed, self._wake)
+            return
         self._seen = changes[-1].revision
-        lines = [self._encoder.event(event) for event in self._watch.selected(changes)]
         if lines:
             self._write(lines[0] if len(lines) == 1 else b"".join(lines))
+
+    def _convert(self, needed: NeedsConversion, then: Callable[[], None]) -> None:
+        """A webhook has to convert what is next: the watch stands still for that long."""
+
+        async def convert() -> None:
+            try:
+                await needed.resolve(several=True)
+            except ApiError as error:
+                self._write(self._encoder.error(error))
+                self._end()
+                return
+            self._converting = None
+            if self._sink is not None:
+                then()
+
+        self._converting = asyncio.ensure_future(convert())
 
     def resume(self) -> None:
         self._writable = True
@@ -226,6 +256,8 @@ class PushedWatch:
         for timer in self._timers:
             timer.cancel()
         self._timers.clear()
+        if self._converting is not None:
+            self._converting.cancel()
 
 
 def too_old(asked: int, oldest: int) -> ApiError:

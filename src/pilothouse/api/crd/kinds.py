@@ -23,6 +23,7 @@ from ..object import Object
 from ..openapi_descriptions import describe
 from ..validation import metadata
 from . import paths, shaping, values
+from .conversion import Conversions, NeedsConversion
 from .definition import is_true, storage_version
 from .schema import Node
 
@@ -54,11 +55,9 @@ class Definition:
         self.storage = storage_version(crd)
         self.terminating = bool(crd["metadata"].get("deletionTimestamp")) or is_true(crd, "Terminating")
         self.versions: dict[str, Object] = {version["name"]: version for version in spec["versions"]}
-        self.webhook: Object | None = (
-            (spec["conversion"].get("webhook") or {})
-            if spec["conversion"].get("strategy") == "Webhook"
-            else None
-        )
+        self.conversions: Conversions | None = None
+        if spec["conversion"].get("strategy") == "Webhook":
+            self.conversions = Conversions(spec["conversion"].get("webhook") or {})
         self.unchanged = crd["metadata"].get("generation") == 1
         """What is stored was written under this very definition."""
         self._nodes: dict[str, Node | None] = {}
@@ -145,12 +144,25 @@ class CustomKind(Kind):
         """An object of the store as this version shows it: with the defaults of the version that it was stored in."""
         if self.verbatim and obj.get("apiVersion") == self.api_version:
             return obj
-        shown = cast(Object, shaping.copied(obj))
-        stored_in = str(obj.get("apiVersion") or "").rpartition("/")[2]
-        shaping.shape_stored(shown, self.definition.schema(stored_in), defaults=True)
+        shown, stored_in = self._shaped(obj)
         if stored_in != self.version:
             self._as_version(shown, self.version)
         return shown
+
+    def _shaped(self, obj: Object) -> tuple[Object, str]:
+        shown = cast(Object, shaping.copied(obj))
+        stored_in = str(obj.get("apiVersion") or "").rpartition("/")[2]
+        shaping.shape_stored(shown, self.definition.schema(stored_in), defaults=True)
+        return shown, stored_in
+
+    def unconverted(self, obj: Object) -> Object | None:
+        """An object of the store that a webhook has to convert before this version can show it, as the webhook is to get it."""
+        conversions = self.definition.conversions
+        if conversions is None:
+            return None
+        shown, stored_in = self._shaped(obj)
+        known = stored_in == self.version or conversions.known(shown, self.version) is not None
+        return None if known else shown
 
     def stored_form(self, obj: Object) -> tuple[Kind, Object]:
         """The object as it is kept, and the kind to say of it."""
@@ -159,10 +171,21 @@ class CustomKind(Kind):
             return self, obj
         kept = cast(Object, shaping.copied(obj))
         self._as_version(kept, storage)
+        if (
+            self.definition.conversions is not None
+        ):  # the answer shows what is stored: that must not fail then
+            self.from_stored(kept)
         return replace(self, version=storage), kept
 
     def _as_version(self, obj: Object, version: str) -> None:
-        """Where conversion changes nothing but the name of the version: what that does not know is lost."""
+        """Without a webhook, conversion changes nothing but the name of the version: what that does not know is lost."""
+        conversions = self.definition.conversions
+        if conversions is not None:
+            converted = conversions.known(obj, version)
+            if converted is None:
+                raise NeedsConversion(self, obj, version)
+            obj.clear()
+            obj.update(converted)
         obj["apiVersion"], obj["kind"] = f"{self.group}/{version}", self.kind
         shaping.shape_stored(obj, self.definition.schema(version), defaults=False)
 

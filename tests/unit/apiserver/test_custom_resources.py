@@ -1,0 +1,202 @@
+"""Custom resources at run time: kinds that come and go with their definitions, versions, conversion, the end."""
+
+from __future__ import annotations
+
+import asyncio
+
+import orjson
+import pytest
+
+from pilothouse.apiserver.config import ADMIN, ApiConfig
+from pilothouse.apiserver.request import Request
+from pilothouse.apiserver.server import ApiServer
+from pilothouse.base.clock import RealClock
+from pilothouse.base.random import Random
+from pilothouse.store.memory import MemoryStore
+
+from .hooks import HookServer, ask
+
+CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+GATES = "/apis/example.com/v1/namespaces/default/gates"
+GATES_V2 = GATES.replace("/v1/", "/v2/")
+
+
+@pytest.fixture
+async def server():
+    server = ApiServer(MemoryStore(), RealClock(), Random(7), ApiConfig(tokens={"t": ADMIN}))
+    await server.start()
+    yield server
+    await server.stop()
+
+
+@pytest.fixture
+async def hooks(tmp_path):
+    hooks = HookServer(tmp_path)
+    await hooks.start()
+    yield hooks
+    hooks.stop()
+
+
+def version(name: str, spec: dict, **changes) -> dict:
+    schema = {"type": "object", "properties": {"spec": {"type": "object", **spec}}}
+    return {
+        "name": name,
+        "served": True,
+        "storage": name == "v2",
+        "schema": {"openAPIV3Schema": schema},
+        **changes,
+    }
+
+
+V1 = version("v1", {"properties": {"where": {"type": "string"}}})
+V2 = version("v2", {"properties": {"host": {"type": "string"}, "port": {"type": "integer", "default": 80}}})
+
+
+async def define(server, *versions: dict, **spec) -> None:
+    names = {"plural": "gates", "singular": "gate", "kind": "Gate", "shortNames": ["gt"]}
+    body = {"group": "example.com", "scope": "Namespaced", "names": names, "versions": list(versions), **spec}
+    status, answer, _ = await ask(
+        server, "POST", CRDS, {"metadata": {"name": "gates.example.com"}, "spec": body}
+    )
+    assert status == 201, answer
+    await until(lambda: server.custom.of_resource("gates.example.com") is not None)
+
+
+async def until(holds) -> None:
+    async with asyncio.timeout(10):
+        while not holds():
+            await asyncio.sleep(0.005)
+
+
+def gate(version: str, **spec) -> dict:
+    return {"apiVersion": f"example.com/{version}", "kind": "Gate", "metadata": {"name": "g"}, "spec": spec}
+
+
+async def test_a_definition_is_served_at_once_and_gone_with_its_instances(server):
+    assert (await ask(server, "GET", GATES_V2))[0] == 404
+    await define(server, V2)
+    assert (await ask(server, "POST", GATES_V2, gate("v2", host="h", extra=1)))[1]["spec"] == {
+        "host": "h",
+        "port": 80,
+    }
+    found = (await ask(server, "GET", "/apis/example.com/v2"))[1]["resources"]
+    assert [(r["name"], r["shortNames"]) for r in found] == [("gates", ["gt"])]
+    assert "com.example.v2.Gate" in (await ask(server, "GET", "/openapi/v2"))[1]["definitions"]
+    assert (await ask(server, "DELETE", f"{CRDS}/gates.example.com"))[0] == 200
+    await until(lambda: not server.custom.kinds[-1].custom)
+    assert (await ask(server, "GET", GATES_V2))[0] == 404
+    assert server.cache.entries("/registry/example.com/gates/") == []
+
+
+async def test_an_instance_with_a_finalizer_holds_its_definition(server):
+    await define(server, V2)
+    body = gate("v2")
+    body["metadata"]["finalizers"] = ["example.com/hold"]
+    await ask(server, "POST", GATES_V2, body)
+    await ask(server, "DELETE", f"{CRDS}/gates.example.com")
+    status, refused, _ = await ask(server, "POST", GATES_V2, gate("v2") | {"metadata": {"name": "other"}})
+    assert status in (403, 405), refused
+    assert (await ask(server, "GET", f"{CRDS}/gates.example.com"))[0] == 200
+    await ask(server, "PATCH", f"{GATES_V2}/g", {"metadata": {"finalizers": None}})
+    await until(lambda: not server.custom.kinds[-1].custom)
+
+
+async def test_names_that_another_definition_has_are_not_accepted(server):
+    await define(server, V2)
+    names = {"plural": "doors", "singular": "door", "kind": "Gate", "listKind": "DoorList"}
+    spec = {"group": "example.com", "scope": "Namespaced", "names": names, "versions": [V2]}
+    await ask(server, "POST", CRDS, {"metadata": {"name": "doors.example.com"}, "spec": spec})
+    conditions = {}
+    async with asyncio.timeout(10):
+        while not conditions:
+            status = (await ask(server, "GET", f"{CRDS}/doors.example.com"))[1]["status"]
+            conditions = {c["type"]: c for c in status.get("conditions") or ()}
+            await asyncio.sleep(0.005)
+    assert conditions["NamesAccepted"]["reason"] == "KindConflict"
+    assert conditions["Established"]["status"] == "False"
+
+
+def converting(path: str, review: dict) -> dict:
+    request = review["request"]
+    done = []
+    for obj in request["objects"]:
+        spec = dict(obj.get("spec") or {})
+        if request["desiredAPIVersion"] == "example.com/v1":
+            spec = {"where": f"{spec.get('host')}:{spec.get('port')}"}
+        else:
+            host, _, port = spec["where"].partition(":")
+            spec = {"host": host, "port": int(port)}
+        done.append({**obj, "apiVersion": request["desiredAPIVersion"], "spec": spec})
+    response = {"uid": request["uid"], "result": {"status": "Success"}, "convertedObjects": done}
+    return {"kind": "ConversionReview", "apiVersion": "apiextensions.k8s.io/v1", "response": response}
+
+
+async def define_converted(server, hooks) -> None:
+    webhook = {"clientConfig": hooks.config("convert"), "conversionReviewVersions": ["v1"]}
+    await define(server, V1, V2, conversion={"strategy": "Webhook", "webhook": webhook})
+
+
+async def test_a_webhook_converts_what_is_written_and_read(server, hooks):
+    hooks.answer = converting
+    await define_converted(server, hooks)
+    status, made, _ = await ask(server, "POST", GATES, gate("v1", where="a:1"))
+    assert (status, made["apiVersion"], made["spec"]) == (201, "example.com/v1", {"where": "a:1"})
+    assert (await ask(server, "GET", f"{GATES_V2}/g"))[1]["spec"] == {"host": "a", "port": 1}
+    assert (await ask(server, "PATCH", f"{GATES}/g", {"spec": {"where": "b:2"}}))[1]["spec"] == {
+        "where": "b:2"
+    }
+    await ask(server, "PATCH", f"{GATES_V2}/g", {"spec": {"port": 3}})
+    assert (await ask(server, "GET", f"{GATES}/g"))[1]["spec"] == {"where": "b:3"}
+    assert (await ask(server, "DELETE", f"{GATES}/g"))[0] == 200
+
+
+async def test_a_list_is_converted_in_one_go(server, hooks):
+    hooks.answer = converting
+    await define_converted(server, hooks)
+    for i in range(9):
+        body = gate("v2", host="h", port=i) | {"metadata": {"name": f"g{i}"}}
+        assert (await ask(server, "POST", GATES_V2, body))[0] == 201
+    items = (await ask(server, "GET", GATES))[1]["items"]
+    assert [item["spec"]["where"] for item in items] == [f"h:{i}" for i in range(9)]
+    assert len(hooks.reviews) == 1
+
+
+async def test_a_watch_is_converted(server, hooks):
+    hooks.answer = converting
+    await define_converted(server, hooks)
+    await ask(server, "POST", GATES_V2, gate("v2", host="h", port=1))
+    request = Request("GET", GATES, "watch=true", {"authorization": "Bearer t"}, peer="127.0.0.1:9")
+    answer = await server.handle(request)
+    lines = []
+
+    class Sink:
+        def push(self, data):
+            lines.extend(orjson.loads(line) for line in data.splitlines())
+            return True
+
+        def finish(self):
+            pass
+
+    answer.source.start(Sink())
+    await until(lambda: len(lines) == 1)
+    await ask(server, "PATCH", f"{GATES_V2}/g", {"spec": {"port": 2}})
+    await until(lambda: len(lines) == 2)
+    answer.source.stop()
+    seen = [(line["type"], line["object"]["spec"]["where"]) for line in lines]
+    assert seen == [("ADDED", "h:1"), ("MODIFIED", "h:2")]
+
+
+async def test_a_conversion_that_fails_is_an_error_and_nothing_is_written(server, hooks):
+    def fails(path, review):
+        result = {"status": "Failure", "message": "no idea"}
+        response = {"uid": review["request"]["uid"], "result": result, "convertedObjects": []}
+        return {"kind": "ConversionReview", "apiVersion": "apiextensions.k8s.io/v1", "response": response}
+
+    hooks.answer = fails
+    await define_converted(server, hooks)
+    status, body, _ = await ask(server, "POST", GATES, gate("v1", where="a:1"))
+    assert (status, body["message"]) == (
+        500,
+        "conversion webhook for example.com/v1, Kind=Gate failed: no idea",
+    )
+    assert (await ask(server, "GET", GATES_V2))[1]["items"] == []
