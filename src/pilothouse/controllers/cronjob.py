@@ -180,17 +180,14 @@ class _Turn:
             earliest = max(earliest, self.now - deadline_s)
         due, missed = schedule.latest(earliest, self.now)
         if missed > _MISSED_MAX:
-            message = (
-                f"too many missed start times: {missed}. Set or decrease .spec.startingDeadlineSeconds or "
-                "check clock skew"
-            )
+            message = "too many missed start times. Set or decrease .spec.startingDeadlineSeconds or check clock skew"
             self._tell("Warning", "TooManyMissedTimes", message)
         return due
 
     def _start_if_allowed(self, due: float, zone: datetime.tzinfo) -> None:
         deadline_s = self.spec.get("startingDeadlineSeconds")
         if deadline_s is not None and due + deadline_s < self.now:
-            at = datetime.datetime.fromtimestamp(due, zone).strftime("%a, %d %b %Y %H:%M:%S %z")
+            at = datetime.datetime.fromtimestamp(due, datetime.UTC).strftime("%a, %d %b %Y %H:%M:%S %z")
             self._tell("Warning", "MissSchedule", f"Missed scheduled time to start a job: {at}")
             return
         name = f"{name_of(self.cron_job)}-{int(due) // 60}"

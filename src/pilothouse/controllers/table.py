@@ -32,7 +32,11 @@ from .taint_eviction import TaintEvictionController
 from .token_secrets import TokenSecretsController
 from .ttl_after_finished import TtlAfterFinishedController
 from .volume_binder import PersistentVolumeBinder
-from .volume_protection import ClaimProtectionController, VolumeProtectionController
+from .volume_protection import (
+    ClaimProtectionController,
+    VolumeAttributesClassProtectionController,
+    VolumeProtectionController,
+)
 
 CONTROLLERS: tuple[type[Controller], ...] = (
     DeploymentController,
@@ -51,6 +55,7 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     HorizontalPodAutoscalerController,
     ClaimProtectionController,
     VolumeProtectionController,
+    VolumeAttributesClassProtectionController,
     PersistentVolumeBinder,
     EphemeralVolumeController,
     LocalPathProvisioner,

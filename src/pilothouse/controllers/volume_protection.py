@@ -95,3 +95,42 @@ class VolumeProtectionController(_Protection):
 
     def is_used(self, obj: Object, view: View) -> bool:
         return bool(get(obj, "status.phase") == "Bound")
+
+
+_VAC = "volumeattributesclasses.storage.k8s.io"
+
+
+class VolumeAttributesClassProtectionController(_Protection):
+    """Used by claims that want it, have it or are on the way to it, and by volumes (KEP-3751)."""
+
+    name = "volumeattributesclass-protection"
+    component = "vac-protection-controller"
+    resource = _VAC
+    finalizer = "kubernetes.io/vac-protection"
+    extra_resources = ("persistentvolumeclaims", "persistentvolumes")
+
+    @property
+    def sources(self) -> Mapping[str, Source]:
+        return {
+            _VAC: own,
+            "persistentvolumeclaims": _classes_given_up,
+            "persistentvolumes": _classes_given_up,
+        }
+
+    def is_used(self, obj: Object, view: View) -> bool:
+        users = (*view.of("persistentvolumeclaims").list(), *view.of("persistentvolumes").list())
+        return any(name_of(obj) in _classes_of(user) for user in users)
+
+
+def _classes_of(user: Object) -> list[str]:
+    paths = (
+        "spec.volumeAttributesClassName",
+        "status.currentVolumeAttributesClassName",
+        "status.modifyVolumeStatus.targetVolumeAttributesClassName",
+    )
+    return [name for path in paths if (name := get(user, path))]
+
+
+def _classes_given_up(old: Object | None, new: Object | None, view: View) -> list[str]:
+    kept = _classes_of(new) if new else []
+    return [name for name in _classes_of(old or {}) if name not in kept]

@@ -75,3 +75,20 @@ def test_a_service_cidr_is_ready_and_stays_while_its_addresses_are_used(run):
         assert w.get(CIDRS, "more") is None
 
     run(story, ["service-cidr"])
+
+
+def test_a_class_of_volumes_stays_while_it_is_used(run):
+    async def story(w):
+        await w.apply("volumeattributesclasses.storage.k8s.io", "gold", driverName="d")
+        await w.apply("persistentvolumeclaims", "c", spec={"volumeAttributesClassName": "gold"})
+        await w.settle()
+        gold = w.get("volumeattributesclasses.storage.k8s.io", "gold")
+        assert gold["metadata"]["finalizers"] == ["kubernetes.io/vac-protection"]
+        await w.api.delete("volumeattributesclasses.storage.k8s.io", "", "gold")
+        await w.settle()
+        assert w.get("volumeattributesclasses.storage.k8s.io", "gold")
+        await w.api.delete("persistentvolumeclaims", "default", "c")
+        await w.settle()
+        assert w.get("volumeattributesclasses.storage.k8s.io", "gold") is None
+
+    run(story, ["volumeattributesclass-protection"])
