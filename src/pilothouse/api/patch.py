@@ -33,12 +33,8 @@ def refused() -> ApiError:
     )
 
 
-def parse_json_patch(body: bytes) -> list[Object]:
+def checked_operations(operations: Any) -> list[Object]:
     """Raises ApiError (400 for what is no list of operations, 413 for too many)."""
-    try:
-        operations = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise bad_request(f"error decoding patch: {error}") from None
     if not isinstance(operations, list) or not all(isinstance(operation, dict) for operation in operations):
         raise bad_request(
             "error decoding patch: json: cannot unmarshal object into Go value of type jsonpatch.Patch"

@@ -13,6 +13,7 @@ import orjson
 
 from ..api import managed_fields
 from ..api import patch as patching
+from ..api.decode import custom_problems
 from ..api.decode_text import SyntaxFailure, parse_json, parse_yaml
 from ..api.decode_values import WrongValue, go_kind, normalize
 from ..api.errors import ApiError, Cause, bad_request, conflict, invalid
@@ -62,15 +63,18 @@ async def patched(
     if how == "apply":
         config, duplicates = await decoded(request.body, "yaml", parse_apply, request)
         change = _applying(resources, request, kind, op, options, config, duplicates)
-        return await resources.registry.update(op, change, create=True)
-    parsed = request.object if request.object is not None else parse_patch(request.body, how)
+        return await resources.registry.update(op, change, create=not op.subresource)
     strict = options.field_validation or "Warn"
+    parsed, problems = request.object, list[str]()
+    if parsed is None:
+        parsed, problems = parse_patch(request.body, how, strict)
     warnings_before = list(request.warnings)
 
     async def patch(old: Object) -> Object:
         request.warnings[:] = warnings_before
         shown = from_storage(kind, old)
-        new = checked(kind, apply_patch(how, kind, shown, parsed), strict, request.warnings)
+        made = apply_patch(how, kind, shown, parsed)
+        new = checked(kind, made, strict, request.warnings, problems)
         check_identity(op, new)
         return resources.ready(kind, new, request.warnings)
 
@@ -186,18 +190,28 @@ def _fitting(kind: Kind, made: Object) -> Object:
     return new
 
 
-def parse_patch(body: bytes, how: str) -> Any:
-    if how == "json":
-        return patching.parse_json_patch(body)
+def parse_patch(body: bytes, how: str, validation: str = "Ignore") -> tuple[Any, list[str]]:
+    """(the patch, what strict decoding objects to in the patch itself)."""
     try:
-        parsed = parse_json(body, find_duplicates=False).value
+        parsed = parse_json(body, find_duplicates=validation != "Ignore")
     except SyntaxFailure as failure:
-        raise bad_request(str(failure))
-    if not isinstance(parsed, dict):
+        raise bad_request(f"error decoding patch: {failure}" if how == "json" else str(failure))
+    problems = [] if validation == "Ignore" else custom_problems(parsed)
+    if how == "json":
+        operations = patching.checked_operations(parsed.value)
+        if validation != "Ignore":
+            problems += [
+                f'unknown field "[{index}].{name}"'
+                for index, operation in enumerate(operations)
+                for name in operation
+                if name not in ("op", "path", "from", "value")
+            ]
+        return operations, [f"json patch {problem}" for problem in problems]
+    if not isinstance(parsed.value, dict):
         raise bad_request(
-            f"json: cannot unmarshal {go_kind(parsed)} into Go value of type map[string]interface {{}}"
+            f"json: cannot unmarshal {go_kind(parsed.value)} into Go value of type map[string]interface {{}}"
         )
-    return parsed
+    return parsed.value, problems
 
 
 def apply_patch(how: str, kind: Kind, current: Object, patch: Any) -> Object:
@@ -218,9 +232,12 @@ def apply_patch(how: str, kind: Kind, current: Object, patch: Any) -> Object:
     return patched
 
 
-def checked(kind: Kind, obj: Object, strict: str, warnings: list[str]) -> Object:
-    """What came of a patch, as the type has it; 422 for what is no object of that kind."""
+def checked(kind: Kind, obj: Object, strict: str, warnings: list[str], problems: list[str]) -> Object:
+    """What came of a patch, as the type has it; 422 for what is no object of that kind, or came of a patch with `problems`."""
     if kind.custom:
+        if problems and strict == "Strict":
+            raise _unfit(obj, f"strict decoding error: {', '.join(problems)}")
+        warnings.extend(problems)
         return patched_custom(kind, obj, strict, warnings)
     if not has_schema(kind.group, kind.version, kind.kind):
         return obj
@@ -228,9 +245,10 @@ def checked(kind: Kind, obj: Object, strict: str, warnings: list[str]) -> Object
         if obj.get(field, wanted) != wanted:
             raise _unfit(obj, f"{field} {obj[field]} does not match {wanted}")
     try:
-        new, problems = normalize(schema_of(kind.group, kind.version, kind.kind), obj)
+        new, found = normalize(schema_of(kind.group, kind.version, kind.kind), obj)
     except WrongValue as error:
         raise _unfit(obj, str(error))
+    problems = [*problems, *found]
     if problems and strict == "Strict":
         raise _unfit(obj, f"strict decoding error: {', '.join(problems)}")
     if strict == "Warn":

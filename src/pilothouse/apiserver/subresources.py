@@ -388,7 +388,7 @@ async def patch_scale(server: ApiServer, request: Request, kind: Kind) -> Respon
         config, duplicates = parse_apply(request)
         check_duplicates(duplicates, options, request.warnings)
         return await _write_scale(server, request, kind, options, lambda old: config, apply=True)
-    patch = request.object if request.object is not None else parse_patch(request.body, how)
+    patch = request.object if request.object is not None else parse_patch(request.body, how)[0]
     return await _write_scale(
         server,
         request,

@@ -5,9 +5,9 @@ import pytest
 from pilothouse.api.errors import ApiError
 from pilothouse.api.patch import (
     OPERATIONS_MAX,
+    checked_operations,
     json_patch,
     merge_patch,
-    parse_json_patch,
     strategic_merge_patch,
 )
 from pilothouse.api.schema import schema_of
@@ -57,10 +57,11 @@ def test_a_failed_operation_is_422(operation):
 
 def test_json_patch_is_bounded():
     with pytest.raises(ApiError) as caught:
-        parse_json_patch(
-            b"[" + b'{"op":"test","path":"/a"},' * OPERATIONS_MAX + b'{"op":"test","path":"/a"}]'
-        )
+        checked_operations([{"op": "test", "path": "/a"}] * (OPERATIONS_MAX + 1))
     assert caught.value.code == 413
+    with pytest.raises(ApiError) as caught:
+        checked_operations([1])
+    assert caught.value.code == 400
 
 
 def test_merge_patch_null_removes_and_objects_merge():

@@ -45,7 +45,7 @@ from .ownership import own, same_but_for_times
 from .storage import Entry, Storage
 from .strategy import Strategy
 
-MAX_RETRIES = 10
+MAX_RETRIES = 100  # each time another writer has won, so that as many at one object all come through
 MAX_CREATES = 50
 GENERATED_NAME_MAX = 63 - 5
 ORPHAN, FOREGROUND = "orphan", "foregroundDeletion"

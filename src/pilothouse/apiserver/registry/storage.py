@@ -11,7 +11,7 @@ import orjson
 
 from ...api.kinds import Kind, kind_of_resource, storage_kind
 from ...api.object import Object
-from ...store.interface import Condition, Put, Store
+from ...store.interface import Condition, Conflict, Put, Store
 from ..cache import Cache, Entry
 from ..encryption import Encryption
 
@@ -65,7 +65,12 @@ class Storage:
     async def commit(
         self, conditions: Sequence[Condition], puts: Sequence[Put], deletes: Sequence[str]
     ) -> int:
-        revision = await self.store.transact(conditions, puts, deletes)
+        """Raises Conflict, once the cache has seen what it is about: who tries again, tries on what is there."""
+        try:
+            revision = await self.store.transact(conditions, puts, deletes)
+        except Conflict:
+            await self.cache.wait_for(self.store.revision)
+            raise
         await self.cache.wait_for(revision)
         return revision
 
