@@ -203,3 +203,16 @@ async def test_writers_at_once_all_have_their_fields(api):
     _, found = await api("GET", f"{CONFIG_MAPS}/a")
     assert found["data"] == {f"k{n}": str(n) for n in range(6)}
     assert len(owners(found)) == 6
+
+
+async def test_an_owner_named_twice_is_named_once_and_warned_of(api):
+    owner = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "name": "o",
+        "uid": "11111111-2222-3333-4444-555555555555",
+    }
+    obj = {"metadata": {"name": "a", "ownerReferences": [owner, owner]}}
+    _, made = await api("POST", CONFIG_MAPS, obj)
+    assert made["metadata"]["ownerReferences"] == [owner]
+    assert "duplicate UID(s) observed: 11111111" in api.warnings[0]

@@ -106,8 +106,25 @@ def request_of(op: Operation, now: str) -> Request:
 
 def own(op: Operation, old: Object | None, new: Object, now: str) -> None:
     """Writes into the new object who owns what after this create or update. Before admission: what that changes belongs to nobody."""
+    if len(new["metadata"].get("ownerReferences") or ()) > 1:
+        _without_doubles(op, new["metadata"])
     if not op.applied:
         set_entries(new, update(old, new, versions_of(op.requested or op.kind), request_of(op, now)))
+
+
+def _without_doubles(op: Operation, meta: Object) -> None:
+    """Equal ownerReferences become one, with a warning."""
+    references = meta["ownerReferences"]
+    kept = [reference for i, reference in enumerate(references) if reference not in references[:i]]
+    if len(kept) == len(references):
+        return
+    doubled = [r.get("uid", "") for i, r in enumerate(references) if r in references[:i]]
+    meta["ownerReferences"] = kept
+    when = " after mutating admission happens" if op.patch else ""
+    op.warn(
+        f".metadata.ownerReferences contains duplicate entries{when}; API server dedups owner references in 1.20+, and may reject such "
+        f"requests as early as 1.24; please fix your requests; duplicate UID(s) observed: {', '.join(doubled)}"
+    )
 
 
 def manager_of_agent(user_agent: str) -> str:
