@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from ..api.object import Object
 from ..runtime.interface import EngineError
 from .context import Dial, NodeContext
+from .images import rpc_error
 
 BODY_MAX = 10 * 1024
+HOOK_TIMEOUT_S = 60.0
 OUTPUT_MAX = 10 * 1024
-USER_AGENT = "kube-probe/1.36"
+PROBE_AGENT, HOOK_AGENT = "kube-probe/1.36", "kube-lifecycle/1.36"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +44,20 @@ async def run_exec(node: NodeContext, container_id: str, command: list[str], tim
     except EngineError as error:
         if error.code == "DEADLINE_EXCEEDED":
             return Outcome(False, f'command timed out: "{" ".join(command)}" timed out after {timeout_s:g}s')
-        return Outcome(None, error.message)
+        return Outcome(None, rpc_error(error))
     output = (result.stdout + result.stderr)[:OUTPUT_MAX].decode("utf-8", "replace")
     return Outcome(result.exit_code == 0, output)
 
 
 async def http_get(
-    dial: Dial, action: Object, host: str, port: int, timeout_s: float, *, follow: int = 10
+    dial: Dial,
+    action: Object,
+    host: str,
+    port: int,
+    timeout_s: float,
+    *,
+    agent: str = PROBE_AGENT,
+    follow: int = 10,
 ) -> Outcome:
     """2xx and 3xx are good. A redirect to the same host is followed, one to another is a warning."""
     scheme = (action.get("scheme") or "HTTP").lower()
@@ -57,7 +66,7 @@ async def http_get(
         path = "/" + path
     shown = f"[{host}]" if ":" in host else host
     url = f"{scheme}://{shown}:{port}{path}"
-    headers = {"Host": f"{shown}:{port}", "User-Agent": USER_AGENT, "Accept": "*/*", "Connection": "close"}
+    headers = {"Host": f"{shown}:{port}", "User-Agent": agent, "Accept": "*/*", "Connection": "close"}
     for header in action.get("httpHeaders") or ():
         name = next((known for known in headers if known.lower() == header["name"].lower()), header["name"])
         if name in ("Accept", "User-Agent") and not header.get("value"):
@@ -80,7 +89,9 @@ async def http_get(
             target = location[len(f"{scheme}://{shown}:{port}") :]
         if not target:
             return Outcome(True, f"Probe terminated redirects, Response body: {body}", warning=True)
-        return await http_get(dial, {**action, "path": target}, host, port, timeout_s, follow=follow - 1)
+        return await http_get(
+            dial, {**action, "path": target}, host, port, timeout_s, agent=agent, follow=follow - 1
+        )
     if 200 <= status < 400:
         return Outcome(True, body)
     return Outcome(False, f"HTTP probe failed with statuscode: {status}")
@@ -175,28 +186,19 @@ async def grpc_check(host: str, port: int, service: str, timeout_s: float) -> Ou
     return Outcome(False, f'service unhealthy (responded with "{_GRPC_STATES.get(state, state)}")')
 
 
-async def run_action(
-    node: NodeContext,
-    action: Object,
-    container: Object,
-    container_id: str,
-    address: str,
-    timeout_s: float,
+async def run_probe(
+    node: NodeContext, probe: Object, container: Object, container_id: str, address: str, timeout_s: float
 ) -> Outcome:
-    """A probe's or a hook's action. A simulated engine answers what goes over the network."""
-    if command := (action.get("exec") or {}).get("command"):
+    """A simulated engine answers what goes over the network."""
+    if command := (probe.get("exec") or {}).get("command"):
         return await run_exec(node, container_id, command, timeout_s)
-    if "sleep" in action:
-        await node.clock.sleep(action["sleep"].get("seconds") or 0)
-        return Outcome(True)
     if getattr(node.engine, "simulated", False):
         ok = node.engine.probe(container_id)  # type: ignore[attr-defined]
         return Outcome(ok, "" if ok else "the simulated container does not answer")
-    timeout_s = timeout_s or 30.0
-    kind = next((kind for kind in ("httpGet", "tcpSocket", "grpc") if kind in action), "")
+    kind = next((kind for kind in ("httpGet", "tcpSocket", "grpc") if kind in probe), "")
     if not kind:
         return Outcome(None, f"missing probe handler for {container['name']}")
-    target = action[kind]
+    target = probe[kind]
     try:
         port = port_of(container, target["port"])
     except ValueError as error:
@@ -207,3 +209,26 @@ async def run_action(
     if kind == "tcpSocket":
         return await tcp_connect(node.dial, host, port, timeout_s)
     return await grpc_check(address, port, target.get("service") or "", timeout_s)
+
+
+async def run_hook(
+    node: NodeContext, hook: Object, container: Object, container_id: str, address: str
+) -> bool:
+    """postStart or preStop; whether it went well. Of an HTTP answer the status does not matter, as long as there is one."""
+    if command := (hook.get("exec") or {}).get("command"):
+        return bool((await run_exec(node, container_id, command, 0.0)).ok)
+    if "sleep" in hook:
+        await node.clock.sleep(hook["sleep"].get("seconds") or 0)
+        return True
+    if "httpGet" not in hook:
+        return False  # tcpSocket has never been carried out
+    if getattr(node.engine, "simulated", False):
+        return True
+    target = hook["httpGet"]
+    try:
+        port = port_of(container, target.get("port") or 80)
+    except ValueError:
+        return False
+    host = target.get("host") or address
+    outcome = await http_get(node.dial, target, host, port, HOOK_TIMEOUT_S, agent=HOOK_AGENT)
+    return bool(outcome.ok) or outcome.output.startswith("HTTP probe failed with statuscode")

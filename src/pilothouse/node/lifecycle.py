@@ -10,7 +10,7 @@ from ..runtime.interface import ContainerStatus, EngineError
 from .container_config import container_config, sandbox_config
 from .context import NodeContext, field_path
 from .environment import ConfigError, container_named
-from .handlers import run_action
+from .handlers import run_hook
 from .images import ImageError, rpc_error
 from .observed import PodMemory
 from .sync import Start, is_sidecar
@@ -89,8 +89,7 @@ async def _post_start(
     node: NodeContext, pod: Object, container: Object, container_id: str, addresses: list[str]
 ) -> None:
     hook, path = container["lifecycle"]["postStart"], field_path(pod, container["name"])
-    outcome = await run_action(node, hook, container, container_id, (addresses or [""])[0], 0.0)
-    if outcome.ok:
+    if await run_hook(node, hook, container, container_id, (addresses or [""])[0]):
         return
     node.event(pod, "Warning", "FailedPostStartHook", "PostStartHook failed", path)
     node.event(pod, "Normal", "Killing", "FailedPostStartHook", path)
@@ -173,8 +172,7 @@ async def _stop(
         began = clock.monotonic()
         try:
             async with asyncio.timeout(left_s):
-                outcome = await run_action(node, hook, container, container_id, (addresses or [""])[0], 0.0)
-                if not outcome.ok:
+                if not await run_hook(node, hook, container, container_id, (addresses or [""])[0]):
                     path = field_path(pod, container["name"])
                     node.event(pod, "Warning", "FailedPreStopHook", "PreStopHook failed", path)
         except TimeoutError:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from ..api.object import Object
 from ..runtime.interface import ContainerStatus
 from .context import NodeContext, field_path
-from .handlers import Outcome, run_action
+from .handlers import Outcome, run_probe
 from .observed import PodMemory
 
 KINDS = ("startup", "readiness", "liveness")
@@ -116,7 +116,7 @@ class Prober:
         outcome = Outcome(None)
         for _ in range(3):
             timeout_s = float(probe.get("timeoutSeconds") or 1)
-            outcome = await run_action(self.node, probe, container, status.id, self.address, timeout_s)
+            outcome = await run_probe(self.node, probe, container, status.id, self.address, timeout_s)
             if outcome.ok is not None:
                 break
         return outcome
