@@ -8,6 +8,8 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+import orjson
+
 from ...api.crd.kinds import CustomKind
 from ...api.fieldset import FieldSet
 from ...api.kinds import Kind, find_gvk, storage_kind
@@ -114,12 +116,16 @@ def own(op: Operation, old: Object | None, new: Object, now: str) -> None:
 
 def _without_doubles(op: Operation, meta: Object) -> None:
     """Equal ownerReferences become one, with a warning."""
-    references = meta["ownerReferences"]
-    kept = [reference for i, reference in enumerate(references) if reference not in references[:i]]
-    if len(kept) == len(references):
+    kept: dict[bytes, Object] = {}
+    doubled = []
+    for reference in meta["ownerReferences"]:
+        said = orjson.dumps(reference, option=orjson.OPT_SORT_KEYS)
+        if said in kept:
+            doubled.append(reference.get("uid", ""))
+        kept.setdefault(said, reference)
+    if not doubled:
         return
-    doubled = [r.get("uid", "") for i, r in enumerate(references) if r in references[:i]]
-    meta["ownerReferences"] = kept
+    meta["ownerReferences"] = list(kept.values())
     when = " after mutating admission happens" if op.patch else ""
     op.warn(
         f".metadata.ownerReferences contains duplicate entries{when}; API server dedups owner references in 1.20+, and may reject such "
