@@ -13,12 +13,14 @@ from ..api.errors import ApiError
 from ..base.clock import timestamp
 from ..runtime.interface import ContainerStatus, EngineError, PodSandboxStatus
 from .context import NodeContext
+from .eviction import exceeded, is_limited, measure
 from .logs import rotate
 from .worker import PodWorker
 
 log = logging.getLogger(__name__)
 
 PERIOD_S = 60.0
+MEASURE_S = 10.0  # kubelet's eviction monitoring
 ORPHAN_GRACE_S = 2
 
 
@@ -47,6 +49,23 @@ class Housekeeping:
             for uid in await asyncio.to_thread(self._orphaned, known):
                 await self.node.volumes.tear_down(uid)
             await self._rotate([c for c in containers if c.state == "RUNNING"])
+
+    async def run_evictions(self) -> None:
+        """Ends pods that have written more than they may."""
+        while True:
+            await self.node.clock.sleep(MEASURE_S)
+            limited = [w for w in self.workers.values() if w.is_active and is_limited(w.pod)]
+            if not limited:
+                continue
+            try:
+                layers = {s.id: s.writable_layer_bytes for s in await self.node.engine.container_stats()}
+                for worker in limited:
+                    volumes, logs = await asyncio.to_thread(measure, worker.pod, self.node.config)
+                    own = {c.name: layers.get(c.id, 0) for c in worker.observed.running()}
+                    if why := exceeded(worker.pod, volumes, logs, own):
+                        worker.evict(why)
+            except (EngineError, OSError) as error:
+                log.warning("measuring pods of %s: %s", self.node.config.name, error)
 
     def wake_changed(self, sandboxes: list[PodSandboxStatus], containers: list[ContainerStatus]) -> None:
         """The workers whose picture is not what the engine shows."""

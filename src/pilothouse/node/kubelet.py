@@ -97,7 +97,10 @@ class Kubelet:
                 for pod in sorted(self._pods.list(), key=_by_age):
                     self._changed(None, pod)
                 self._pods.add_handler(self._changed)
-                self._tasks.create_task(Housekeeping(self.node, self.workers).run())
+                housekeeping = Housekeeping(self.node, self.workers)
+                self._tasks.create_task(housekeeping.run())
+                if self.config.files:
+                    self._tasks.create_task(housekeeping.run_evictions())
         finally:
             self._tasks = None
 

@@ -8,9 +8,11 @@ from ..api.object import Object, condition_of
 from ..api.qos import pod_limits, pod_requests, qos_class
 from ..base.clock import timestamp
 from ..runtime.interface import ContainerStatus
+from .eviction import EVICTED
 from .observed import Observed, PodMemory, Waiting
 from .sync import is_sidecar, policy_of, restarts
 
+DISRUPTION = "DisruptionTarget"
 RESIZE_PENDING = "PodResizePending"
 OWN_CONDITIONS = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady")
 
@@ -60,7 +62,9 @@ def pod_status(
     failed = memory.failed
     if failed is not None:
         made["reason"], made["message"] = failed.reason, failed.message
-    made["conditions"] = conditions(pod, observed, initialized, inits, mains, phase, now, memory.resize)
+    made["conditions"] = conditions(
+        pod, observed, initialized, inits, mains, phase, now, memory.resize, failed
+    )
     made["hostIP"] = host_ip
     made["hostIPs"] = [{"ip": host_ip}]
     sandbox = observed.sandbox
@@ -314,6 +318,7 @@ def conditions(
     phase: str,
     now: float,
     resize: Waiting | None = None,
+    failed: Waiting | None = None,
 ) -> list[Object]:
     """What others have set, then the node's own."""
     spec = pod["spec"]
@@ -345,6 +350,8 @@ def conditions(
         made.append(_condition("ContainersReady", True, "", ""))
     old = {condition["type"]: condition for condition in (pod.get("status") or {}).get("conditions") or ()}
     generation = pod["metadata"].get("generation") or 1
+    if failed is not None and failed.reason == EVICTED:
+        made.insert(0, _condition(DISRUPTION, True, "TerminationByKubelet", failed.message))
     if resize is not None:
         made.insert(0, _condition(RESIZE_PENDING, True, resize.reason, resize.message))
     result: list[Object] = []
@@ -358,7 +365,11 @@ def conditions(
         **_condition("PodScheduled", True, "", ""),
         "lastTransitionTime": timestamp(now),
     }
-    others = [c for type_, c in old.items() if type_ not in (*OWN_CONDITIONS, RESIZE_PENDING)]
+    others = [
+        c
+        for type_, c in old.items()
+        if type_ not in {*OWN_CONDITIONS, RESIZE_PENDING, *(c["type"] for c in made)}
+    ]
     return [*others, *result, {**scheduled, "observedGeneration": generation}]
 
 

@@ -20,6 +20,7 @@ from . import resize
 from .container_config import TERMINATION_PATH, TERMINATION_POLICY, sandbox_config
 from .context import NodeContext, field_path
 from .environment import container_named
+from .eviction import EVICTED
 from .images import rpc_error
 from .lifecycle import RETRY_S, StartError, TerminationOrder, kill_container, start_container
 from .logs import last_lines
@@ -106,6 +107,13 @@ class PodWorker:
             self._release_at = 0.0
             self._interrupt()
         self.wake()
+
+    def evict(self, why: Waiting) -> None:
+        """The node ends the pod, at once and for good."""
+        if self.memory.failed is None and not self.ended:
+            self.memory.failed = why
+            self._event("Warning", why.reason, why.message)
+            self.wake()
 
     def remove(self) -> None:
         """The pod's object has gone."""
@@ -462,7 +470,7 @@ class PodWorker:
         failed = self.memory.failed
         if failed is not None and failed.reason == "DeadlineExceeded":
             self._event("Normal", failed.reason, failed.message)
-        await self._kill_all(None)
+        await self._kill_all(0.0 if failed is not None and failed.reason == EVICTED else None)
         await self._observe()
         self._probe(ending=True)
         self._publish(stopped=True)

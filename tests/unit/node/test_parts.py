@@ -12,6 +12,7 @@ from pilothouse.apiserver.nodes import LogOptions
 from pilothouse.base.clock import VirtualClock
 from pilothouse.node.config import NodeConfig
 from pilothouse.node.connector import log_container_id
+from pilothouse.node.eviction import exceeded, is_limited
 from pilothouse.node.logs import Selection, last_lines, read_log, rotate, tail_offset
 from pilothouse.node.names import NameError_, dns_config, hosts_file, resolv_conf, sandbox_hostname
 from pilothouse.node.resources import container_resources, oom_score_adj
@@ -156,3 +157,15 @@ def test_resources_as_the_engine_takes_them():
     found = container_resources(body, body["spec"]["containers"][0], CONFIG)
     assert (found.cpu_quota, found.cpu_shares, found.memory_limit_bytes) == (25_000, 102, 64 * 1024**2)
     assert oom_score_adj(pod(), pod()["spec"]["containers"][0], 1024**3) == 1000
+
+
+def test_who_writes_more_than_allowed_is_evicted():
+    volumes = [{"name": "v", "emptyDir": {"sizeLimit": "1Mi"}}]
+    limits = {"resources": {"limits": {"ephemeral-storage": "2Mi"}}}
+    body = pod(volumes=volumes, container=limits)
+    assert is_limited(body) and not is_limited(pod())
+    assert exceeded(body, {"v": 1024**2}, {}, {}) is None
+    found = exceeded(body, {"v": 1024**2 + 1}, {}, {})
+    assert found is not None and found.message == 'Usage of EmptyDir volume "v" exceeds the limit "1Mi". '
+    found = exceeded(body, {}, {"c": 1024**2}, {"c": 1024**2 + 1})
+    assert found is not None and found.message.endswith("the total limit of containers 2Mi. ")
