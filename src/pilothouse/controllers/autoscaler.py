@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..api.kinds import KINDS
-from ..api.object import Object, get, key_of, split_key
+from ..api.object import Object, condition_of, get, key_of, name_of, split_key
 from ..base.clock import timestamp
 from .common import find_condition, same, with_status
 from .resources import resource_of_reference
 from .runtime import NOTHING, Action, Controller, Event, Later, Patch, Plan, Source, Tell, Update, View
 
 PERIOD_S = 15.0
+_DEFINITIONS = "customresourcedefinitions.apiextensions.k8s.io"
 _RESOURCE = "horizontalpodautoscalers.autoscaling"
 _UNABLE = "the HPA controller was unable to get the target's current scale: {}"
 _NO_RESOURCE_METRICS = (
@@ -28,7 +29,10 @@ _NO_CUSTOM_METRICS = "unable to fetch metrics from custom metrics API: no custom
 class HorizontalPodAutoscalerController(Controller):
     name = "horizontal-pod-autoscaler"
     component = "horizontal-pod-autoscaler"
-    extra_resources = tuple(k.resource for k in KINDS if k.is_storage_version and k.subresource("scale"))
+    extra_resources = (
+        _DEFINITIONS,
+        *(k.resource for k in KINDS if k.is_storage_version and k.subresource("scale")),
+    )
 
     @property
     def sources(self) -> Mapping[str, Source]:
@@ -56,8 +60,8 @@ def _decide(hpa: Object, view: View, now: float, actions: list[Action]) -> Objec
     def say(type_: str, is_so: bool, reason: str, message: str) -> None:
         _set(conditions, type_, "True" if is_so else "False", reason, message, now)
 
-    target, resource, why_not = _target(namespace, spec["scaleTargetRef"], view)
-    if target is None:
+    current, resource, why_not = _scale(namespace, spec["scaleTargetRef"], view)
+    if current is None:
         actions.append(Event(hpa, "Warning", "FailedGetScale", why_not))
         say("AbleToScale", False, "FailedGetScale", _UNABLE.format(why_not))
         return status
@@ -67,7 +71,6 @@ def _decide(hpa: Object, view: View, now: float, actions: list[Action]) -> Objec
         "SucceededGetScale",
         "the HPA controller was able to get the target's current scale",
     )
-    current = get(target, "spec.replicas", 0)
     lowest, highest = spec.get("minReplicas", 1), spec["maxReplicas"]
     wanted, why = current, ""
     if current == 0 and lowest != 0:
@@ -101,17 +104,33 @@ def _decide(hpa: Object, view: View, now: float, actions: list[Action]) -> Objec
     return {**status, "currentReplicas": current, "desiredReplicas": wanted, "currentMetrics": None}
 
 
-def _target(namespace: str, reference: Object, view: View) -> tuple[Object | None, str, str]:
-    """(the object to scale, its resource, why there is none)."""
+def _scale(namespace: str, reference: Object, view: View) -> tuple[int | None, str, str]:
+    """(replicas of what is to be scaled, its resource, why there is none)."""
     api_version, kind = reference.get("apiVersion", ""), reference["kind"]
+    group, _, version = api_version.rpartition("/")
     found = resource_of_reference(api_version, kind)
-    if found is None:
-        group, _, version = api_version.rpartition("/")
+    if found is not None:
+        resource, path = found.resource, "spec.replicas" if found.subresource("scale") else ""
+    elif definition := _definition(group, kind, view):
+        resource = name_of(definition)
+        served: Object = next((v for v in definition["spec"]["versions"] if v["name"] == version), {})
+        path = get(served, "subresources.scale.specReplicasPath", "").removeprefix(".")
+    else:
         return None, "", f'no matches for kind "{kind}" in group "{group}"'
-    if found.subresource("scale") is None:
-        return None, "", "the server could not find the requested resource"
-    target = view.of(found.resource).get(namespace, reference["name"])
-    return target, found.resource, "" if target else f'{found.resource} "{reference["name"]}" not found'
+    if not path:
+        return None, resource, "the server could not find the requested resource"
+    target = view.of(resource).get(namespace, reference["name"])
+    if target is None:
+        return None, resource, f'{resource} "{reference["name"]}" not found'
+    return get(target, path, 0), resource, ""
+
+
+def _definition(group: str, kind: str, view: View) -> Object | None:
+    for definition in view.of(_DEFINITIONS).list():
+        spec, established = definition["spec"], condition_of(definition, "Established") or {}
+        if (spec["group"], spec["names"]["kind"], established.get("status")) == (group, kind, "True"):
+            return definition
+    return None
 
 
 def _failure(namespace: str, metric: Object) -> tuple[str, str, str]:

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from pilothouse.controllers.autoscaler import _failure
+from pilothouse.client.informer import Cache
+from pilothouse.controllers.autoscaler import _failure, _scale
 
 NAMES = ["horizontal-pod-autoscaler"]
 HPA = "horizontalpodautoscalers.autoscaling"
@@ -145,3 +146,34 @@ def test_every_metric_fails_in_its_own_words(metric, reason, beginning):
     found, _, told = _failure("ns", metric)
     assert found == reason
     assert told.startswith(beginning)
+
+
+def test_custom_resources_with_a_scale_have_bounds_too():
+    definition = {
+        "metadata": {"name": "widgets.example.com"},
+        "spec": {
+            "group": "example.com",
+            "names": {"plural": "widgets", "kind": "Widget"},
+            "versions": [
+                {"name": "v1", "subresources": {"scale": {"specReplicasPath": ".spec.size"}}},
+                {"name": "v2"},
+            ],
+        },
+        "status": {"conditions": [{"type": "Established", "status": "True"}]},
+    }
+    widget = {"metadata": {"name": "w", "namespace": "ns"}, "spec": {"size": 7}}
+    views = {"customresourcedefinitions.apiextensions.k8s.io": Cache(), "widgets.example.com": Cache()}
+    for cache, each in zip(views.values(), (definition, widget), strict=True):
+        cache.put(each)
+
+    class View:
+        def of(self, resource: str) -> Cache:
+            return views[resource]
+
+    def scale(version: str, kind: str, name: str = "w") -> Any:
+        return _scale("ns", {"apiVersion": f"example.com/{version}", "kind": kind, "name": name}, View())
+
+    assert scale("v1", "Widget") == (7, "widgets.example.com", "")
+    assert scale("v1", "Widget", "x") == (None, "widgets.example.com", 'widgets.example.com "x" not found')
+    assert scale("v2", "Widget")[2] == "the server could not find the requested resource"
+    assert scale("v1", "Gadget")[2] == 'no matches for kind "Gadget" in group "example.com"'
