@@ -245,6 +245,7 @@ def _type(text: str) -> Type:
 TYPE_NAMES: dict[str, Type] = {
     **{str(type_): type_ for type_ in (BOOL, INT, UINT, DOUBLE, STRING, BYTES, DYN)},
     "null_type": NULL,
+    "type": Type("type", (DYN,)),
     "google.protobuf.Timestamp": TIMESTAMP,
     "google.protobuf.Duration": DURATION,
     "list": Type("list", (DYN,)),

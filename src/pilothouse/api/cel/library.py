@@ -13,8 +13,6 @@ from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
-import orjson
-
 from .. import names
 from ..quantity import Quantity
 from ..re2 import PatternError
@@ -162,12 +160,18 @@ def invert(value: Any) -> bool:
 _NUMERIC = (int, Uint, float)
 
 
+_ORDERED = (*_NUMERIC, str, bool, bytes, Timestamp, Duration)
+
+
 def _compare(test: Callable[[Any, Any], bool]) -> Function:
     def compare(left: Any, right: Any) -> bool:
         kind = type(left)
-        if (kind is type(right) and kind in (*_NUMERIC, str, bool, bytes, Timestamp, Duration)) or (
-            kind in _NUMERIC and type(right) in _NUMERIC
-        ):
+        if kind is type(right):
+            if kind in _ORDERED:
+                return test(left, right)
+        elif kind in _NUMERIC and type(right) in _NUMERIC:
+            if kind is float or type(right) is float:
+                return test(float(left), float(right))  # as cel-go does, although digits may be lost
             return test(left, right)
         raise no_overload()
 
@@ -394,8 +398,11 @@ def find_all(text: str, expression: str, limit: int = -1) -> list[str]:
     return found if limit < 0 else found[:limit]
 
 
+_ESCAPES = {ord(char): f"\\{name}" for char, name in zip('\a\b\f\n\r\t\v\\"', 'abfnrtv\\"')}
+
+
 def quote(text: str) -> str:
-    return orjson.dumps(_text(text)).decode()
+    return f'"{_text(text).translate(_ESCAPES)}"'
 
 
 _CLAUSE = re.compile(r"%(?:%|(?:\.(\d+))?([sdfebxXo])|.?)", re.DOTALL)
@@ -424,6 +431,8 @@ def format_text(template: str, args: list[Any]) -> str:
 def _clause(verb: str, value: Any, precision: str | None) -> str:
     kind = type(value)
     if verb == "s":
+        return _shown(value)
+    if kind is float and not math.isfinite(value) and verb in "dfe":
         return _shown(value)
     if verb == "d" and kind in _NUMERIC:
         return go_float(value) if kind is float else str(int(value))
@@ -467,6 +476,8 @@ def _shown(value: Any) -> str:
         )
     if type(value) is TypeValue:
         return value.name
+    if type(value) is float and math.isinf(value):
+        return "Infinity" if value > 0 else "-Infinity"
     return to_string(value)
 
 

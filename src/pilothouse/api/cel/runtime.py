@@ -21,6 +21,13 @@ PER_CALL_MAX = 1_000_000
 TOO_COSTLY = "operation cancelled: actual cost limit exceeded"
 
 
+_SPELLED = {
+    "null": "null_type",
+    "timestamp": "google.protobuf.Timestamp",
+    "duration": "google.protobuf.Duration",
+}
+
+
 class Budget:
     """What one evaluation may cost; `spent` tells what it did cost, roughly: a node is one, a loop its body for each item."""
 
@@ -78,7 +85,7 @@ class _Builder:
     def named(self, expr: Expr, name: str) -> Run:
         meaning = self.checked.idents.get(id(expr), name)
         if isinstance(meaning, Type):
-            value = TypeValue(str(Type(meaning.name)) if meaning.params else str(meaning))
+            value = TypeValue(_SPELLED.get(meaning.name, meaning.name))
             return lambda env: value
         variable = meaning
 

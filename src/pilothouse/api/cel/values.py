@@ -53,6 +53,10 @@ class TypeValue:
 class Duration:
     nanos: int
 
+    def __post_init__(self) -> None:
+        if not INT_MIN <= self.nanos <= INT_MAX:
+            raise CelError("duration overflow")
+
     @classmethod
     def parse(cls, text: str) -> Duration:
         """Go's: `1h30m`, `-1.5s`. Raises ValueError."""
@@ -63,7 +67,10 @@ class Duration:
             (Fraction(number) * _NANOS[unit] for number, unit in _PART.findall(match["parts"] or "")),
             Fraction(),
         )
-        return cls(int(-total if match["sign"] == "-" else total))
+        nanos = int(-total if match["sign"] == "-" else total)
+        if not INT_MIN <= nanos <= INT_MAX:
+            raise ValueError(f'time: invalid duration "{text}"')
+        return cls(nanos)
 
     def __str__(self) -> str:
         """As CEL shows it: seconds."""
@@ -86,6 +93,7 @@ _NANOS = {
     "h": 3600 * NANO,
 }
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:\d\d)(?:\.(\d{1,9})\d*)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+_YEAR_1, _YEAR_10000 = -62135596800 * NANO, 253402300800 * NANO
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -98,6 +106,10 @@ def seconds_text(nanos: int) -> str:
 @dataclass(frozen=True, slots=True, order=True)
 class Timestamp:
     nanos: int  # since the epoch
+
+    def __post_init__(self) -> None:
+        if not _YEAR_1 <= self.nanos < _YEAR_10000:
+            raise CelError("timestamp overflow")
 
     @classmethod
     def parse(cls, text: str) -> Timestamp:
@@ -232,11 +244,17 @@ class Cidr:
         try:
             if "/" not in text or not text.rpartition("/")[2].isdigit():
                 raise ValueError
-            return cls(ipaddress.ip_interface(text))
+            if "%" in text:
+                raise ValueError
+            interface = ipaddress.ip_interface(text)
+            mapped = isinstance(interface, ipaddress.IPv6Interface) and interface.ipv4_mapped is not None
         except ValueError:
             raise ValueError(
                 f"network address parse error during conversion from string: netip.ParsePrefix(\"{text}\"): no '/'"
             ) from None
+        if mapped:
+            raise ValueError(f'IPv4-mapped IPv6 address "{text.rpartition("/")[0]}" is not allowed')
+        return cls(interface)
 
     @property
     def masked(self) -> Cidr:
