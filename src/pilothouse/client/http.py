@@ -11,15 +11,8 @@ import orjson
 from ..api.errors import ApiError, from_status
 from ..api.kinds import Kind, kind_of_resource
 from ..api.object import Object, namespace_of
-from .interface import ObjectList, WatchEvent
+from .interface import PATCH_TYPES, ObjectList, WatchEvent, delete_options
 from .transport import Response, Transport
-
-PATCH_TYPES = {
-    "json": "application/json-patch+json",
-    "merge": "application/merge-patch+json",
-    "strategic": "application/strategic-merge-patch+json",
-    "apply": "application/apply-patch+yaml",
-}
 
 
 def path_of(kind: Kind, namespace: str = "", name: str = "", subresource: str = "") -> str:
@@ -229,27 +222,16 @@ async def lines(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         yield rest
 
 
-def delete_options(
-    grace_period_s: int | None = None,
-    propagation: str = "",
-    uid: str = "",
-    resource_version: str = "",
-    dry_run: bool = False,
-) -> Object:
-    """The DeleteOptions that these mean."""
-    options: Object = {"apiVersion": "v1", "kind": "DeleteOptions"}
-    if grace_period_s is not None:
-        options["gracePeriodSeconds"] = grace_period_s
-    if propagation:
-        options["propagationPolicy"] = propagation
-    if uid or resource_version:
-        options["preconditions"] = {
-            key: value for key, value in (("uid", uid), ("resourceVersion", resource_version)) if value
-        }
-    if dry_run:
-        options["dryRun"] = ["All"]
-    return options
-
-
 def _write_query(field_manager: str, dry_run: bool) -> dict[str, Any]:
     return {"fieldManager": field_manager, "dryRun": "All" if dry_run else ""}
+
+
+__all__ = [
+    "PATCH_TYPES",
+    "HttpClient",
+    "delete_options",
+    "lines",
+    "path_of",
+    "raise_for_status",
+    "with_query",
+]

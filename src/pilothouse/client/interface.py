@@ -13,6 +13,13 @@ from typing import Any, Protocol
 
 from ..api.object import Object
 
+PATCH_TYPES = {
+    "json": "application/json-patch+json",
+    "merge": "application/merge-patch+json",
+    "strategic": "application/strategic-merge-patch+json",
+    "apply": "application/apply-patch+yaml",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class ObjectList:
@@ -119,3 +126,25 @@ class Client(Protocol):
         field_selector: str = "",
     ) -> AsyncIterator[WatchEvent]:
         """Events after `resource_version`, with bookmarks, until closed. Raises ApiError (410 Expired: list again)."""
+
+
+def delete_options(
+    grace_period_s: int | None = None,
+    propagation: str = "",
+    uid: str = "",
+    resource_version: str = "",
+    dry_run: bool = False,
+) -> Object:
+    """The DeleteOptions that these mean."""
+    options: Object = {"apiVersion": "v1", "kind": "DeleteOptions"}
+    if grace_period_s is not None:
+        options["gracePeriodSeconds"] = grace_period_s
+    if propagation:
+        options["propagationPolicy"] = propagation
+    if uid or resource_version:
+        options["preconditions"] = {
+            key: value for key, value in (("uid", uid), ("resourceVersion", resource_version)) if value
+        }
+    if dry_run:
+        options["dryRun"] = ["All"]
+    return options

@@ -22,14 +22,7 @@ from ..apiserver.selection import selection_of
 from ..apiserver.server import ApiServer
 from ..apiserver.watches import Watch, too_old
 from ..store.interface import Compacted
-from .interface import ObjectList, WatchEvent
-
-PATCH_TYPES = {
-    "json": "application/json-patch+json",
-    "merge": "application/merge-patch+json",
-    "strategic": "application/strategic-merge-patch+json",
-    "apply": "application/apply-patch+yaml",
-}
+from .interface import PATCH_TYPES, ObjectList, WatchEvent, delete_options
 
 
 class LocalClient:
@@ -164,7 +157,7 @@ class LocalClient:
     ) -> Object:
         kind = self._server.kind_of_resource(resource)
         request, info = self._request(kind, "delete", namespace, name)
-        request.object = _delete_options(grace_period_s, propagation, uid, resource_version, dry_run)
+        request.object = delete_options(grace_period_s, propagation, uid, resource_version, dry_run)
         return await self._perform(request, info)
 
     async def delete_collection(
@@ -184,7 +177,7 @@ class LocalClient:
         if field_selector:
             parameters["fieldSelector"] = [field_selector]
         request, info = self._request(kind, "deletecollection", namespace, "", parameters=parameters)
-        request.object = _delete_options(grace_period_s, propagation, "", "", False)
+        request.object = delete_options(grace_period_s, propagation)
         await self._perform(request, info)
 
     async def watch(
@@ -222,20 +215,6 @@ def _parameters(field_manager: str, dry_run: bool) -> dict[str, list[str]]:
     if dry_run:
         parameters["dryRun"] = ["All"]
     return parameters
-
-
-def _delete_options(grace: int | None, propagation: str, uid: str, version: str, dry_run: bool) -> Object:
-    options: Object = {}
-    if grace is not None:
-        options["gracePeriodSeconds"] = grace
-    if propagation:
-        options["propagationPolicy"] = propagation
-    preconditions = {name: value for name, value in (("uid", uid), ("resourceVersion", version)) if value}
-    if preconditions:
-        options["preconditions"] = preconditions
-    if dry_run:
-        options["dryRun"] = ["All"]
-    return options
 
 
 __all__ = ["ApiError", "LocalClient"]
