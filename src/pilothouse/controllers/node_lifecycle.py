@@ -34,7 +34,6 @@ _LEASES, _LEASE_NAMESPACE = "leases.coordination.k8s.io", "kube-node-lease"
 _STARTUP_GRACE_S = 60.0
 _NOT_READY, _UNREACHABLE = "node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"
 _UNSCHEDULABLE = "node.kubernetes.io/unschedulable"
-_TTL = "node.alpha.kubernetes.io/ttl"
 
 # condition → the taint that its status True brings
 _PRESSURES = {
@@ -176,7 +175,7 @@ def _pods_not_ready(node: str, view: View, now: float) -> list[Action]:
 
 
 def _with_taints(node: Object, view: View, now: float) -> Object | None:
-    """The node with the taints that its conditions ask for, and the ttl annotation; None when it has them."""
+    """The node with the taints that its conditions ask for; None when it has them."""
     taints = list(get(node, "spec.taints", []))
     ready = condition_of(node, "Ready")
     status = ready["status"] if ready else "Unknown"
@@ -202,14 +201,12 @@ def _with_taints(node: Object, view: View, now: float) -> Object | None:
         for key, effect in wanted
         if (key, effect) not in have
     ]
-    annotations = node["metadata"].get("annotations") or {}
-    if not added and len(kept) == len(taints) and _TTL in annotations:
+    if not added and len(kept) == len(taints):
         return None
     spec = {k: v for k, v in (node.get("spec") or {}).items() if k != "taints"}
     if kept or added:
         spec["taints"] = kept + added
-    metadata = {**node["metadata"], "annotations": {_TTL: "0", **annotations}}
-    return {**node, "metadata": metadata, "spec": spec}
+    return {**node, "spec": spec}
 
 
 def _is_ours(taint: Object) -> bool:

@@ -47,7 +47,6 @@ def test_a_ready_node_loses_the_taint_it_was_born_with(run):
         await node(w, "a")
         await w.settle()
         assert taints(w, "a") == []
-        assert w.get("nodes", "a")["metadata"]["annotations"] == {"node.alpha.kubernetes.io/ttl": "0"}
         assert w.events("RegisteredNode") == [
             ("RegisteredNode", "Node a event: Registered Node a in Controller")
         ]
