@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pilothouse.cluster import manage
+from pilothouse.cluster.claims import claims
 from pilothouse.cluster.paths import ClusterPaths
 
 from .conftest import RealCluster, run, until
@@ -96,6 +97,8 @@ def test_delete_leaves_nothing(tmp_path):
     finally:
         cluster.delete()
     left = machine() - before
+    if network.index in {claim.network_index for claim in claims().values()}:  # somebody has it now
+        marks -= {network.host_interface, network.nft_table, f"172.30.{network.index}."}
     assert not [line for line in sorted(left) if any(mark in line for mark in marks)]
     assert [path.name for path in tmp_path.iterdir() if path.name != ".kube"] == [], (
         "(kubectl has a cache there)"
