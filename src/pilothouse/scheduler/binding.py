@@ -32,6 +32,10 @@ VOLUMES_BIND_MAX_S = 600.0
 BOUND_BY_CONTROLLER = "pv.kubernetes.io/bound-by-controller"
 
 
+class BindingFailed(Exception):
+    """The message says what was being done, and why it failed."""
+
+
 class Binder:
     def __init__(self, client: Client, view: View, events: SchedulerEvents, clock: Clock, name: str):
         self._client, self._view, self._events = client, view, events
@@ -45,16 +49,20 @@ class Binder:
     # -- it goes somewhere
 
     async def bind(self, pod: Object, node: str, placement: Placement) -> None:
-        """Raises ApiError or OSError; then the pod is not bound."""
+        """Raises BindingFailed; then the pod is not bound."""
         namespace, name = namespace_of(pod), name_of(pod)
         for claim, volume in placement.bindings:
             self._view.reserved[name_of(volume)] = f"{namespace_of(claim)}/{name_of(claim)}"
+        step = 'running PreBind plugin "VolumeBinding"'
         try:
             await self._place_volumes(placement, node)
+            step = 'binding rejected: running Bind plugin "DefaultBinder"'
             target = {"apiVersion": "v1", "kind": "Node", "name": node}
             metadata = {"name": name, "namespace": namespace, "uid": uid_of(pod)}
             binding = {"metadata": metadata, "target": target}
             await self._client.create("pods", binding, namespace=namespace, name=name, subresource="binding")
+        except (ApiError, OSError) as error:
+            raise BindingFailed(f"{step}: {error}") from error
         finally:
             for _, volume in placement.bindings:
                 self._view.reserved.pop(name_of(volume), None)
@@ -102,11 +110,11 @@ class Binder:
 
     # -- it goes nowhere yet
 
-    async def report(self, pod: Object, decision: Decision) -> None:
+    async def report(self, pod: Object, decision: Decision, reason: str = "Unschedulable") -> None:
         """The condition, the nomination, the victims, the event."""
         message = decision.message.rstrip()
         before = condition_of(pod, "PodScheduled")
-        condition = self._condition("PodScheduled", "False", "Unschedulable", message, pod)
+        condition = self._condition("PodScheduled", "False", reason, message, pod)
         if before and before["status"] == "False":
             condition["lastTransitionTime"] = before.get("lastTransitionTime")
         status: Object = {}

@@ -9,16 +9,15 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from ..api.errors import ApiError
 from ..api.object import Object, get, is_deleting, labels_of, name_of, namespace_of, uid_of
 from ..base.clock import Clock
 from ..base.random import Random
 from ..client.informer import Informers
 from ..client.interface import Client
 from . import changes
-from .binding import Binder
+from .binding import Binder, BindingFailed
 from .events import SchedulerEvents
-from .framework import Cycle, Framework
+from .framework import Cycle, Decision, Framework
 from .plugins import default_plugins
 from .plugins.volume_binding import Placement, VolumeBinding
 from .queue import QueuedPod, SchedulingQueue
@@ -29,6 +28,7 @@ log = logging.getLogger(__name__)
 
 DEFAULT_SCHEDULER = "default-scheduler"
 BINDINGS_MAX = 32  # under way at once
+_ERROR = "SchedulerError"  # the condition's reason where it is not the pod's fault
 
 
 class Scheduler:
@@ -151,7 +151,13 @@ class Scheduler:
         queued.pod = pod
         moves = self.queue.moves
         cycle = Cycle(pod, PodInfo.of(pod), self._snapshot_for(pod), self._view)
-        decision = self.framework.schedule(cycle, self._random.choice)
+        try:
+            decision = self.framework.schedule(cycle, self._random.choice)
+        except Exception as error:  # a defect in a plugin holds up this pod, and no other
+            log.exception("scheduling of %s/%s", namespace_of(pod), name_of(pod))
+            self.queue.failed(queued, set(), moves)
+            await self._binder.report(pod, Decision(message=str(error)), _ERROR)
+            return
         if not decision.node:
             self.queue.failed(queued, decision.plugins or {"nobody"}, moves)
             await self._binder.report(pod, decision)
@@ -191,16 +197,17 @@ class Scheduler:
         namespace, name, uid = namespace_of(pod), name_of(pod), uid_of(pod)
         try:
             await self._binder.bind(pod, node, placement)
-        except (ApiError, OSError) as error:
-            if not (isinstance(error, ApiError) and error.code in (404, 409)):
-                log.warning("binding of %s/%s to %s failed: %s", namespace, name, node, error)
+        except BindingFailed as error:
             current = self._pods.get(namespace, name)
-            if current is None or uid_of(current) != uid or not current["spec"].get("nodeName"):
-                self.snapshot.remove_pod(uid)
-                self._moved(changes.POD_GONE)
-                if current is not None and uid_of(current) == uid and not is_deleting(current):
-                    self.queue.failed(queued, set(), self.queue.moves)
-                    self._wake.set()
+            if current is not None and uid_of(current) == uid and current["spec"].get("nodeName"):
+                return  # it is bound after all: only the answer was lost
+            self.snapshot.remove_pod(uid)
+            self._moved(changes.POD_GONE)
+            if current is not None and uid_of(current) == uid and not is_deleting(current):
+                log.info("%s/%s to %s: %s", namespace, name, node, error)
+                self.queue.failed(queued, set(), self.queue.moves)
+                self._wake.set()
+                await self._binder.report(current, Decision(message=str(error)), _ERROR)
         finally:
             self._binding.discard(uid)
             self._bindings.release()

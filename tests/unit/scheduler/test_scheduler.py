@@ -14,6 +14,7 @@ from pilothouse.base.clock import VirtualClock, run_virtual
 from pilothouse.base.random import Random
 from pilothouse.client.informer import Informers
 from pilothouse.client.local import LocalClient
+from pilothouse.scheduler.plugins.node_name import NodeName
 from pilothouse.scheduler.scheduler import Scheduler
 from pilothouse.store.memory import MemoryStore
 
@@ -183,6 +184,10 @@ def test_a_binding_that_fails_is_tried_again_after_a_second():
         await w.pod("p")
         await w.settle()
         assert await w.where("p") == ""
+        condition = condition_of(await w.client.get("pods", "default", "p"), "PodScheduled")
+        assert condition and condition["reason"] == "SchedulerError"
+        told = 'binding rejected: running Bind plugin "DefaultBinder": Internal error occurred: not now'
+        assert await w.told("FailedScheduling") == [told]
         await w.settle(3)  # one second, then two
         assert await w.where("p") == "a"
 
@@ -227,5 +232,24 @@ def test_a_volume_on_a_node_draws_the_pod_there_and_is_bound_to_its_claim():
         )
         await w.settle()
         assert await w.where("p") == "b"
+
+    on_server(story)
+
+
+def test_a_defect_in_a_plugin_holds_up_one_pod_and_no_other(monkeypatch):
+    def broken(self: Any, cycle: Any, node: Any) -> None:
+        if cycle.pod["metadata"]["name"] == "unlucky":
+            raise ZeroDivisionError("a defect")
+
+    monkeypatch.setattr(NodeName, "pre_filter", lambda self, cycle: None)
+    monkeypatch.setattr(NodeName, "filter", broken)
+
+    async def story(w: World) -> None:
+        await w.node("a")
+        await w.pod("unlucky", cpu="100m")
+        await w.pod("lucky", cpu="200m")
+        await w.settle()
+        assert (await w.where("unlucky"), await w.where("lucky")) == ("", "a")
+        assert await w.told("FailedScheduling") == ["a defect"]
 
     on_server(story)
