@@ -53,6 +53,7 @@ class PodMemory:
     messages: dict[str, str] = field(default_factory=dict)  # termination messages by container id
     started_at: float = 0.0
     failed: Waiting | None = None  # the pod as a whole: DeadlineExceeded, Evicted, …
+    past: set[str] = field(default_factory=set)  # see Observed
     resize: Waiting | None = None  # Deferred or Infeasible: what is wanted is not what runs
 
 
@@ -62,6 +63,7 @@ class Observed:
 
     sandboxes: list[PodSandboxStatus] = field(default_factory=list)
     containers: dict[str, list[ContainerStatus]] = field(default_factory=dict)
+    past: set[str] = field(default_factory=set)  # ids of those that ended when all were restarted
 
     @property
     def sandbox(self) -> PodSandboxStatus | None:
@@ -78,11 +80,11 @@ class Observed:
         return found[0] if found else None
 
     def current(self, name: str) -> ContainerStatus | None:
-        """The newest in the newest sandbox: what ran in one before does not count any more for the order of things."""
+        """The newest, if it is of the pod's present life: in its newest sandbox, and not from before all were restarted."""
         newest, sandbox = self.newest(name), self.sandbox
-        return (
-            newest if newest is not None and sandbox is not None and newest.sandbox_id == sandbox.id else None
-        )
+        if newest is None or sandbox is None or newest.sandbox_id != sandbox.id or newest.id in self.past:
+            return None
+        return newest
 
     def running(self) -> list[ContainerStatus]:
         return [c for group in self.containers.values() for c in group if c.state == "RUNNING"]

@@ -10,7 +10,8 @@ from .admission import room_for
 from .observed import Waiting
 from .sync import is_sidecar
 
-Allocated = dict[str, Object]  # by container
+Allocated = dict[str, Object]  # by container; POD: those of the pod as a whole, if it has any
+POD = ""
 
 
 def resizable(pod: Object) -> list[Object]:
@@ -19,13 +20,18 @@ def resizable(pod: Object) -> list[Object]:
 
 
 def wanted(pod: Object) -> Allocated:
-    return {container["name"]: container.get("resources") or {} for container in resizable(pod)}
+    found = {container["name"]: container.get("resources") or {} for container in resizable(pod)}
+    if whole := pod["spec"].get("resources"):
+        found[POD] = whole
+    return found
 
 
 def allocated_before(pod: Object) -> Allocated:
     """From what the node has written in the pod's status; what has not begun gets what it wants."""
     found = wanted(pod)
     status = pod.get("status") or {}
+    if POD in found and status.get("resources"):
+        found[POD] = status["resources"]
     for key in ("initContainerStatuses", "containerStatuses"):
         for shown in status.get(key) or ():
             if shown["name"] in found and "resources" in shown:
@@ -38,6 +44,8 @@ def with_allocated(pod: Object, allocated: Allocated) -> Object:
     if wanted(pod) == allocated:
         return pod
     spec = dict(pod["spec"])
+    if POD in allocated:
+        spec["resources"] = allocated[POD]
     for key in ("initContainers", "containers"):
         if spec.get(key):
             spec[key] = [
@@ -70,7 +78,9 @@ def needs_restart(container: Object, before: Object, after: Object) -> bool:
 def message(what: str, pod: Object) -> str:
     """Of the events ResizeStarted and ResizeCompleted."""
     facts = {
-        "containers": [{"name": name, "resources": resources} for name, resources in wanted(pod).items()],
+        "containers": [
+            {"name": name, "resources": resources} for name, resources in wanted(pod).items() if name
+        ],
         "generation": pod["metadata"].get("generation") or 1,
     }
     return f"Pod resize {what}: {json.dumps(facts, separators=(',', ':'))}"

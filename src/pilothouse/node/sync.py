@@ -44,6 +44,7 @@ class Decision:
     waiting: dict[str, Waiting] = field(default_factory=dict)  # containers in back-off
     wake_in_s: float | None = None
     ended: bool = False  # all containers have ended for good
+    restart_all: str = ""  # the container whose end makes all of them begin anew (KEP-5532)
 
     def wake(self, seconds: float) -> None:
         self.wake_in_s = seconds if self.wake_in_s is None else min(self.wake_in_s, seconds)
@@ -74,6 +75,9 @@ def sync(pod: Object, observed: Observed, memory: PodMemory, now: float) -> Deci
     deadline = _deadline(pod, memory, now, decision)
     if deadline or memory.failed is not None:
         decision.kill_pod = decision.ended = True
+        return decision
+    decision.restart_all = _restarts_all(spec, observed)
+    if decision.restart_all:
         return decision
     if _has_ended(spec, observed):
         decision.kill_pod = decision.ended = True
@@ -110,13 +114,28 @@ def _deadline(pod: Object, memory: PodMemory, now: float, decision: Decision) ->
 
 def restarts(spec: Object, container: Object, exit_code: int) -> bool:
     """Whether a container that ended so is started again: its own rules come first (KEP-5307)."""
-    for rule in container.get("restartPolicyRules") or ():
-        codes = rule.get("exitCodes") or {}
-        among = exit_code in (codes.get("values") or ())
-        if among is (codes.get("operator") == "In") and rule.get("action") == "Restart":
-            return True
+    if _rule(container, exit_code):
+        return True
     policy = policy_of(spec, container)
     return policy == "Always" or (policy == "OnFailure" and exit_code != 0)
+
+
+def _rule(container: Object, exit_code: int) -> str:
+    """The action of the first rule that an exit code falls under: Restart or RestartAllContainers."""
+    for rule in container.get("restartPolicyRules") or ():
+        codes = rule.get("exitCodes") or {}
+        if (exit_code in (codes.get("values") or ())) is (codes.get("operator") == "In"):
+            return str(rule.get("action") or "")
+    return ""
+
+
+def _restarts_all(spec: Object, observed: Observed) -> str:
+    for container in [*(spec.get("initContainers") or ()), *spec["containers"]]:
+        status = observed.current(container["name"])
+        if status is not None and status.state == "EXITED":
+            if _rule(container, status.exit_code) == "RestartAllContainers":
+                return str(container["name"])
+    return ""
 
 
 def policy_of(spec: Object, container: Object) -> str:
@@ -136,7 +155,7 @@ def _has_ended(spec: Object, observed: Observed) -> bool:
             return not restarts(spec, container, status.exit_code) and not _any_main(spec, observed)
     for container in spec.get("containers") or ():
         status = observed.newest(container["name"])
-        if status is None or status.state in ("RUNNING", "CREATED"):
+        if status is None or status.state in ("RUNNING", "CREATED") or status.id in observed.past:
             return False
         if status.state == "UNKNOWN" or restarts(spec, container, status.exit_code):
             return False
@@ -176,7 +195,11 @@ def _init(pod: Object, observed: Observed, memory: PodMemory, now: float, decisi
         _restart(pod, container, "init", status, memory, now, decision)
         return
     for container in spec.get("containers") or ():
-        _keep_running(pod, container, "container", observed.newest(container["name"]), memory, now, decision)
+        status = observed.newest(container["name"])
+        if status is not None and status.id in observed.past:
+            _restart(pod, container, "container", status, memory, now, decision)
+        else:
+            _keep_running(pod, container, "container", status, memory, now, decision)
 
 
 def _has_started(container: Object, memory: PodMemory) -> bool:

@@ -202,16 +202,18 @@ class PodWorker:
         if self.memory.resize is not None:
             return
         self._event("Normal", "ResizeStarted", resize.message("started", self.pod))
-        self.allocated = after
+        old_pod, self.allocated = self.allocated_pod, after
         for container in resize.resizable(self.pod):
             name, status = container["name"], self.observed.newest(container["name"])
-            if before[name] == after[name] or status is None or status.state != "RUNNING":
+            if status is None or status.state != "RUNNING":
                 continue
             if resize.needs_restart(container, before[name], after[name]):
                 message = f"Container {name} resize requires restart"
                 await kill_container(node, self.pod, status, self._addresses, message)
-            else:
-                resources = container_resources(self.pod, container, node.config)
+                continue
+            resources = container_resources(self.pod, container, node.config)
+            was = container_resources(old_pod, container_named(old_pod, name), node.config)
+            if resources != was:
                 try:
                     await node.engine.update_container_resources(status.id, resources)
                 except EngineError as error:
@@ -223,7 +225,7 @@ class PodWorker:
     # -- looking
 
     async def _observe(self) -> None:
-        engine, found = self.node.engine, Observed()
+        engine, found = self.node.engine, Observed(past=self.memory.past)
         found.sandboxes = await engine.pod_sandboxes(self.uid)
         self.node.uid_of_sandbox.update({sandbox.id: self.uid for sandbox in found.sandboxes})
         for sandbox in found.sandboxes:
@@ -317,6 +319,9 @@ class PodWorker:
 
     async def _act(self, decision: Decision) -> float | None:
         memory = self.memory
+        if decision.restart_all:
+            await self._restart_all(decision.restart_all)
+            return 0.0
         for name, waiting in decision.waiting.items():
             status = self.observed.newest(name)
             if status is not None:
@@ -448,6 +453,19 @@ class PodWorker:
             if sandbox is not None and old.id != sandbox.id and not old.ready:
                 if not any(c.sandbox_id == old.id for g in self.observed.containers.values() for c in g):
                     await engine.remove_pod_sandbox(old.id)
+
+    async def _restart_all(self, name: str) -> None:
+        """Everything begins anew in the same sandbox, from the first init container on; hooks are not run (KEP-5532)."""
+        message = f"Container {name} requires all containers of the pod to be restarted"
+        await asyncio.gather(
+            *(
+                kill_container(self.node, self.pod, c, [], message, grace_s=0.0)
+                for c in self.observed.running()
+            )
+        )
+        await self._observe()
+        self.memory.past = {c.id for group in self.observed.containers.values() for c in group}
+        self.observed.past = self.memory.past
 
     # -- ending
 

@@ -143,3 +143,25 @@ def test_credentials_are_those_of_the_images_registry():
 
 def test_durations_are_gos():
     assert [duration(s) for s in (0, 0.85, 2.5, 62.3456)] == ["0s", "850ms", "2.5s", "1m2.345s"]
+
+
+def test_one_end_can_make_all_containers_begin_anew():
+    async def story(lab: NodeLab) -> None:
+        rules = [{"action": "RestartAllContainers", "exitCodes": {"operator": "In", "values": [42]}}]
+        body = pod(
+            script='{"duration_s": 20, "exit_code": 42}',
+            container={"restartPolicy": "Never", "restartPolicyRules": rules},
+            restartPolicy="Never",
+            initContainers=[{"name": "i", "image": "busybox:1", "command": ["sleep", "2"]}],
+        )
+        body["spec"]["containers"].append({"name": "other", "image": "busybox:1"})
+        await lab.create(body)
+        await lab.wait(10)
+        address = (await lab.status())["podIP"]
+        await lab.wait(17)
+        starts = {c.name: c.started_at for c in await lab.engine.containers() if c.attempt == 1}
+        assert starts["c"] - starts["i"] == 2.0
+        assert starts.keys() == {"i", "c", "other"}
+        assert [sandbox.ips[0] for sandbox in await lab.engine.pod_sandboxes()] == [address]
+
+    on_node(story)
