@@ -235,7 +235,8 @@ class _Turn:
             )
             return [*update, *after, *self.events]
 
-        return Plan(actions, self.requeue_s, tell_status)
+        # what is free now is counted as soon as the cache shows it, without waiting for more to gather
+        return Plan(actions, 0.0 if free else self.requeue_s, tell_status)
 
     # -- counting --------------------------------------------------------------------------------------------------
 
