@@ -71,6 +71,8 @@ def _parse_json_slowly(data: bytes, fast: Any) -> Parsed:
 
 def parse_yaml(data: bytes) -> Parsed:
     """The first document."""
+    if data.lstrip()[:1] == b"{" and (parsed := _json_in_yaml(data)) is not None:
+        return parsed
     loader = _Loader(data)
     try:
         value = loader.get_data()
@@ -84,6 +86,16 @@ def parse_yaml(data: bytes) -> Parsed:
     finally:
         loader.dispose()
     return Parsed(value, yaml_duplicates=loader.duplicates)
+
+
+def _json_in_yaml(data: bytes) -> Parsed | None:
+    """What programs send as YAML is mostly JSON, which is read a hundred times as fast. None: read it as YAML."""
+    try:
+        orjson.loads(data)
+        parsed = parse_json(data)
+    except (orjson.JSONDecodeError, SyntaxFailure):
+        return None
+    return None if parsed.duplicates else parsed  # their lines are named
 
 
 class _Loader(yaml.CSafeLoader):
