@@ -119,24 +119,46 @@ def cluster(tmp_path_factory):
         cluster.delete()
 
 
+def scale(cluster, replicas):
+    cluster.apply(json.dumps(deployment(replicas)))
+
+
+def deployment(replicas):
+    labels = {"app": "many"}
+    template = {"metadata": {"labels": labels}, "spec": pod("x")["spec"]}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "many"},
+        "spec": {"replicas": replicas, "selector": {"matchLabels": labels}, "template": template},
+    }
+
+
+def rolled_out(cluster):
+    cluster.k("rollout", "status", "deployment/many", "--timeout=60s", timeout=70)
+
+
 def test_a_killed_daemon_leaves_containers_running_and_the_next_one_adopts_them(cluster):
     before = container_of(cluster, "steady")
+    scale(cluster, 8)  # it dies in the middle of this
     kill(manage.daemon_pid(paths_of(cluster)))
     assert SLEEPER in run("ps", "-eo", "args")
     assert "stopped" in cluster.pilothouse("list")
     cluster.up()
+    rolled_out(cluster)
     assert container_of(cluster, "steady") == before
     assert cluster.shell("steady", "echo alive") == "alive\n"
-    start(cluster, "after-the-daemon")
 
 
 def test_a_killed_containerd_is_started_again_and_its_containers_run_on(cluster):
     before = container_of(cluster, "steady")
     pid_file = paths_of(cluster).node_run("node-1") / "containerd.pid"
     pid = int(pid_file.read_text())
+    scale(cluster, 12)
     kill(pid)
     until(lambda: int(pid_file.read_text()) != pid, what="another containerd")
-    start(cluster, "after-containerd")
+    rolled_out(cluster)
+    scale(cluster, 0)
     assert container_of(cluster, "steady") == before
     assert until(lambda: cluster.shell("steady", "echo alive")) == "alive\n"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..api.errors import ApiError
-from ..api.object import Object
+from ..api.object import Object, name_of, namespace_of
 from ..client.interface import Client
 
 DNS_LABELS = {"k8s-app": "kube-dns", "kubernetes.io/cluster-service": "true", "kubernetes.io/name": "CoreDNS"}
@@ -55,11 +55,13 @@ async def dns_service(client: Client, cluster_ip: str, address: str, port: int) 
 
 
 async def _ensure(client: Client, resource: str, obj: Object, *, replace: bool) -> None:
-    """Creates it, or (where it may have changed) replaces it."""
+    """Creates it, or (where it may have changed) replaces it. (Looked up first: a Service's address is its own.)"""
     try:
-        await client.create(resource, obj)
+        await client.get(resource, namespace_of(obj), name_of(obj))
     except ApiError as error:
-        if error.reason != "AlreadyExists":
+        if error.code != 404:
             raise
+        await client.create(resource, obj)
+    else:
         if replace:
             await client.update(resource, obj)
