@@ -266,6 +266,7 @@ class _Watched:
         self._headers = not self._options.no_headers
         self._widths: list[int] = []
         self._events = bool(self._options.output_watch_events)
+        self._columns: list[Object] = []
 
     def first(self, found: Object) -> None:
         if self._printer is None:
@@ -291,6 +292,8 @@ class _Watched:
         click.echo(self._printer.show(obj), nl=False)
 
     def _rows(self, found: Object, type_: str) -> None:
+        self._columns = found.get("columnDefinitions") or self._columns  # only the first event has them
+        found = {**found, "columnDefinitions": self._columns}
         rows = printing.table_rows(
             found,
             wide=self._wide,

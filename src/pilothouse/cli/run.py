@@ -165,10 +165,14 @@ async def _session(call: Call, pod: Object) -> int | None:
             pod = await call.client.call("GET", where)
         if get(pod, "status.phase") == "Running":
             container = pod["spec"]["containers"][0]
-            code = await attach_to(call, pod, container, options.stdin, options.tty, options.quiet)
-        else:  # it was quicker than we are: what it said is in its log
-            response = await call.client.transport.request("GET", f"{where}/log")
-            click.echo(response.body, nl=False)
+            try:
+                code = await attach_to(call, pod, container, options.stdin, options.tty, options.quiet)
+            except (ApiError, Failure) as error:
+                why = f"couldn't attach to pod/{name}, falling back to streaming logs: {error.args[0]}"
+                click.echo(f"warning: {why}", err=True)
+                await _print_log(call, where)
+        else:  # it was quicker than we are
+            await _print_log(call, where)
         if options.restart != "Always":
             code = await _exit_code(call, where, clock)
     finally:
@@ -176,6 +180,13 @@ async def _session(call: Call, pod: Object) -> int | None:
             await asyncio.shield(call.client.call("DELETE", where, delete_options(None, "Background")))
             click.echo(f'pod "{name}" deleted from {call.namespace} namespace')
     return code
+
+
+async def _print_log(call: Call, where: str) -> None:
+    target = f"{where}/log?follow=true"
+    async with call.client.transport.stream("GET", target) as (status, _, pieces):
+        async for piece in pieces:
+            click.echo(piece if status < 400 else b"", nl=False)
 
 
 async def _exit_code(call: Call, where: str, clock: RealClock) -> int:
