@@ -201,6 +201,7 @@ def test_a_name_serves_one_data_directory(cluster, tmp_path):
 
 def test_a_start_is_fast(tmp_path):
     cluster = RealCluster(f"e2e-{os.getpid()}-fast", tmp_path)
+    load = os.getloadavg()[0]
     try:
         began = time.monotonic()
         cluster.up()
@@ -210,8 +211,12 @@ def test_a_start_is_fast(tmp_path):
         began = time.monotonic()
         cluster.ready("first")
         pod_s = time.monotonic() - began
-        print(f"up {up_s:.2f} s, first pod {pod_s:.2f} s")
-        assert up_s + pod_s < 6, "the budget is 3 s on a machine that does nothing else"
+        fields = Path(f"/proc/{manage.daemon_pid(paths_of(cluster))}/stat").read_text().split()
+        cpu_s = (int(fields[13]) + int(fields[14])) / os.sysconf("SC_CLK_TCK")
+        print(f"up {up_s:.2f} s, first pod {pod_s:.2f} s, of which {cpu_s:.2f} s CPU in the daemon")
+        assert cpu_s < 2
+        if load < 1:  # on a machine that does nothing else
+            assert up_s + pod_s < 3
     finally:
         cluster.delete()
 
