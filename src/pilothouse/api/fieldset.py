@@ -120,13 +120,26 @@ def of_path(*path: str) -> FieldSet:
 
 def paths(fields: FieldSet, prefix: str = "") -> Iterator[str]:
     """`.spec.containers[name="one"].image` of every member, those of one level first, in order."""
-    elements = sorted((e for e in fields if e != ITSELF), key=lambda e: (_KINDS.index(e[0]), e))
+    elements = sorted((e for e in fields if e != ITSELF), key=_order)
     for element in elements:
         if not fields[element] or ITSELF in fields[element]:
             yield prefix + show(element)
     for element in elements:
         if fields[element]:
             yield from paths(fields[element], prefix + show(element))
+
+
+def _order(element: str) -> tuple[int, list[tuple[str, bool, Any]] | str]:
+    """Fields before keys before values before places; numbers, as values of keys, before texts."""
+    kind, text = element[0], element[2:]
+    if kind not in "kv":
+        return _KINDS.index(kind), text
+    value = orjson.loads(text)
+    named = value.items() if isinstance(value, dict) else [("", value)]
+    return _KINDS.index(kind), [
+        (name, isinstance(part, str), part if isinstance(part, str | int | float) else str(part))
+        for name, part in named
+    ]
 
 
 def show(element: str) -> str:

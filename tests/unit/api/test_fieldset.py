@@ -65,6 +65,11 @@ def test_paths_read_as_in_conflicts():
     ]
 
 
+def test_numbers_in_keys_are_in_the_order_of_numbers():
+    owned = {"f:ports": {'k:{"port":443}': {}, 'k:{"port":80}': {}, "f:x": {}}}
+    assert list(sets.paths(owned)) == [".ports.x", ".ports[port=80]", ".ports[port=443]"]
+
+
 def test_a_clients_set_may_be_none():
     assert not sets.is_valid({"f:a": 1})
     assert not sets.is_valid({"x:a": {}})

@@ -25,12 +25,16 @@ if TYPE_CHECKING:
 MANAGER_BYTES_MAX = 128
 _STATUS: FieldSet = {"f:status": {}}
 _SPEC: FieldSet = {"f:spec": {}}
+_SPEC_AND_METADATA: FieldSet = {**_SPEC, "f:metadata": {}}
 _RESIZED: FieldSet = {"*": {"f:resources": {}, "f:resizePolicy": {}}}
 
 RESET: dict[tuple[str, str], FieldSet] = {
     ("pods", "status"): {**_SPEC, "f:metadata": {"f:deletionTimestamp": {}, "f:ownerReferences": {}}},
     ("deployments.apps", "status"): {**_SPEC, "f:metadata": {"f:labels": {}}},
-    ("customresourcedefinitions.apiextensions.k8s.io", "status"): {**_SPEC, "f:metadata": {}},
+    ("customresourcedefinitions.apiextensions.k8s.io", "status"): _SPEC_AND_METADATA,
+    ("flowschemas.flowcontrol.apiserver.k8s.io", "status"): _SPEC_AND_METADATA,
+    ("prioritylevelconfigurations.flowcontrol.apiserver.k8s.io", "status"): _SPEC_AND_METADATA,
+    ("validatingadmissionpolicies.admissionregistration.k8s.io", "status"): _SPEC_AND_METADATA,
 }
 """What a write through (resource, subresource) does not change, where it is not just the spec of a status and the status of the rest."""
 
@@ -92,7 +96,7 @@ def doors(kind: Kind, subresource: str) -> tuple[FieldSet | None, FieldSet | Non
     if subresource in ONLY:
         return None, ONLY[subresource]
     if subresource == "status" and kind.custom:
-        return None, _STATUS
+        return _SPEC_AND_METADATA, None
     if subresource in ("status", "approval"):
         return RESET.get((kind.resource, subresource), _SPEC), None
     return (_STATUS if kind.subresource("status") else None), None
