@@ -216,3 +216,16 @@ async def test_an_owner_named_twice_is_named_once_and_warned_of(api):
     _, made = await api("POST", CONFIG_MAPS, obj)
     assert made["metadata"]["ownerReferences"] == [owner]
     assert "duplicate UID(s) observed: 11111111" in api.warnings[0]
+
+
+async def test_an_object_that_is_too_large_for_etcd_is_too_large_here(api):
+    revisions = "/apis/apps/v1/namespaces/default/controllerrevisions"
+    large = {"metadata": {"name": "r"}, "revision": 1, "data": {"k": "x" * 1_600_000}}
+    code, refused = await api("POST", revisions, large)
+    assert (code, refused["message"]) == (500, "etcdserver: request is too large")
+    most_of_it_owners = {f"k{n}": {} for n in range(90_000)}
+    code, made = await api(
+        "POST", revisions, {"metadata": {"name": "r"}, "revision": 1, "data": most_of_it_owners}
+    )
+    assert code == 201
+    assert "managedFields" not in made["metadata"]

@@ -46,6 +46,7 @@ from .storage import Entry, Storage
 from .strategy import Strategy
 
 MAX_RETRIES = 100  # each time another writer has won, so that as many at one object all come through
+OBJECT_BYTES_MAX = 1536 * 1024  # etcd's limit of a request
 MAX_CREATES = 50
 GENERATED_NAME_MAX = 63 - 5
 ORPHAN, FOREGROUND = "orphan", "foregroundDeletion"
@@ -249,7 +250,13 @@ class Registry:
         kind, obj = op.kind, op.object
         if isinstance(kind, CustomKind):
             kind, obj = kind.stored_form(obj)
-        return Put(key, self.storage.encode(kind, obj), ephemeral)
+        value = self.storage.encode(kind, obj)
+        if len(value) > OBJECT_BYTES_MAX and not op.applied:  # who owns what is not worth losing the object
+            obj["metadata"].pop("managedFields", None)
+            value = self.storage.encode(kind, obj)
+        if len(value) > OBJECT_BYTES_MAX:
+            raise ApiError(500, "", "etcdserver: request is too large", details=False)
+        return Put(key, value, ephemeral)
 
     # -- update ------------------------------------------------------------------------------------------------
 
