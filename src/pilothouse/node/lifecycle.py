@@ -76,7 +76,7 @@ async def start_container(
             await node.engine.start_container(container_id)
         except EngineError as error:
             tell("Warning", "Failed", f"Error: {error.message}")
-            raise StartError("RunContainerError", rpc_error(error))
+            raise StartError("RunContainerError", rpc_error(error), 0.0)
         tell("Normal", "Started", "Container started")
         memory.waiting.pop(start.name, None)
         if has_hook:

@@ -21,6 +21,7 @@ class Start:
     name: str
     attempt: int
     kind: str
+    after_end: bool = False  # of the one before: counts for its back-off
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,8 +267,7 @@ def _restart(
         decision.waiting[name] = Waiting("CrashLoopBackOff", message)
         decision.wake(left)
         return
-    backoff.next(now)
-    decision.starts.append(Start(name, status.attempt + 1, kind))
+    decision.starts.append(Start(name, status.attempt + 1, kind, after_end=True))
 
 
 def _go_duration(seconds: float) -> str:

@@ -373,6 +373,8 @@ class PodWorker:
         retry_s: float | None = None
         ephemeral_first = sorted(decision.starts, key=lambda start: start.kind != "ephemeral")
         for start in ephemeral_first:
+            if start.after_end:
+                self.memory.backoff[start.name].next(self.node.clock.now())
             try:
                 await start_container(
                     self.node,
