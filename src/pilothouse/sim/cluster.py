@@ -14,6 +14,7 @@ same story give the same history, byte for byte.
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import logging
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -36,6 +37,8 @@ from .history import History, RecordingStore
 
 MASTERS = ("system:masters", "system:authenticated")
 ACCOUNTS = "system:serviceaccount:kube-system"
+# room for 60,000 nodes
+FIRST_NODE_ADDRESS, FIRST_POD_ADDRESS = ipaddress.IPv4Address("172.16.0.0"), ipaddress.IPv4Address("10.0.0.0")
 RESTART_S = 1.0  # after which a component that ended is started again
 _IDENTITIES = {"controllers": ("system:admin", MASTERS), "scheduler": ("system:kube-scheduler", MASTERS)}
 Component = Callable[[str, Informers, Random], Awaitable[None]]
@@ -164,14 +167,14 @@ class SimulatedCluster:
 
     async def _kubelet(self, name: str, informers: Informers, random: Random) -> None:
         number = self._names.index(name) + 1
-        pod_cidr = f"10.244.{number}.0/24"
+        pod_cidr = f"{FIRST_POD_ADDRESS + 256 * number}/24"
         if name not in self.engines:
             self.engines[name] = SimulatedEngine(
                 self.clock, self.random.fork(f"{name}/engine"), self._scripts, pod_cidr
             )
         config = NodeConfig(
             name=name,
-            address=f"192.168.0.{number}",
+            address=str(FIRST_NODE_ADDRESS + number),
             root=Path("/nonexistent"),
             pod_cidr=pod_cidr,
             cpu_milli=self._cpu_milli,
