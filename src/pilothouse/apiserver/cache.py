@@ -4,7 +4,8 @@ The store's watch feeds it, in revision order. The stored value has no resourceV
 it is spliced into the bytes once, here. Then a GET is a look-up, a LIST a join of bytes, a selector a look at labels
 that were extracted once, and a watch event's bytes are built once for all watchers of the same shape.
 
-One `Collection` a kind: its entries in key order, and a ring of its recent changes. A watcher is a cursor into the
+One `Collection` a kind: its entries in key order, and a ring of its recent changes (of pods, one more for each node that
+is watched). A watcher is a cursor into the
 ring; one that does not keep up finds its place gone (`Compacted`, 410 for the client) and holds nobody back.
 Parsed objects are shared, read-only, and kept for the few thousand entries that were used last.
 """
@@ -100,33 +101,16 @@ def left(previous: Entry, revision: int) -> Object:
     return {**obj, "metadata": {**obj["metadata"], "resourceVersion": str(revision)}}
 
 
-class Collection:
-    """All entries of one kind, and what happened to them lately."""
+class Ring:
+    """The recent changes of some objects, and who waits for more of them."""
 
-    def __init__(self, start: int):
-        self._entries: dict[str, Entry] = {}
-        self._keys: list[str] = []
-        self._all: list[Entry] | None = None  # the whole list, until the next change
-        self._ring: list[Change] = []
+    def __init__(self, start: int, changes: list[Change] | None = None):
+        self._ring: list[Change] = changes or []
         self.start = start  # every change after this revision is in the ring
-        self.version = start  # of the newest change
+        self.version = self._ring[-1].revision if self._ring else start  # of the newest change
         self._changed: asyncio.Future[None] | None = None
         self._listeners: dict[Callable[[], None], None] = {}
         self._notifying = False
-
-    def __len__(self) -> int:
-        return len(self._entries)
-
-    def get(self, key: str) -> Entry | None:
-        return self._entries.get(key)
-
-    def entries(self, prefix: str, start: str = "") -> list[Entry]:
-        """Those whose key begins with `prefix` and is >= `start`, in key order. Not to be changed by the caller."""
-        if self._all is None:
-            self._all = [self._entries[key] for key in self._keys]
-        first = bisect_left(self._keys, max(prefix, start))
-        last = bisect_left(self._keys, prefix + "\U0010ffff", first)
-        return self._all if (first, last) == (0, len(self._all)) else self._all[first:last]
 
     def after(self, revision: int) -> list[Change]:
         """The changes newer than `revision`. Raises Compacted when some are gone."""
@@ -155,21 +139,7 @@ class Collection:
         for listener in list(self._listeners):
             listener()
 
-    def load(self, entry: Entry) -> None:
-        """At the start: what the store holds, in key order."""
-        self._entries[entry.key] = entry
-        self._keys.append(entry.key)
-
-    def apply(self, change: Change) -> None:
-        key = change.entry.key
-        if change.deleted:
-            del self._entries[key]
-            del self._keys[bisect_left(self._keys, key)]
-        else:
-            if change.previous is None:
-                insort(self._keys, key)
-            self._entries[key] = change.entry
-        self._all = None
+    def append(self, change: Change) -> None:
         self._ring.append(change)
         self.version = change.revision
         if len(self._ring) > RING_MAX + RING_MAX // 4:
@@ -189,6 +159,71 @@ class Collection:
         if cut:
             del self._ring[:cut]
         self.start = max(self.start, revision - 1)
+
+
+class Collection(Ring):
+    """All entries of one kind, and what happened to them lately."""
+
+    def __init__(self, start: int):
+        super().__init__(start)
+        self._entries: dict[str, Entry] = {}
+        self._keys: list[str] = []
+        self._all: list[Entry] | None = None  # the whole list, until the next change
+        self._of_nodes: dict[str, Ring] = {}
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def get(self, key: str) -> Entry | None:
+        return self._entries.get(key)
+
+    def entries(self, prefix: str, start: str = "") -> list[Entry]:
+        """Those whose key begins with `prefix` and is >= `start`, in key order. Not to be changed by the caller."""
+        if self._all is None:
+            self._all = [self._entries[key] for key in self._keys]
+        first = bisect_left(self._keys, max(prefix, start))
+        last = bisect_left(self._keys, prefix + "\U0010ffff", first)
+        return self._all if (first, last) == (0, len(self._all)) else self._all[first:last]
+
+    def of_node(self, node: str) -> Ring:
+        """The changes of pods that are on a node, or were: so that a kubelet is not woken by the pods of all others."""
+        ring = self._of_nodes.get(node)
+        if ring is None:
+            mine = [change for change in self._ring if node in _nodes(change)]
+            ring = self._of_nodes[node] = Ring(self.start, mine)
+        return ring
+
+    def load(self, entry: Entry) -> None:
+        """At the start: what the store holds, in key order."""
+        self._entries[entry.key] = entry
+        self._keys.append(entry.key)
+
+    def apply(self, change: Change) -> None:
+        key = change.entry.key
+        if change.deleted:
+            del self._entries[key]
+            del self._keys[bisect_left(self._keys, key)]
+        else:
+            if change.previous is None:
+                insort(self._keys, key)
+            self._entries[key] = change.entry
+        self._all = None
+        self.append(change)
+        if self._of_nodes:
+            for node in _nodes(change):
+                if (ring := self._of_nodes.get(node)) is not None:
+                    ring.append(change)
+
+    def forget_before(self, revision: int) -> None:
+        super().forget_before(revision)
+        for ring in self._of_nodes.values():
+            ring.forget_before(revision)
+
+
+def _nodes(change: Change) -> set[str]:
+    """Of a pod, now and before."""
+    entries = (change.entry,) if change.previous is None else (change.entry, change.previous)
+    return {(entry.object.get("spec") or {}).get("nodeName") or "" for entry in entries}
 
 
 def _revision(change: Change) -> int:
@@ -273,12 +308,17 @@ class Cache:
     def entries(self, prefix: str, start: str = "") -> list[Entry]:
         return self.collection(prefix).entries(prefix, start)
 
-    async def watch(self, prefix: str, from_revision: int) -> AsyncIterator[list[Change]]:
+    def ring(self, prefix: str, node: str = "") -> Ring:
+        """Where the changes below a prefix are to be found; `node`: only those of its pods are asked for."""
+        collection = self.collection(prefix)
+        return collection.of_node(node) if node else collection
+
+    async def watch(self, prefix: str, from_revision: int, node: str = "") -> AsyncIterator[list[Change]]:
         """Batches of changes below `prefix`; an empty one says that nothing for this watch has happened up to now.
 
         Raises Compacted when the watcher has fallen out of the ring.
         """
-        collection = self.collection(prefix)
+        collection = self.ring(prefix, node)
         whole = prefix.count("/") == 4
         seen = from_revision
         while True:

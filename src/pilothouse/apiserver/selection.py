@@ -23,17 +23,18 @@ from .options import ListOptions
 
 
 class Selection:
-    """`matches(entry)`. `single_name`: the one name that can match, if the field selector says so."""
+    """`matches(entry)`. `single_name`: the one name that can match, if the field selector says so; `node`: the one node."""
 
-    __slots__ = ("_fields", "_labels", "everything", "single_name")
+    __slots__ = ("_fields", "_labels", "everything", "node", "single_name")
 
     def __init__(
         self,
         labels: Matcher,
         fields: list[tuple[Callable[[Object], str], FieldRequirement]],
         single_name: str,
+        node: str = "",
     ):
-        self._labels, self._fields, self.single_name = labels, fields, single_name
+        self._labels, self._fields, self.single_name, self.node = labels, fields, single_name, node
         self.everything = labels is everything and not fields
 
     def matches(self, entry: Entry) -> bool:
@@ -90,7 +91,7 @@ def selection_of(kind: Kind, options: ListOptions, name: str = "") -> Selection:
     except SelectorError as error:
         raise bad_request(str(error))
     fields = []
-    single = name
+    single, node = name, ""
     if name:
         requirements = (*requirements, FieldRequirement("metadata.name", "=", name))
     for requirement in requirements:
@@ -101,5 +102,7 @@ def selection_of(kind: Kind, options: ListOptions, name: str = "") -> Selection:
             raise bad_request(_unknown_field(kind, requirement.field))
         if requirement.field == "metadata.name" and requirement.operator == "=":
             single = requirement.value
+        if kind.resource == "pods" and requirement.field == "spec.nodeName" and requirement.operator == "=":
+            node = requirement.value
         fields.append((extract, requirement))
-    return Selection(labels, fields, single)
+    return Selection(labels, fields, single, node)

@@ -114,6 +114,7 @@ class Watch:
         self.prefix = scope(kind, namespace)
         self.asked = asked
         self._whole = self.prefix == kind.prefix
+        self.ring = resources.storage.cache.ring(self.prefix, selection.node)
         self._cache = resources.storage.cache
         self._selection = selection
         initial = options.initial_events
@@ -151,7 +152,7 @@ class Watch:
             await self._cache.wait_for(self.asked)
         start, found = self.first()
         yield found
-        async for changes in self._cache.watch(self.prefix, start):
+        async for changes in self._cache.watch(self.prefix, start, self._selection.node):
             yield self.selected(changes)
 
 
@@ -164,7 +165,7 @@ class PushedWatch:
     def __init__(self, resources: Resources, watch: Watch, encoder: Encoder, options: ListOptions):
         self._watch, self._encoder, self._options = watch, encoder, options
         self._cache = resources.storage.cache
-        self._collection = self._cache.collection(watch.prefix)
+        self._collection = watch.ring
         low, high = resources.registry.config.watch_timeout_s
         self._ends_after_s = float(options.timeout_s) or resources.registry.random.uniform(low, high)
         self._sink: Sink | None = None
