@@ -8,6 +8,7 @@ goes on with them.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 
 from ..api.object import Object, name_of, namespace_of, uid_of
@@ -84,6 +85,7 @@ class Kubelet:
             for directory in (self.config.pods_dir, self.config.logs_dir):
                 directory.mkdir(parents=True, exist_ok=True)
             self.node.dns = resolv_conf(await asyncio.to_thread(_read, self.config.resolv_conf))
+        handlers = contextlib.ExitStack()
         try:
             async with asyncio.TaskGroup() as self._tasks:
                 self._tasks.create_task(self.node.recorder.run())
@@ -96,12 +98,13 @@ class Kubelet:
                 await self._services.synced()
                 for pod in sorted(self._pods.list(), key=_by_age):
                     self._changed(None, pod)
-                self._pods.add_handler(self._changed)
+                handlers.callback(self._pods.add_handler(self._changed))
                 housekeeping = Housekeeping(self.node, self.workers)
                 self._tasks.create_task(housekeeping.run())
                 if self.config.files:
                     self._tasks.create_task(housekeeping.run_evictions())
         finally:
+            handlers.close()  # the informers may outlive this run
             self._tasks = None
 
     # -- pods
