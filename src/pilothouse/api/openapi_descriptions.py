@@ -14,6 +14,7 @@ from pathlib import Path
 _CLASS = re.compile(r'^class (\w+)\(DictMixin\):\n    r"""(.*?)"""', re.M | re.S)
 _MEMBER = re.compile(r"^      \* \*\*(\w+)\*\* ``.*?`` - ?", re.M)
 _PARAMETERS = "**parameters**"
+_WIDTH = 78
 _RENAMED = {"ref_": "$ref", "schema_": "$schema", "_ref": "$ref", "_schema": "$schema"}
 
 
@@ -41,9 +42,17 @@ def _json_name(name: str) -> str:
 
 
 def _unwrap(text: str) -> str:
-    """Paragraphs on one line each, as the API documents them."""
-    paragraphs = re.split(r"\n[ \t]*\n", text.strip())
-    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs if paragraph.strip())
+    """Paragraphs on one line each, as the API documents them. The package keeps no empty lines, but breaks lines at a width: one
+    that ends where the next word had fitted ended a paragraph, or an item of a list."""
+    lines = [line.strip() for line in text.strip().split("\n")]
+    made = lines[0]
+    for line, following in zip(lines, lines[1:]):
+        first = following.partition(" ")[0]
+        if line and len(line) + 1 + len(first) > _WIDTH:
+            made += " " + following
+        elif following:
+            made = made.rstrip("\n") + ("\n" if first.startswith("*") else "\n\n") + following
+    return made
 
 
 @functools.lru_cache(maxsize=64)

@@ -7,6 +7,7 @@ Name and Age. Pods, the longest, are in `tables_pod.py`. (k8s.io/kubernetes/pkg/
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
@@ -15,6 +16,7 @@ from .duration import age, human_duration
 from .kinds import Kind
 from .object import Object, condition_of, get, labels_of
 from .selectors import format_object
+from .tables_descriptions import descriptions
 from .tables_pod import POD_COLUMNS, pod_conditions, pod_row
 
 if TYPE_CHECKING:
@@ -29,7 +31,18 @@ def columns(kind: Kind) -> list[Object]:
     """The `columnDefinitions` of a kind."""
     if kind.custom:
         return cast("CustomKind", kind).columns
-    return _COLUMNS.get(_printer_of(kind)) or _DEFAULT_COLUMNS
+    return _columns(kind, _printer_of(kind))
+
+
+@functools.lru_cache(maxsize=256)
+def _columns(kind: Kind, printer: str) -> list[Object]:
+    made = [_definition(text) for text in PRINTERS.get(printer, ("Name, Age",))[0].split(", ")]
+    meant = descriptions(kind, printer, [column["name"] for column in made])
+    for column, description in zip(made, meant, strict=True):
+        column["description"] = description
+        if printer == SCALE:
+            column["format"] = ""  # of all kinds the only one
+    return made
 
 
 def _printer_of(kind: Kind) -> str:
@@ -237,8 +250,8 @@ def _hpa_metrics(spec: Object, status: Object) -> str:
     metrics = spec.get("metrics") or []
     if not metrics and spec.get("targetCPUUtilizationPercentage") is not None:
         now = status.get("currentCPUUtilizationPercentage")
-        current = f"{now}%" if now is not None else UNKNOWN
-        return f"cpu: {current}/{spec['targetCPUUtilizationPercentage']}%"
+        seen = f"{now}%" if now is not None else UNKNOWN
+        return f"cpu: {seen}/{spec['targetCPUUtilizationPercentage']}%"
     current = status.get("currentMetrics") or []
     shown = []
     for index, metric in enumerate(metrics):
@@ -828,11 +841,5 @@ def _is_default(obj: Object) -> bool:
         )
     )
 
-
-_COLUMNS = {
-    resource: [_definition(text) for text in names.split(", ")] for resource, (names, _) in PRINTERS.items()
-}
-_COLUMNS[SCALE][0]["format"] = ""  # of all kinds the only one
-_DEFAULT_COLUMNS = [_definition("Name"), _definition("Age")]
 
 __all__ = ["PRINTERS", "columns", "row", "row_conditions"]
