@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from ..api.object import Object
 from ..base.clock import Clock
@@ -19,6 +20,7 @@ from .sources import ApiSources
 from .statuses import StatusWriter
 from .volumes import VolumeManager
 
+T = TypeVar("T")
 Dial = Callable[[str, int], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
 
 
@@ -45,6 +47,16 @@ class NodeContext:
     def event(self, pod: Object, type_: str, reason: str, message: str, container: str = "") -> None:
         """`container`: the field path of the container that it is about."""
         self.recorder.event(pod, type_, reason, message, field_path=container)
+
+
+async def to_its_end(call: Coroutine[Any, Any, T]) -> T:
+    """Whoever is cancelled meanwhile ends only afterwards: what an engine has half made, nobody would find again."""
+    task = asyncio.ensure_future(call)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise
 
 
 def field_path(pod: Object, name: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from ..api.object import Object
 from ..runtime.interface import ContainerStatus, EngineError
 from .container_config import container_config, sandbox_config
-from .context import NodeContext, field_path
+from .context import NodeContext, field_path, to_its_end
 from .environment import ConfigError, container_named
 from .handlers import run_hook
 from .images import ImageError, rpc_error
@@ -59,8 +59,8 @@ async def start_container(
         tell("Warning", "Failed", f"Error: {error}")
         raise StartError("CreateContainerConfigError", str(error))
     try:
-        container_id = await node.engine.create_container(
-            sandbox[0], config, sandbox_config(pod, sandbox[1], node)
+        container_id = await to_its_end(
+            node.engine.create_container(sandbox[0], config, sandbox_config(pod, sandbox[1], node))
         )
     except EngineError as error:
         tell("Warning", "Failed", f"Error: {error.message}")
@@ -73,7 +73,7 @@ async def start_container(
     memory.started.pop(start.name, None)
     try:
         try:
-            await node.engine.start_container(container_id)
+            await to_its_end(node.engine.start_container(container_id))
         except EngineError as error:
             tell("Warning", "Failed", f"Error: {error.message}")
             raise StartError("RunContainerError", rpc_error(error), 0.0)

@@ -15,10 +15,11 @@ from pathlib import Path
 from ..api.errors import ApiError
 from ..api.object import Object, is_deleting, name_of, namespace_of, uid_of
 from ..base.clock import parse_timestamp
+from ..runtime.containerd_process import remove_cgroups
 from ..runtime.interface import ContainerStatus, EngineError
 from . import resize
 from .container_config import TERMINATION_PATH, TERMINATION_POLICY, sandbox_config
-from .context import NodeContext, field_path
+from .context import NodeContext, field_path, to_its_end
 from .environment import container_named
 from .eviction import EVICTED
 from .images import rpc_error
@@ -27,7 +28,7 @@ from .logs import last_lines
 from .names import NameError_
 from .observed import Observed, PodMemory, Waiting
 from .probes import Prober
-from .resources import container_resources
+from .resources import cgroup_parent, container_resources
 from .status import OWN_CONDITIONS, pod_status, rejected_status
 from .sync import Decision, full_name, sync
 from .volumes import MountError
@@ -409,7 +410,7 @@ class PodWorker:
             config = sandbox_config(self.pod, attempt, self.node)
             if self.node.config.files:
                 await asyncio.to_thread(Path(config.log_directory).mkdir, parents=True, exist_ok=True)
-            await self.node.engine.run_pod_sandbox(config)
+            await to_its_end(self.node.engine.run_pod_sandbox(config))
         except NameError_ as error:
             why = f'Failed to generate sandbox config for pod "{full_name(self.pod)}": {error}'
             self._event("Warning", "FailedCreatePodSandBox", f"Failed to create pod sandbox: {why}")
@@ -543,6 +544,8 @@ class PodWorker:
         if self.node.config.files:
             logs = self.node.config.pod_logs(namespace_of(self.pod), name_of(self.pod), self.uid)
             await asyncio.to_thread(shutil.rmtree, logs, True)
+        if cgroup := cgroup_parent(self.pod, self.node.config):
+            await asyncio.to_thread(remove_cgroups, cgroup)
         self.node.statuses.forget(self.uid)
         self.node.images.forget(self.uid)
         self.node.sources.forget(self.uid)
