@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from typing import Any
+from urllib.parse import quote
 
 from ..api.object import Object, annotations_of, get, is_deleting, labels_of, name_of, namespace_of, uid_of
 from ..api.qos import qos_class
@@ -238,7 +239,7 @@ def _probe(probe: Object) -> str:
     if http := probe.get("httpGet"):
         host, port = http.get("host") or "", str(http.get("port", ""))
         host = f"[{host}]" if ":" in host else host
-        path = http.get("path") or ""
+        path = quote(http.get("path") or "", safe="/$&+,:;=@!'()*~")
         slash = "" if not path or path.startswith("/") else "/"
         return f"http-get {(http.get('scheme') or '').lower()}://{host}:{port}{slash}{path} {timing}"
     if tcp := probe.get("tcpSocket"):

@@ -6,6 +6,7 @@ from typing import Any
 
 from ..api.object import Object, annotations_of, get, is_deleting, labels_of, name_of, namespace_of
 from .describe_writer import View, Writer, format_labels
+from .jsonpath import go_text
 from .timing import rfc1123, since
 
 CLASS_ANNOTATION = "volume.beta.kubernetes.io/storage-class"
@@ -121,7 +122,8 @@ def write_source(w: Writer, volume: Object, *, persistent: bool = False) -> None
         rows = rows.replace("ReadOnly", "VolumeHandle=volumeHandle ReadOnly")
     for row in rows.split():
         label, _, key = row.partition("=")
-        w(2, label, _value(source, key))
+        colon = "" if label == "ISCSIInterface" else ":"  # as kubectl has it
+        w.line(2, f"{label}{colon}\t{go_text(_value(source, key))}")
     if field == "csi":
         lines = [f"{key}={value}" for key, value in sorted((source.get("volumeAttributes") or {}).items())]
         for index, line in enumerate(lines or ["<none>"]):
@@ -138,6 +140,13 @@ def _value(source: Object, key: str) -> Any:
     if name.endswith(","):
         return ", ".join(source.get(name[:-1]) or [])
     value = source.get(name)
+    if name == "secretRef":
+        reference: Object = value or {}
+        kind = "SecretReference" if "namespace" in reference else "LocalObjectReference"
+        fields = "".join(
+            f"{key.capitalize()}:{reference[key]}," for key in ("name", "namespace") if key in reference
+        )
+        return f"&{kind}{{{fields}}}" if reference else "nil"
     if "?" in key and (value is None or (name == "sizeLimit" and value == "0")):
         return f"<{absent or 'nil'}>"
     if name in ("monitors", "portals"):

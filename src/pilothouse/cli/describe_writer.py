@@ -53,7 +53,8 @@ class Writer:
         """`Title:\\tfirst`, and the others below it."""
         listed = list(lines) or ["<none>"]
         for index, text in enumerate(listed):
-            self.line(0, f"{title}:\t{text}" if index == 0 else f"{indent}\t{text}")
+            pad = "  " * self._indent  # kubectl's nested writer indents every piece, not every line
+            self.line(0, f"{title}:\t{pad}{text}" if index == 0 else f"{indent}{pad}\t{pad}{text}")
 
     def labels(self, title: str, labels: dict[str, str] | None, indent: str = "") -> None:
         self.many(indent + title, [f"{key}={value}" for key, value in sorted((labels or {}).items())], indent)

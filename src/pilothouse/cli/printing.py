@@ -184,11 +184,31 @@ def to_yaml(obj: Any) -> str:
         return target.represent_scalar("tag:yaml.org,2002:str", value, style=style)
 
     Dumper.add_representer(str, text)
-    return str(
-        yaml.dump(
-            obj, Dumper=Dumper, sort_keys=True, default_flow_style=False, width=10**9, allow_unicode=True
-        )
+    shown = yaml.dump(
+        _sorted(obj),
+        Dumper=Dumper,
+        sort_keys=False,
+        default_flow_style=False,
+        width=80,
+        allow_unicode=True,
     )
+    return str(shown)
+
+
+def _sorted(value: Any) -> Any:
+    """go-yaml's order of keys: numbers within them by their size, and letters after everything else."""
+    if isinstance(value, dict):
+        return {key: _sorted(value[key]) for key in sorted(value, key=_natural)}
+    return [_sorted(item) for item in value] if isinstance(value, list) else value
+
+
+def _natural(key: str) -> list[tuple[int, ...]]:
+    return [
+        (1, ord(part))
+        if part.isalpha()
+        else (0, int(part) if part.isdigit() else 0, part.isdigit() * len(part), ord(part[0]))
+        for part in re.findall(r"[0-9]+|.", key, re.DOTALL)
+    ]
 
 
 def to_json(obj: Any) -> str:

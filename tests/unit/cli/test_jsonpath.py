@@ -1,0 +1,72 @@
+"""kubectl's JSONPath."""
+
+import pytest
+
+from pilothouse.cli.errors import Failure
+from pilothouse.cli.jsonpath import go_text, relaxed, render
+from pilothouse.cli.printing import custom_columns
+
+PODS = {
+    "items": [
+        {"metadata": {"name": "a", "labels": {"app": "x", "a.b/c": "dotted"}}, "spec": {"n": 2, "on": True}},
+        {"metadata": {"name": "b"}, "spec": {"n": 1, "list": [1, 2, 3]}},
+    ]
+}
+
+
+@pytest.mark.parametrize(
+    "template, text",
+    [
+        ("{.items[*].metadata.name}", "a b"),
+        ('{range .items[*]}{.metadata.name}{"\\t"}{.spec.n}{"\\n"}{end}', "a\t2\nb\t1\n"),
+        ('{.items[?(@.metadata.name=="b")].spec.n}', "1"),
+        ("{.items[?(@.spec.n>1)].metadata.name}", "a"),
+        ("{.items[?(@.spec.list)].metadata.name}", "b"),
+        ("{.items[0].metadata.labels.a\\.b/c}", "dotted"),
+        ("{.items[0].metadata.labels['app']}", "x"),
+        ("{.items[-1].spec.list[0:2]}", "1 2"),
+        ("{.items[1].spec.list}", "[1,2,3]"),
+        ("{.items[0].metadata.labels}", '{"a.b/c":"dotted","app":"x"}'),
+        ("{.items[0].spec.on} {.items[0].nope}|", "true |"),
+        ("{.items[0,1].metadata.name}", "a b"),
+        ("{..n}", "2 1"),
+        ("{$.items[0].metadata.name}", "a"),
+        ("plain", "plain"),
+    ],
+)
+def test_templates(template, text):
+    assert render(template, PODS) == text
+
+
+@pytest.mark.parametrize(
+    "template, message",
+    [
+        ("{.items", "error parsing jsonpath {.items, unclosed action"),
+        ("{end}", "error parsing jsonpath {end}, not in range, nothing to end"),
+        ("{.items[9].x}", "array index out of bounds: index 9, length 2"),
+    ],
+)
+def test_what_is_wrong_is_said(template, message):
+    with pytest.raises(Failure, match="jsonpath") as caught:
+        render(template, PODS)
+    assert message in caught.value.message
+
+
+@pytest.mark.parametrize("text", ["metadata.name", ".metadata.name", "{metadata.name}", "{.metadata.name}"])
+def test_columns_and_sorting_take_paths_without_braces(text):
+    assert relaxed(text).find(PODS["items"][0]) == ["a"]
+
+
+def test_custom_columns_show_absent_values_and_maps_as_go_does():
+    shown = custom_columns("NAME:.metadata.name,NOPE:.nope,LABELS:.metadata.labels", PODS["items"], True)
+    assert shown.splitlines() == [
+        "NAME   NOPE     LABELS",
+        "a      <none>   map[a.b/c:dotted app:x]",
+        "b      <none>   <none>",
+    ]
+    with pytest.raises(Failure, match="expected <header>:<json-path-expr>"):
+        custom_columns("NAME", [], True)
+
+
+def test_values_as_go_prints_them():
+    assert go_text([True, None, {"b": 1, "a": "x"}, 1.5]) == "[true <nil> map[a:x b:1] 1.5]"
