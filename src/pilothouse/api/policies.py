@@ -120,7 +120,7 @@ def compile_expression(
     try:
         program = cel.compile(text, names, mutation_types if mutation else no_types)
     except cel.CompileError as error:
-        raise ExpressionError(f"compilation failed: {error}") from None
+        raise ExpressionError(f"{error.stage.removeprefix('program ')}: {error}") from None
     if wanted and program.type not in wanted:
         shown = [_shown(type_) for type_ in wanted]
         one = shown[0] if len(shown) == 1 else f"one of [{' '.join(shown)}]"

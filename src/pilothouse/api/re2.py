@@ -68,6 +68,10 @@ def _error(what: str, at: str) -> PatternError:
     return PatternError(f"error parsing regexp: {known.get(what, what)}: `{at}`")
 
 
+_REPETITION = re.compile(r"(?:[*+?]|\{\d+(?:,\d*)?\})\??")
+_REPEATED_MAX = 1000
+
+
 class _Translator:
     """`scopes`: for each open group, the flags switched on inside of it; each stands as a group of Python's until an alternative ends."""
 
@@ -75,11 +79,18 @@ class _Translator:
         self.text, self.at = text, 0
         self.out: list[str] = []
         self.scopes: list[list[str]] = [[]]
+        self.repeated = (-1, -1)  # where the last repetition operator is
+        self.atom = False  # there is something to repeat
 
     def run(self) -> str:
         text = self.text
         while self.at < len(text):
             char = text[self.at]
+            repetition = _REPETITION.match(text, self.at)
+            if repetition:
+                self._repeat(repetition)
+                continue
+            self.atom = char not in "(|"
             if char == "\\":
                 self.out.append(self._escape(inside=False))
             elif char == "[":
@@ -95,13 +106,25 @@ class _Translator:
                 self._put(")" * len(flags) + "|" + "".join(f"(?{flag}:" for flag in flags))
             elif char == "$":
                 self._put("$" if any("m" in flag for scope in self.scopes for flag in scope) else "\\Z")
-            elif char in "*+?" and (not self.out or self.out[-1].endswith(("(", "|", ":"))):
-                raise _error("missing argument to repetition operator", char)
+            elif char == "{":
+                self._put("\\{")
             else:
                 self._put(char)
         if len(self.scopes) > 1:
             raise _error("missing closing )", text)
         return "".join(self.out) + ")" * len(self.scopes[0])
+
+    def _repeat(self, match: re.Match[str]) -> None:
+        start, end = match.span()
+        if not self.atom:
+            raise _error("missing argument to repetition operator", match[0])
+        if self.repeated[1] == start:
+            raise _error("invalid nested repetition operator", self.text[self.repeated[0] : end])
+        if any(int(count) > _REPEATED_MAX for count in re.findall(r"\d+", match[0])):
+            raise _error("invalid repeat count", match[0])
+        self.repeated = (start, end)
+        self.out.append(match[0])
+        self.at = end
 
     def _put(self, text: str) -> None:
         self.out.append(text)

@@ -6,6 +6,7 @@ nor the Rust bindings (cel-rs: no type checker, no custom types) have one, and K
 
     syntax.py     text -> tree, macros expanded; syntax errors in ANTLR's words
     types.py      what types there are
+    validators.py what well-typed expressions may not have all the same
     functions.py  the signatures of every function, and `checker.py`, which types a tree against them
     values.py     timestamps, durations, quantities, addresses, …: the values that JSON does not have
     runtime.py    a checked tree -> a Python function; `library.py` has what the functions do
@@ -20,7 +21,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from . import checker, runtime, syntax
+from . import checker, runtime, syntax, validators
 from .errors import CelError, CompileError, Issue
 from .types import Type
 from .values import NONE as OPTIONAL_NONE
@@ -58,4 +59,5 @@ def compile(text: str, variables: Mapping[str, Type], types: checker.TypeNames =
     """Raises CompileError. `types`: finds the struct types that expressions may make (`Object.spec{…}`)."""
     tree = syntax.parse(text)
     checked = checker.check(text, tree, variables, types)
+    validators.check_patterns(text, tree)
     return Program(text, checked.type, tree, frozenset(checked.names), runtime.build(tree, checked), checked)

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
-from . import values
+from . import validators, values
 from .errors import CompileError, Issue
 from .functions import TYPE_NAMES, Overload, overloads
 from .syntax import ACCUMULATOR, Call, Const, Expr, Ident, ListOf, Loop, MapOf, Select, Struct, _dotted
@@ -64,6 +63,8 @@ def check(text: str, tree: Expr, variables: Mapping[str, Type], types: TypeNames
     checked = checker.checked
     checked.types = {key: checker.resolve(type_) for key, type_ in checked.types.items()}
     checked.type = result
+    if issues := list(validators.problems(tree, checked.of)):
+        raise CompileError(text, issues)
     return checked
 
 
@@ -266,31 +267,7 @@ class _Checker:
         args = [self.visit(arg) for arg in ([expr.target] if expr.target is not None else []) + expr.args]
         if any(self.bare(arg) is ERROR for arg in args):
             return ERROR
-        result = self.call(expr, expr.function, forms, args, expr.target is not None)
-        self.literals(expr)
-        return result
-
-    def literals(self, expr: Call) -> None:
-        """What a constant argument must look like."""
-        args = [expr.target, *expr.args] if expr.target is not None else expr.args
-        last = args[-1] if args else None
-        if not isinstance(last, Const) or not isinstance(last.value, str):
-            return
-        from ..re2 import PatternError
-        from ..re2 import compile as compile_re2
-
-        parse: Any = {
-            "duration": values.Duration.parse,
-            "timestamp": values.Timestamp.parse,
-            "matches": compile_re2,
-        }.get(expr.function)
-        if parse is not None:
-            try:
-                parse(last.value)
-            except PatternError as error:
-                self.issue(last, f"invalid matches argument: {error}")
-            except ValueError:
-                self.issue(last, f"invalid {expr.function} argument")
+        return self.call(expr, expr.function, forms, args, expr.target is not None)
 
     def optional_field(self, expr: Call) -> Type:
         name = expr.args[1]
@@ -307,7 +284,7 @@ class _Checker:
             given = self.visit(item)
             if index in expr.optional:
                 given = self.inside_optional(item, given)
-            element = self.same(item, element, given)
+            element = self.joined(element, given)
         return list_of(element or self.parameter())
 
     def inside_optional(self, expr: Expr, given: Type) -> Type:
@@ -318,24 +295,23 @@ class _Checker:
             return DYN
         return self.issue(expr, f"expected type '{optional_of(bare)}' but found '{self.resolve(bare)}'")
 
-    def same(self, expr: Expr, before: Type | None, given: Type) -> Type:
-        """Literals are homogeneous (Kubernetes switches that on)."""
+    def joined(self, before: Type | None, given: Type) -> Type:
+        """Of elements so far and another. Mixed ones are dyn here; `validators.py` is what objects to them."""
         if before is None:
             return given
-        loose = self.bare(before).name == "dyn" or self.bare(given).name == "dyn"
-        if self.fits(given, before):
-            return DYN if loose else before
-        return self.issue(expr, f"expected type '{self.resolve(before)}' but found '{self.resolve(given)}'")
+        if self.bare(before).name == "dyn" or self.bare(given).name == "dyn" or not self.fits(given, before):
+            return DYN
+        return before
 
     def visit_MapOf(self, expr: MapOf) -> Type:
         key: Type | None = None
         value: Type | None = None
         for key_expr, value_expr, optional in expr.entries:
-            key = self.same(key_expr, key, self.visit(key_expr))
+            key = self.joined(key, self.visit(key_expr))
             given = self.visit(value_expr)
             if optional:
                 given = self.inside_optional(value_expr, given)
-            value = self.same(value_expr, value, given)
+            value = self.joined(value, given)
         return map_of(key or self.parameter(), value or self.parameter())
 
     def visit_Struct(self, expr: Struct) -> Type:

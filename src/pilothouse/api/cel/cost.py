@@ -32,7 +32,7 @@ def capped(number: float) -> int:
 
 
 def _scaled(size: int, factor: float) -> int:
-    return UNBOUNDED if size >= UNBOUNDED else capped(math.ceil(size * factor))
+    return capped(math.ceil(size * factor))
 
 
 class _Estimator:
@@ -74,6 +74,7 @@ class _Estimator:
 
     def cost_Select(self, expr: Select) -> int:
         if id(expr) in self.checked.idents:
+            self.paths[id(expr)] = (expr.name,)
             return 1
         cost = self.cost(expr.operand)
         if expr.test:
@@ -94,17 +95,20 @@ class _Estimator:
         return _STRUCT + sum(self.cost(value) for _, value, _, _ in expr.entries)
 
     def cost_Loop(self, expr: Loop) -> int:
+        if isinstance(expr.start, Call) and isinstance(
+            expr.range, ListOf
+        ):  # optMap: it only gives a value a name
+            cost = self.cost(expr.range)
+            self.variables.append({expr.variable: self.paths.get(id(expr.range.items[0]), ())})
+            cost += self.cost(expr.step)
+            self.variables.pop()
+            return cost
         cost = self.cost(expr.range) + self.cost(expr.start)
         over, path = self.checked.of(expr.range), self.paths.get(id(expr.range), ())
-        first: Path = ()
-        second: Path = ()
-        if path:
-            if over.name == "map":
-                first, second = (*path, "@keys"), (*path, "@values")
-            else:
-                first = second = (*path, "@items")
-                if expr.second:
-                    first = ()
+        if over.name == "map":
+            first, second = (*path, "@keys"), (*path, "@values")
+        else:
+            first, second = (*path, "@indices" if expr.second else "@items"), (*path, "@items")
         self.variables.append(
             {"@result": (), expr.variable: first, **({expr.second: second} if expr.second else {})}
         )
@@ -130,7 +134,7 @@ class _Estimator:
         own, result = self.own(function, target, expr.args)
         if result is not None:
             self.computed[id(expr)] = capped(result)
-        if function in ("_[_]", "_[?_]") and (path := self.paths.get(id(expr.args[0]))):
+        if function == "_[_]" and (path := self.paths.get(id(expr.args[0]))):
             step = "@values" if self.checked.of(expr.args[0]).name == "map" else "@items"
             self.paths[id(expr)] = (*path, step)
         return cost + given + capped(own)

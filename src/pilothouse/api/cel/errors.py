@@ -18,6 +18,8 @@ class Issue:
 class CompileError(Exception):
     """`str()` is what clients see: each issue with its line and a caret under the place."""
 
+    stage = "compilation failed"
+
     def __init__(self, text: str, issues: list[Issue]):
         self.text = text
         self.issues = sorted(issues, key=lambda issue: issue.at)
@@ -30,3 +32,13 @@ def shown(text: str, issue: Issue) -> str:
     source = text.split("\n")[line].replace("\t", " ")
     caret = "".join("\uff0e" if ord(char) > 0x7F else "." for char in source[:column])
     return f"ERROR: <input>:{line + 1}:{column + 1}: {issue.message}\n | {source}\n | {caret}^"
+
+
+class InstantiationError(CompileError):
+    """Well-typed, but no program can be made of it."""
+
+    stage = "program instantiation failed"
+
+    def __init__(self, text: str, why: str):
+        super().__init__(text, [])
+        self.args = (why,)

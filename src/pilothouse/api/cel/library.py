@@ -25,6 +25,7 @@ from .values import (
     NANO,
     NONE,
     UINT_MAX,
+    YEAR_1,
     Cidr,
     Duration,
     Format,
@@ -87,9 +88,9 @@ def add(left: Any, right: Any) -> Any:
     if isinstance(left, list) and isinstance(right, list):
         return joined(left, right)
     if kind is Timestamp and type(right) is Duration:
-        return Timestamp(left.nanos + right.nanos)
+        return left.moved(right.nanos)
     if kind is Duration and type(right) is Timestamp:
-        return Timestamp(left.nanos + right.nanos)
+        return right.moved(left.nanos)
     raise no_overload()
 
 
@@ -103,7 +104,7 @@ def subtract(left: Any, right: Any) -> Any:
         if kind is Duration or kind is Timestamp:
             return Duration(left.nanos - right.nanos)
     if kind is Timestamp and type(right) is Duration:
-        return Timestamp(left.nanos - right.nanos)
+        return left.moved(-right.nanos)
     raise no_overload()
 
 
@@ -405,22 +406,34 @@ def quote(text: str) -> str:
     return f'"{_text(text).translate(_ESCAPES)}"'
 
 
-_CLAUSE = re.compile(r"%(?:%|(?:\.(\d+))?([sdfebxXo])|.?)", re.DOTALL)
+_CLAUSE = re.compile(r"%(?:%|(?:\.(\d+))?(.)|)", re.DOTALL)
+_RAISED = str.maketrans("+-0123456789", "⁺⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+_ONLY = {
+    "d": "decimal clause can only be used on integers",
+    "f": "fixed-point clause can only be used on doubles",
+    "e": "scientific clause can only be used on doubles",
+    "b": "only integers and bools can be formatted as binary",
+    "o": "octal clause can only be used on integers",
+    "x": "only integers, byte buffers, and strings can be formatted as hex",
+    "s": "string clause can only be used on strings, bools, bytes, ints, doubles, maps, lists, types, durations, and timestamps",
+}
 
 
 def format_text(template: str, args: list[Any]) -> str:
+    """`%` clauses as version 2 of cel-go's string library has them: doubles are written as people write them."""
     position = 0
 
     def clause(match: re.Match[str]) -> str:
         nonlocal position
         if match[0] == "%%":
             return "%"
-        if match[2] is None:
-            raise CelError(
-                f'could not parse formatting clause: unrecognized formatting clause "{match[0][1:]}"'
-            )
         if position >= len(args):
             raise CelError(f"index {position} out of range")
+        if not match[2]:
+            raise CelError("unexpected end of string")
+        if match[2] not in "sdfebxXo":
+            why = f'unrecognized formatting clause "{match[2]}"'
+            raise CelError(f"could not parse formatting clause: {why}")
         value = args[position]
         position += 1
         return _clause(match[2], value, match[1])
@@ -430,55 +443,68 @@ def format_text(template: str, args: list[Any]) -> str:
 
 def _clause(verb: str, value: Any, precision: str | None) -> str:
     kind = type(value)
-    if verb == "s":
-        return _shown(value)
-    if kind is float and not math.isfinite(value) and verb in "dfe":
-        return _shown(value)
-    if verb == "d" and kind in _NUMERIC:
-        return go_float(value) if kind is float else str(int(value))
-    if verb in "fe" and kind in _NUMERIC:
-        digits = int(precision or 6)
-        if verb == "f":
-            return f"{value:.{digits}f}"
-        return f"{value:.{digits}e}"
-    if verb in "boxX":
-        if kind is bool and verb == "b":
-            return "1" if value else "0"
-        if kind is str and verb in "xX":
-            return value.encode().hex().upper() if verb == "X" else value.encode().hex()
-        if kind is bytes and verb in "xX":
-            return value.hex().upper() if verb == "X" else value.hex()
-        if kind in (int, Uint):
-            return f"{int(value):{verb}}"
-    names_of = {
-        "d": "decimal clause can only be used on integers",
-        "f": "fixed-point clause can only be used on doubles",
-    }
-    text = names_of.get(verb, "no formatting function for this type")
-    raise CelError(f"error during formatting: {text}, was given {type_value(value).name}")
+    if verb == "s" and kind in _SHOWN:
+        return _SHOWN[kind](value)
+    if verb in "dboxX" and kind in (int, Uint):
+        return f"{int(value):{verb}}"
+    if verb in "fe":
+        number = float(value) if value in ("NaN", "Infinity", "-Infinity") else value
+        if type(number) is float:
+            return _double(verb, number, int(precision or 6))
+    if verb == "b" and kind is bool:
+        return "1" if value else "0"
+    if verb in "xX" and kind in (str, bytes):
+        digits: str = (value.encode() if kind is str else value).hex()
+        return digits.upper() if verb == "X" else digits
+    raise CelError(f"error during formatting: {_ONLY[verb.lower()]}, was given {type_value(value).name}")
 
 
-def _shown(value: Any) -> str:
-    if value is None:
-        return "null"
-    if type(value) is str:
-        return value
-    if isinstance(value, list):
-        return f"[{', '.join(map(_shown, value))}]"
-    if isinstance(value, dict):
-        return (
-            "{"
-            + ", ".join(
-                f"{_shown(key)}: {_shown(inner)}"
-                for key, inner in sorted(value.items(), key=lambda e: _shown(e[0]))
-            )
-            + "}"
-        )
-    if type(value) is TypeValue:
-        return value.name
-    if type(value) is float and math.isinf(value):
-        return "Infinity" if value > 0 else "-Infinity"
-    return to_string(value)
+def _double(verb: str, number: float, digits: int) -> str:
+    if not math.isfinite(number):
+        return "NaN" if math.isnan(number) else "∞" if number > 0 else "-∞"
+    if verb == "f":
+        return f"{number:,.{digits}f}"
+    mantissa, _, exponent = f"{number:e}".partition("e")
+    return f"{mantissa}×10{exponent.removeprefix('+').translate(_RAISED)}"
+
+
+def _literal(value: Any) -> str:
+    """A value within a list or a map: as one would write it in an expression."""
+    kind = type(value)
+    if kind in (str, bytes):
+        quoted = quote(to_string(value))
+        return quoted if kind is str else f"b{quoted}"
+    if kind is float:
+        return f"{value:.6f}" if math.isfinite(value) else f'"{_go_infinite(value)}"'
+    if kind in (Timestamp, Duration):
+        return f'{"timestamp" if kind is Timestamp else "duration"}("{value}")'
+    if kind in _SHOWN:
+        return _SHOWN[kind](value)
+    raise CelError(f"error during formatting: no formatting function for {type_value(value).name}")
+
+
+def _go_infinite(number: float) -> str:
+    return "NaN" if math.isnan(number) else "+Inf" if number > 0 else "-Inf"
+
+
+def _entries(value: dict[Any, Any]) -> str:
+    shown = sorted((_literal(key), _literal(inner)) for key, inner in value.items())
+    return "{" + ", ".join(f"{key}:{inner}" for key, inner in shown) + "}"
+
+
+def _items(value: list[Any]) -> str:
+    return f"[{', '.join(map(_literal, value))}]"
+
+
+_SHOWN: dict[type, Callable[[Any], str]] = {
+    **dict.fromkeys(
+        (str, bool, bytes, int, Uint, float, Timestamp, Duration), lambda value: to_string(value)
+    ),
+    **dict.fromkeys((list, values.SetList, values.MapList), _items),
+    dict: _entries,
+    type(None): lambda value: "null",
+    TypeValue: lambda value: value.name,
+}
 
 
 # -- lists -------------------------------------------------------------------------------------------------------------
@@ -490,13 +516,14 @@ def is_sorted(items: list[Any]) -> bool:
     return not any(_less(b, a) for a, b in zip(items, items[1:]))
 
 
-def total(items: list[Any]) -> Any:
-    if not items:
-        return 0
-    result = items[0]
-    for item in items[1:]:
-        result = add(result, item)
-    return result
+def total_of(type_name: str) -> Function:
+    """What `sum` is for a list whose elements have that type: of none, its zero."""
+    nothing: Any = {"double": 0.0, "uint": Uint(0), "duration": Duration(0)}.get(type_name, 0)
+
+    def total(items: list[Any]) -> Any:
+        return functools.reduce(add, items) if items else nothing
+
+    return total
 
 
 def _extreme(name: str, better: Callable[[Any, Any], bool]) -> Function:
@@ -566,6 +593,8 @@ def non_zero(value: Any) -> Optional:
         value is None
         or value is False
         or (isinstance(value, (str, bytes, list, dict, int, float)) and not value)
+        or (type(value) is Duration and not value.nanos)
+        or (type(value) is Timestamp and value.nanos == YEAR_1)
     )
     return NONE if empty else Optional(True, value)
 
@@ -758,7 +787,7 @@ FUNCTIONS: dict[str, Function] = {
     "find": find,
     "findAll": find_all,
     "isSorted": is_sorted,
-    "sum": total,
+    "sum": total_of("int"),
     "min": _extreme("min", _less),
     "max": _extreme("max", lambda a, b: _less(b, a)),
     "slice": slice_of,

@@ -181,6 +181,8 @@ class _Builder:
         if special is not None:
             return special(*runs)
         implementation = library.FUNCTIONS[function]
+        if function == "sum":
+            implementation = library.total_of(self.checked.of(expr).name)
 
         def call(env: dict[str, Any]) -> Any:
             args = [run(env) for run in runs]

@@ -84,6 +84,24 @@ class Loop(Expr):
     result: Expr
 
 
+def parts(expr: Expr) -> list[Expr]:
+    """What an expression is made of, in order."""
+    match expr:
+        case Select():
+            return [expr.operand]
+        case Call():
+            return [*([expr.target] if expr.target is not None else []), *expr.args]
+        case ListOf():
+            return expr.items
+        case MapOf():
+            return [part for key, value, _ in expr.entries for part in (key, value)]
+        case Struct():
+            return [value for _, value, _, _ in expr.entries]
+        case Loop():
+            return [expr.range, expr.start, expr.condition, expr.step, expr.result]
+    return []
+
+
 ACCUMULATOR = "@result"
 
 
@@ -315,10 +333,13 @@ class _Parser:
                 optional = self.accept("?")
                 token = self.token
                 if token.kind not in ("name", "escaped"):
-                    self.issue(
-                        token.at if token.kind != "end" else token.at,
-                        f"Syntax error: no viable alternative at input '.{token.text if token.kind != 'end' else ''}'",
-                    )
+                    if token.text in ("true", "false", "null", "in"):
+                        what = f"mismatched input '{token.text}' expecting IDENTIFIER"
+                    else:
+                        what = (
+                            f"no viable alternative at input '.{token.text if token.kind != 'end' else ''}'"
+                        )
+                    self.issue(token.at, f"Syntax error: {what}")
                     raise _GiveUp
                 self.next()
                 if optional:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from datetime import timezone as fixed_zone
 from fractions import Fraction
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import quote as urlquote
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from ..quantity import Quantity
@@ -93,7 +94,7 @@ _NANOS = {
     "h": 3600 * NANO,
 }
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:\d\d)(?:\.(\d{1,9})\d*)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
-_YEAR_1, _YEAR_10000 = -62135596800 * NANO, 253402300800 * NANO
+YEAR_1, YEAR_10000 = -62135596800 * NANO, 253402300800 * NANO
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -106,9 +107,11 @@ def seconds_text(nanos: int) -> str:
 @dataclass(frozen=True, slots=True, order=True)
 class Timestamp:
     nanos: int  # since the epoch
+    offset_s: int = field(default=0, compare=False)
+    """Of the zone that it was written in: how it is shown."""
 
     def __post_init__(self) -> None:
-        if not _YEAR_1 <= self.nanos < _YEAR_10000:
+        if not YEAR_1 <= self.nanos < YEAR_10000:
             raise CelError("timestamp overflow")
 
     @classmethod
@@ -119,7 +122,11 @@ class Timestamp:
             raise ValueError(f'parsing time "{text}" as "2006-01-02T15:04:05Z07:00"')
         day, clock, fraction, zone = match.groups()
         moment = datetime.fromisoformat(f"{day}T{clock}{'+00:00' if zone in 'zZ' else zone}")
-        return cls(_nanos(moment) + int((fraction or "0").ljust(9, "0")))
+        offset = moment.utcoffset() or timedelta()
+        return cls(_nanos(moment) + int((fraction or "0").ljust(9, "0")), int(offset.total_seconds()))
+
+    def moved(self, nanos: int) -> Timestamp:
+        return Timestamp(self.nanos + nanos, self.offset_s)
 
     @classmethod
     def date(cls, text: str) -> Timestamp:
@@ -141,7 +148,10 @@ class Timestamp:
     def __str__(self) -> str:
         part = self.nanos % NANO
         fraction = f".{part:09d}".rstrip("0") if part else ""
-        return f"{self.at('UTC').strftime('%Y-%m-%dT%H:%M:%S')}{fraction}Z"
+        sign, minutes = "-" if self.offset_s < 0 else "+", abs(self.offset_s) // 60
+        zone = f"{sign}{minutes // 60:02d}:{minutes % 60:02d}" if self.offset_s else "Z"
+        shown = _EPOCH + timedelta(seconds=self.nanos // NANO + self.offset_s)
+        return f"{shown.replace(tzinfo=None).isoformat()}{fraction}{zone}"
 
 
 def _nanos(moment: datetime) -> int:
@@ -169,6 +179,18 @@ NONE = Optional(False)
 # -- Kubernetes' own ---------------------------------------------------------------------------------------------------
 
 
+_PATH = re.compile(r"(?:[A-Za-z0-9\-_.~$&+,/:;=@!'()*\[\]]|%[0-9A-Fa-f]{2})*")
+_AUTHORITY = re.compile(r"(?:[^@ ]*@)?(?:\[[^\] ]*\]|[^\[\] ]*?)(?::\d*)?")
+
+
+def _is_authority(text: str) -> bool:
+    host = text.rpartition("@")[2]
+    colon = host.rfind(":") if not host.startswith("[") else host.find(":", host.find("]"))
+    return _AUTHORITY.fullmatch(text) is not None and (
+        colon < 0 or host[colon + 1 :].isdigit() or not host[colon + 1 :]
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Url:
     text: str
@@ -176,9 +198,9 @@ class Url:
     @classmethod
     def parse(cls, text: str) -> Url:
         """net/url.ParseRequestURI. Raises ValueError."""
-        odd = not text or any(ord(char) <= 32 or ord(char) == 127 for char in text)
+        odd = not text or any(ord(char) < 32 or ord(char) == 127 for char in text)
         parts = urlsplit(text) if not odd else None
-        if parts is None or not (parts.scheme or text.startswith("/")):
+        if parts is None or not (parts.scheme or text.startswith("/")) or not _is_authority(parts.netloc):
             raise ValueError(
                 f'URL parse error during conversion from string: parse "{text}": invalid URI for request'
             )
@@ -206,7 +228,8 @@ class Url:
 
     @property
     def path(self) -> str:
-        return urlsplit(self.text).path
+        path = urlsplit(self.text).path
+        return path if _PATH.fullmatch(path) else urlquote(unquote(path), safe="$&+,/:;=@~")
 
     @property
     def query(self) -> dict[str, list[str]]:
@@ -355,10 +378,10 @@ def equal(left: Any, right: Any) -> bool:
 def _equal_lists(left: list[Any], right: list[Any]) -> bool:
     if len(left) != len(right):
         return False
-    if isinstance(left, SetList) and isinstance(right, SetList):
+    if isinstance(left, SetList):
         return all(contains(right, item) for item in left)
-    if isinstance(left, MapList) and isinstance(right, MapList):
-        theirs = {right.key_of(item): item for item in right}
+    if isinstance(left, MapList):
+        theirs = {left.key_of(item): item for item in right}
         return all(left.key_of(item) in theirs and equal(item, theirs[left.key_of(item)]) for item in left)
     return all(equal(a, b) for a, b in zip(left, right))
 

@@ -115,11 +115,21 @@ def declare(node: Node | None, resource: bool, name: str = "selfType") -> Decl |
     return None
 
 
+def _has_meta(node: Node) -> bool:
+    """Whether a resource's schema says itself what its type and metadata look like."""
+    given = node.properties
+    if not given.keys() >= _META.keys() or any(given[name].type != inner.type for name, inner in _META.items()):
+        return False
+    named = given["metadata"].properties
+    return all(name in named and named[name].type == "string" for name in ("name", "generateName"))
+
+
 def _declare_object(node: Node, resource: bool, name: str) -> Decl:
     fields: dict[str, Decl] = {}
     members: dict[str, Field] = {}
     least = 2
-    for key, inner in {**node.properties, **(_META if resource else {})}.items():
+    implied = _META if resource and not _has_meta(node) else {}
+    for key, inner in {**node.properties, **implied}.items():
         decl = declare(inner, inner.embedded, f"{name}.{key}")
         if decl is None:
             continue
@@ -127,6 +137,8 @@ def _declare_object(node: Node, resource: bool, name: str) -> Decl:
         if escaped is not None:
             fields[escaped] = decl
             members[escaped] = Field(decl.type, key)
+            if key in types.RESERVED:
+                members[key] = members[escaped]
         if key in node.required and inner.default is None:
             least += len(key) + decl.least + 4
     return Decl(Type(name, fields=members), node, 0, least, fields=fields)
@@ -203,7 +215,7 @@ def _compile(decl: Decl, source: Object, node: Node, with_cost: bool) -> Rule:
     try:
         program = cel.compile(source["rule"], variables)
     except cel.CompileError as error:
-        rule.problem = f"compilation failed: {error}"
+        rule.problem = f"{error.stage}: {error}"
         return rule
     if program.type != types.BOOL:
         rule.problem = "cel expression must evaluate to a bool"
@@ -217,7 +229,7 @@ def _compile(decl: Decl, source: Object, node: Node, with_cost: bool) -> Rule:
             else:
                 rule.message_problem = "messageExpression must evaluate to a string"
         except cel.CompileError as error:
-            rule.message_problem = f"messageExpression compilation failed: {error}"
+            rule.message_problem = f"messageExpression {error.stage}: {error}"
     if with_cost:
         sizes = sizes_of(decl)
         rule.cost = program.cost(sizes)
@@ -560,7 +572,11 @@ def to_cel(value: Any, node: Node | None) -> Any:
         return value
     if type(value) is dict:
         extra = node.additional_node
-        return {key: to_cel(inner, node.properties.get(key) or extra) for key, inner in value.items()}
+        return {
+            key: to_cel(inner, node.properties.get(key) or extra)
+            for key, inner in value.items()
+            if inner is not None or not node.properties  # a field that is null is as good as absent
+        }
     if type(value) is list:
         items = [to_cel(inner, node.items) for inner in value]
         if node.list_type == "set":
@@ -594,6 +610,9 @@ def _differs(node: Node) -> bool:
     """Whether anything in the schema is not as JSON has it."""
     return node.any(
         lambda each: (
-            each.type == "number" or each.list_type in ("set", "map") or each.raw.get("format") in _FORMATS
+            each.type == "number"
+            or each.nullable
+            or each.list_type in ("set", "map")
+            or each.raw.get("format") in _FORMATS
         )
     )
