@@ -224,3 +224,50 @@ def test_a_pod_that_ends_gets_no_more_traffic_before_its_containers_stop(net):
     asked, failed, last = asking.communicate(timeout=30)[0].split()[:3]
     net.k("delete", "pod/web-4", "service/leaving", "--wait=false")
     assert (failed, last) == ("0", "web-4"), f"{failed} of {asked} requests failed"
+
+
+UDP_SERVER = """
+import os, socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(("", 9000))
+while True:
+    _, client = s.recvfrom(100); s.sendto(os.environ["HOSTNAME"].encode(), client)
+"""
+UDP_CLIENT = """
+import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(("", 5555)); s.settimeout(1)
+while True:
+    s.sendto(b"x", (sys.argv[1], 9000))
+    try: print(s.recv(100).decode(), flush=True)
+    except OSError: print("none", flush=True)
+    if sys.stdin.readline() == "": break
+"""
+
+
+def test_a_udp_client_that_keeps_its_port_follows_the_endpoints(net):
+    """What conntrack remembers of an endpoint goes with it."""
+    python = {"image": "backend-app:1.1.0", "command": ["python3", "-c", UDP_SERVER]}
+    udp = service("datagrams", "datagrams", port={"port": 9000, "targetPort": 9000, "protocol": "UDP"})
+    for obj in (udp, pod("udp-1", "node-1", labels={"app": "datagrams"}, container=python)):
+        net.apply(json.dumps(obj))
+    idle = {"image": "backend-app:1.1.0", "command": ["python3", "-c", "import time; time.sleep(1e6)"]}
+    net.apply(json.dumps(pod("udp-client", "node-2", container=idle)))
+    net.ready("udp-1", "udp-client")
+    command = ["exec", "-i", "udp-client", "--", "python3", "-c", UDP_CLIENT]
+    cluster_ip = net.get("service/datagrams", "{.spec.clusterIP}")
+    with subprocess.Popen(
+        [*net.client, *command, cluster_ip],
+        env=net.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    ) as client:  # fmt: skip
+
+        def answer():
+            client.stdin.write("\n")
+            client.stdin.flush()
+            return client.stdout.readline().strip()
+
+        until(lambda: answer() == "udp-1")
+        net.apply(json.dumps(pod("udp-2", "node-2", labels={"app": "datagrams"}, container=python)))
+        net.ready("udp-2")
+        net.k("delete", "pod", "udp-1")
+        until(lambda: answer() == "udp-2", timeout=10)
+        client.stdin.close()
+    net.k("delete", "pod/udp-2", "pod/udp-client", "service/datagrams", "--wait=false")

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import shutil
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from ..api.object import Object, labels_of, name_of, namespace_of
 from ..base.clock import Clock
 from .services import HostPort, Rules, base_script, build, script
-from .shell import CommandFailed, nft
+from .shell import SEARCH_PATH, CommandFailed, nft, run
 from .topology import ClusterNetwork, NodeNetwork
 
 if TYPE_CHECKING:
@@ -78,9 +79,18 @@ class ServiceProxy:
             subnet = str(self._net.node_subnet)
             base = base_script(self._net.pod_cidr, self._node.pod_cidr, subnet, self._net.service_cidr)
             await nft(self._node.netns, base + script(Rules(), rules))
-        elif changes := script(self._applied, rules):
-            await nft(self._node.netns, changes)
+        else:
+            if changes := script(self._applied, rules):
+                await nft(self._node.netns, changes)
+            await self._forget_flows({flow[1:] for flow in self._applied.udp - rules.udp})
         self._applied = rules
+
+    async def _forget_flows(self, gone: set[tuple[str, int]]) -> None:
+        """A UDP client that keeps its port would be sent to an endpoint that is gone for as long as it goes on."""
+        for address, port in sorted(gone) if shutil.which("conntrack", path=SEARCH_PATH) else ():
+            where = ("--dst-nat", address, "--reply-port-src", str(port))
+            command = ("conntrack", "--delete", "--proto", "udp", *where)
+            await run("ip", "netns", "exec", self._node.netns, *command, check=False)  # 1: there was none
 
 
 def host_ports_of(pod: Object, node: str) -> list[HostPort]:

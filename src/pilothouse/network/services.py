@@ -41,6 +41,7 @@ class Rules:
     maps: dict[str, dict[str, str]] = field(default_factory=lambda: {name: {} for name in ELEMENTS})
     chains: dict[str, tuple[str, ...]] = field(default_factory=dict)
     sets: dict[str, int] = field(default_factory=dict)  # affinity sets: name -> timeout_s
+    udp: set[tuple[str, str, int]] = field(default_factory=set)  # (chain, address, port) of UDP endpoints
 
 
 def endpoints_of(slices: Iterable[Object], port_name: str, protocol: str) -> list[Endpoint]:
@@ -214,6 +215,8 @@ def _balance(
     """The lines that pick one endpoint; with affinity, the one this client had before."""
     for endpoint in endpoints:  # a pod that reaches itself must see another source than its own address
         rules.maps["hairpin"][f"{endpoint.address} . {endpoint.address}"] = ""
+        if proto == "udp":
+            rules.udp.add((chain, endpoint.address, endpoint.port))
     if not affinity_s:
         if len(endpoints) == 1:
             return (f"meta l4proto {proto} dnat ip to {endpoints[0].address}:{endpoints[0].port}",)

@@ -103,6 +103,14 @@ def test_session_affinity_remembers_the_client():
     assert targets(built) == {"10.100.1.2", "10.100.1.3"}
 
 
+def test_udp_endpoints_are_known_by_service_so_that_their_flows_can_end():
+    udp = service(first_port={"protocol": "UDP"})
+    listed = slices(("10.100.1.2", "node-1", READY))
+    listed[("default", "web")][0]["ports"][0]["protocol"] = "UDP"
+    built = build([udp], listed, [], "node-1", CLUSTER)
+    assert {flow[1:] for flow in built.udp} == {("10.100.1.2", 8080)}
+
+
 def test_headless_external_name_and_foreign_services_have_no_rules():
     foreign = service()
     foreign["metadata"]["labels"] = {"service.kubernetes.io/service-proxy-name": "mine"}
