@@ -51,12 +51,16 @@ class NodeContext:
 
 async def to_its_end(call: Coroutine[Any, Any, T]) -> T:
     """Whoever is cancelled meanwhile ends only afterwards: what an engine has half made, nobody would find again."""
-    task = asyncio.ensure_future(call)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait([task])
-        raise
+    task, cancelled = asyncio.ensure_future(call), False
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError:
+            cancelled = True
+    if cancelled:
+        task.exception()  # nobody is left to hear of it
+        raise asyncio.CancelledError
+    return task.result()
 
 
 def field_path(pod: Object, name: str) -> str:

@@ -125,7 +125,7 @@ class PodWorker:
         self.wake()
 
     def _interrupt(self) -> None:
-        if self._step is not None and not self._step.done():
+        if self._step is not None and not self._step.done() and not self._interrupted:
             self._interrupted = True
             self._step.cancel()
 
@@ -142,7 +142,8 @@ class PodWorker:
                 try:
                     delay_s = await self._step
                 except asyncio.CancelledError:
-                    if not self._interrupted:
+                    me = asyncio.current_task()
+                    if not self._interrupted or (me is not None and me.cancelling()):
                         raise
                     continue
                 if self._cleaned:
