@@ -10,6 +10,7 @@ import base64
 import contextlib
 import os
 import re
+import socket
 import ssl
 import tempfile
 from collections.abc import AsyncIterator, Iterable
@@ -111,6 +112,8 @@ class Connection:
             context, target = self.context, self.target
             cluster = dict(named(self.config, "clusters", "cluster", context.get("cluster", "")) or {})
             user = dict(named(self.config, "users", "user", target.user or context.get("user", "")) or {})
+            if target.user and not user:
+                raise Failure(f'auth info "{target.user}" does not exist')
             for key, value in target.overrides:
                 entry = user if key.startswith("client-") else cluster
                 entry.pop(f"{key}-data", None)
@@ -174,6 +177,21 @@ class _Transport(Transport):
     def __init__(self, server: str, tls: Any, headers: dict[str, str]):
         super().__init__(server, tls, headers)
         self._said: set[str] = set()
+
+    async def _connect(self) -> Any:
+        where = f"{self.host}:{self.port}"
+        try:
+            return await super()._connect()
+        except ConnectionRefusedError:
+            hint = "did you specify the right host or port?"
+            raise Failure(f"The connection to the server {where} was refused - {hint}", plain=True)
+        except socket.gaierror:
+            why = f"dial tcp: lookup {self.host}: no such host"
+        except ssl.SSLError as error:
+            why = f"tls: {getattr(error, 'verify_message', '') or error.reason or error}"
+        except TimeoutError:
+            why = f"dial tcp {where}: i/o timeout"
+        raise Failure(f"Unable to connect to the server: {why}", plain=True)
 
     @asynccontextmanager
     async def stream(

@@ -147,17 +147,8 @@ def _main() -> int:
     except BrokenPipeError:
         os.close(sys.stdout.fileno())
         return 141
-    except ConnectionRefusedError as error:
-        host = getattr(error, "server", "") or "its address"
-        click.echo(
-            f"The connection to the server {host} was refused - did you specify the right host or port?",
-            err=True,
-        )
-        return 1
-    except (OSError, TimeoutError) as error:
-        click.echo(
-            f"Unable to connect to the server: {error}" if not error.args else f"error: {error}", err=True
-        )
+    except OSError as error:
+        click.echo(f"error: {error}", err=True)
         return 1
     except Exception as error:
         if type(error).__name__ not in EXPECTED:
