@@ -660,8 +660,13 @@ def _quantity(value: Any) -> Quantity:
     raise no_overload()
 
 
+def _is_integer(value: Quantity) -> bool:
+    """The greatest number stands for all that are greater."""
+    return bool(value.number.denominator == 1 and -INT_MAX < value.number < INT_MAX)
+
+
 def _as_integer(value: Quantity) -> int:
-    if value.number.denominator != 1 or not INT_MIN <= value.number <= INT_MAX:
+    if not _is_integer(value):
         raise CelError("cannot convert value to integer")
     return int(value.number)
 
@@ -845,7 +850,7 @@ FUNCTIONS: dict[str, Function] = {
     "prefixLength": lambda cidr: cidr.network.network.prefixlen,
     "quantity": _tried(values.parse_quantity),
     "isQuantity": _is(values.parse_quantity),
-    "isInteger": lambda q: q.number.denominator == 1 and INT_MIN <= q.number <= INT_MAX,
+    "isInteger": _is_integer,
     "asInteger": _as_integer,
     "asApproximateFloat": lambda q: float(q.number),
     "sign": lambda q: (q.number > 0) - (q.number < 0),

@@ -236,6 +236,28 @@ class Url:
         return parse_qs(urlsplit(self.text).query, keep_blank_values=True)
 
 
+def _address_problem(text: str) -> str:
+    """In the words of Go's netip, for the commonest."""
+    if ":" in text:
+        if re.search(r":::|^:[^:]", text):
+            at = text[text.index(":::") + 2 :] if ":::" in text else text
+            return f'each colon-separated field must have at least one digit (at "{at}")'
+        return "unable to parse IP"
+    fields = text.split(".")
+    if len(fields) == 1:
+        return "unable to parse IP"
+    for field_ in fields:
+        if not field_:
+            return "IPv4 field must have at least one digit"
+        if not field_.isdigit():
+            return f'unexpected character (at "{text[text.index(field_) :]}")'
+        if int(field_) > 255:
+            return "IPv4 field has value >255"
+        if len(field_) > 1 and field_[0] == "0":
+            return "IPv4 field has octet with leading zero"
+    return "IPv4 address too long" if len(fields) > 4 else "IPv4 address too short"
+
+
 @dataclass(frozen=True, slots=True)
 class Ip:
     address: ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -245,8 +267,9 @@ class Ip:
         try:
             address = ipaddress.ip_address(text)
         except ValueError:
+            why = f'ParseAddr("{text}"): {_address_problem(text)}'
             raise ValueError(
-                f'IP Address "{text}" parse error during conversion from string: ParseAddr("{text}"): unable to parse IP'
+                f'IP Address "{text}" parse error during conversion from string: {why}'
             ) from None
         if "%" in text:
             raise ValueError(f'IP address "{text}" with zone value is not allowed')
@@ -264,19 +287,26 @@ class Cidr:
 
     @classmethod
     def parse(cls, text: str) -> Cidr:
+        address, slash, bits = text.rpartition("/")
+        why = ""
         try:
-            if "/" not in text or not text.rpartition("/")[2].isdigit():
-                raise ValueError
-            if "%" in text:
-                raise ValueError
-            interface = ipaddress.ip_interface(text)
-            mapped = isinstance(interface, ipaddress.IPv6Interface) and interface.ipv4_mapped is not None
+            if not slash:
+                why = "no '/'"
+            elif "%" in address:
+                why = "IPv6 zones cannot be present in a prefix"
+            elif not re.fullmatch(r"0|[1-9]\d*", bits, re.ASCII):
+                ipaddress.ip_address(address)
+                why = f'bad bits after slash: "{bits}"'
+            elif int(bits) > ipaddress.ip_address(address).max_prefixlen:
+                why = "prefix length out of range"
+            interface = None if why else ipaddress.ip_interface(text)
         except ValueError:
-            raise ValueError(
-                f"network address parse error during conversion from string: netip.ParsePrefix(\"{text}\"): no '/'"
-            ) from None
-        if mapped:
-            raise ValueError(f'IPv4-mapped IPv6 address "{text.rpartition("/")[0]}" is not allowed')
+            why = f'ParseAddr("{address}"): {_address_problem(address)}'
+        if why or interface is None:
+            problem = "network address parse error during conversion from string"  # twice, as it comes from two places
+            raise ValueError(f'{problem}: {problem}: netip.ParsePrefix("{text}"): {why}')
+        if isinstance(interface, ipaddress.IPv6Interface) and interface.ipv4_mapped is not None:
+            raise ValueError(f'IPv4-mapped IPv6 address "{address}" is not allowed')
         return cls(interface)
 
     @property
@@ -315,9 +345,9 @@ class Semver:
         """`loose`: `v1.2`, `01.2.3`."""
         given = text
         if loose:
-            text = text.strip().removeprefix("v")
+            text = text.removeprefix("v")
             core, *rest = re.split(r"(?=[-+])", text, maxsplit=1)
-            parts = [part.lstrip("0") or "0" for part in core.split(".")]
+            parts = [part.lstrip("0") or part[:1] for part in core.split(".")]
             text = ".".join(parts + ["0"] * (3 - len(parts))) + "".join(rest)
         match = _SEMVER.fullmatch(text)
         if not match:
@@ -343,8 +373,14 @@ class Format:
     check: Callable[[str], list[str]]
 
 
+_QUANTITY = re.compile(r"[+-]?[0-9.]+[eEinumkKMGTP]*[-+]?[0-9]*")
+
+
 def parse_quantity(text: str) -> Quantity:
     try:
+        if not _QUANTITY.fullmatch(text):
+            form = "^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$"
+            raise ValueError(f"quantities must match the regular expression '{form}'")
         return Quantity.parse(text)
     except ValueError as error:
         raise ValueError(f"quantity parse error during conversion from string: {error}") from None
