@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ...api.errors import forbidden
 from ...api.object import Object
 
 if TYPE_CHECKING:
@@ -158,6 +159,12 @@ def _label_as_template(job: Object) -> None:
     labels = (job["spec"].get("template") or {}).get("metadata", {}).get("labels")
     if labels and not job["metadata"].get("labels"):
         job["metadata"]["labels"] = dict(labels)
+
+
+def priority_class_commit_delete(registry: Registry, op: Operation) -> None:
+    if op.name in ("system-node-critical", "system-cluster-critical"):
+        why = "this is a system priority class and cannot be deleted"
+        raise forbidden("priorityclasses", "scheduling.k8s.io", op.name, why)
 
 
 def csr_prepare_create(registry: Registry, op: Operation) -> None:

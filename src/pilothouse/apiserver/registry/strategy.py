@@ -187,7 +187,9 @@ def _table() -> dict[str, Strategy]:
             prepare_create=kinds_rules.lease_prepare,
             prepare_update=kinds_rules.lease_prepare,
         ),
-        "priorityclasses.scheduling.k8s.io": Strategy(generation=never),
+        "priorityclasses.scheduling.k8s.io": Strategy(
+            generation=never, commit_delete=kinds_rules.priority_class_commit_delete
+        ),
         "runtimeclasses.node.k8s.io": Strategy(unconditional_update=False),
         "storageclasses.storage.k8s.io": Strategy(returns_deleted=True),
         "csidrivers.storage.k8s.io": Strategy(
