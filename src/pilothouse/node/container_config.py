@@ -78,7 +78,9 @@ async def container_config(
     name, config = container["name"], node.config
     shown = _with_addresses(pod, addresses, config.address)
     security = container_security(pod, container, image, pid_of)
-    env = await environment(shown, container, node.sources, node.services.list(), node.allocatable)
+    kubernetes = node.services.get("default", "kubernetes")
+    services = [*node.services.list(namespace_of(pod)), *([kubernetes] if kubernetes else ())]
+    env = await environment(shown, container, node.sources, services, node.allocatable)
     values = dict(env)
     mounts = _mounts(pod, container, volumes, values, node)
     if config.files:

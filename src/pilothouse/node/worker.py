@@ -540,13 +540,15 @@ class PodWorker:
         for sandbox in await engine.pod_sandboxes(self.uid):
             await engine.stop_pod_sandbox(sandbox.id)
             await engine.remove_pod_sandbox(sandbox.id)
-            self.node.uid_of_sandbox.pop(sandbox.id, None)
         await self.node.volumes.tear_down(self.uid)
         if self.node.config.files:
             logs = self.node.config.pod_logs(namespace_of(self.pod), name_of(self.pod), self.uid)
             await asyncio.to_thread(shutil.rmtree, logs, True)
         if cgroup := cgroup_parent(self.pod, self.node.config):
             await asyncio.to_thread(remove_cgroups, cgroup)
+        known = self.node.uid_of_sandbox
+        for sandbox_id in [id_ for id_, uid in known.items() if uid == self.uid]:
+            del known[sandbox_id]
         self.node.statuses.forget(self.uid)
         self.node.images.forget(self.uid)
         self.node.sources.forget(self.uid)

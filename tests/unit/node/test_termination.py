@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pilothouse.runtime.interface import PodSandboxConfig
+
 from .conftest import NodeLab, on_node, pod
 
 DEAF = '{"stop_s": null}'
@@ -99,5 +101,30 @@ def test_a_deadline_ends_the_pod_on_the_second():
         assert (status["phase"], status["reason"]) == ("Failed", "DeadlineExceeded")
         reasons = [reason for reason, _ in await lab.events()]
         assert reasons[-2:] == ["DeadlineExceeded", "Killing"]
+
+    on_node(story)
+
+
+def test_a_sandbox_that_is_being_made_is_not_forgotten():
+    async def story(lab: NodeLab) -> None:
+        make = lab.engine.run_pod_sandbox
+
+        async def make_slowly(config: PodSandboxConfig) -> str:
+            await lab.wait(0.5)
+            return await make(config)
+
+        lab.engine.run_pod_sandbox = make_slowly  # type: ignore[method-assign]
+        await lab.create(pod())
+        await lab.wait(0.2)
+        await lab.client.delete("pods", "default", "web", grace_period_s=0)
+        await lab.wait(1)
+        assert await lab.engine.pod_sandboxes() == []
+        await lab.create(pod())
+        await lab.wait(0.2)
+        await lab.client.delete("pods", "default", "web")
+        await lab.stop()  # in the middle of it
+        await lab.start()
+        await lab.wait(1)
+        assert (await lab.pods(), await lab.engine.pod_sandboxes()) == ([], [])
 
     on_node(story)
