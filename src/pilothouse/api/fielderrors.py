@@ -13,6 +13,7 @@ import orjson
 
 from .errors import Cause
 
+_ESCAPED = {ord(c): f"\\u{ord(c):04x}" for c in "<>&"}
 OMIT = object()
 """As a value: the message shows none."""
 
@@ -27,7 +28,11 @@ def shown(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, (int, float)):
         return str(value)
-    return orjson.dumps(_ordered(value)).decode()
+    return orjson.dumps(_ordered(value)).decode().translate(_ESCAPED)
+
+
+class InOrder(dict[str, Any]):
+    """A struct whose members stand as they shall be shown."""
 
 
 # Structs whose members do not stand in the order of the alphabet. Maps do, and what else is shown.
@@ -42,6 +47,8 @@ _STRUCTS = (
 
 
 def _ordered(value: Any) -> Any:
+    if isinstance(value, InOrder):
+        return {key: _ordered(one) for key, one in value.items()}
     if isinstance(value, dict):
         order = next((s for s in _STRUCTS if s[0] in value and value.keys() <= set(s)), None) or sorted(value)
         return {key: _ordered(value[key]) for key in order if key in value}

@@ -255,6 +255,15 @@ def _success_policy(errors: FieldErrors, spec: Object, path: str) -> None:
                 errors.invalid(f"{at}.succeededCount", count, why)
 
 
+_FIXED_LATER = (
+    ("completionMode", ""),
+    ("podFailurePolicy", "batch.v1.PodFailurePolicy"),
+    ("backoffLimitPerIndex", ""),
+    ("managedBy", ""),
+    ("successPolicy", "batch.v1.SuccessPolicy"),
+)
+
+
 def _job_change(errors: FieldErrors, new: Object, old: Object) -> None:
     spec, before = new["spec"], old["spec"]
     if errors:  # a second time, and found what it found the first
@@ -267,8 +276,8 @@ def _job_change(errors: FieldErrors, new: Object, old: Object) -> None:
         errors.invalid("spec.completions", completions, why)
     immutable(errors, spec.get("selector"), before.get("selector"), "spec.selector")
     _template_change(errors, spec, before, old)
-    for field in ("completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy", "successPolicy"):
-        immutable(errors, spec.get(field), before.get(field), f"spec.{field}")
+    for field, type_ in _FIXED_LATER:
+        immutable(errors, spec.get(field), before.get(field), f"spec.{field}", type_=type_)
 
 
 def _template_change(errors: FieldErrors, spec: Object, before: Object, old: Object) -> None:

@@ -185,7 +185,9 @@ def _claim(errors: FieldErrors, new: Object, old: Object | None) -> None:
 
 
 def _spec_change(errors: FieldErrors, new: Object, old: Object) -> None:
-    metadata.immutable(errors, new.get("spec"), old.get("spec"), "spec")
+    metadata.immutable(
+        errors, new.get("spec"), old.get("spec"), "spec", type_="resource.v1.ResourceClaimSpec"
+    )
 
 
 def _template(errors: FieldErrors, new: Object, old: Object | None) -> None:
@@ -238,7 +240,8 @@ def _claim_status(errors: FieldErrors, new: Object, old: Object) -> None:
                 why = "new entries may not be added while `deallocationRequested` or `deletionTimestamp` are set"
                 errors.forbidden(at, why)
     if allocation is not None and before.get("allocation") is not None:
-        metadata.immutable(errors, allocation, before["allocation"], f"{path}.allocation")
+        at, was = f"{path}.allocation", before["allocation"]
+        metadata.immutable(errors, allocation, was, at, type_="resource.v1.AllocationResult")
     elif allocation is not None:
         known = _request_names((new.get("spec") or {}).get("devices") or {})
         _allocation(errors, allocation, known, f"{path}.allocation")

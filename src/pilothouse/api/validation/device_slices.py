@@ -11,6 +11,7 @@ from ..object import Object
 from ..quantity import Quantity
 from . import metadata
 from .device_names import binding_conditions, each_of, label, label_name, pool, qualified, set_of
+from .go_struct import as_go
 from .node_selectors import node_selector
 from .validator import kind
 from .volume_sources import csi_driver_name
@@ -87,7 +88,8 @@ def _places(
                 terms = value.get("nodeSelectorTerms") or []
                 if path == "spec" and len(terms) != 1:
                     why = "must have exactly one node selector term"
-                    errors.invalid(f"{at}.nodeSelectorTerms", terms, why)
+                    shown = [as_go("core.v1.NodeSelectorTerm", term) for term in terms]
+                    errors.invalid(f"{at}.nodeSelectorTerms", shown, why)
     return used
 
 

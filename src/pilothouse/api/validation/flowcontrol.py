@@ -5,6 +5,7 @@ from __future__ import annotations
 from .. import names
 from ..fielderrors import FieldErrors
 from ..object import Object
+from .go_struct import as_go
 from .metadata import same
 from .validator import kind
 
@@ -40,6 +41,7 @@ _FIXED_SCHEMAS: dict[str, Object] = {
         "rules": [{"subjects": _EVERYBODY, **_EVERYTHING}],
     },
 }
+_SCHEMA_SPEC, _LEVEL_SPEC = "flowcontrol.v1.FlowSchemaSpec", "flowcontrol.v1.PriorityLevelConfigurationSpec"
 _FIXED_LEVELS: dict[str, Object] = {
     "exempt": {"type": "Exempt", "exempt": {"nominalConcurrencyShares": 0, "lendablePercent": 0}},
     "catch-all": {
@@ -73,13 +75,13 @@ def _schema(errors: FieldErrors, new: Object, old: Object | None) -> None:
         errors.required("spec.priorityLevelConfiguration.name", "must reference a priority level")
     for index, rule in enumerate(spec.get("rules") or ()):
         _rule(errors, rule, f"spec.rules[{index}]")
-    _unless_fixed(errors, _FIXED_SCHEMAS, spec, name)
+    _unless_fixed(errors, _FIXED_SCHEMAS, _SCHEMA_SPEC, spec, name)
     _status(errors, new, new)
 
 
-def _unless_fixed(errors: FieldErrors, fixed: dict[str, Object], spec: Object, name: str) -> None:
+def _unless_fixed(errors: FieldErrors, fixed: dict[str, Object], type_: str, spec: Object, name: str) -> None:
     if name in fixed and not same(spec, fixed[name]):
-        errors.invalid("spec", spec, f"spec of '{name}' must equal the fixed value")
+        errors.invalid("spec", as_go(type_, spec), f"spec of '{name}' must equal the fixed value")
 
 
 def _rule(errors: FieldErrors, rule: Object, path: str) -> None:
@@ -222,11 +224,10 @@ def _level(errors: FieldErrors, new: Object, old: Object | None) -> None:
         errors.not_supported("spec.type", type_, ("Exempt", "Limited"))
     if name == "exempt":  # its shares are the administrator's to choose
         if type_ != "Exempt":
-            errors.invalid(
-                "spec", spec, f"spec of '{name}' except the 'spec.exempt' field must equal the fixed value"
-            )
+            why = f"spec of '{name}' except the 'spec.exempt' field must equal the fixed value"
+            errors.invalid("spec", as_go(_LEVEL_SPEC, spec), why)
     else:
-        _unless_fixed(errors, _FIXED_LEVELS, spec, name)
+        _unless_fixed(errors, _FIXED_LEVELS, _LEVEL_SPEC, spec, name)
     _status(errors, new, new)
 
 

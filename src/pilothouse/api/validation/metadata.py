@@ -11,6 +11,7 @@ from typing import Any
 from .. import names
 from ..fielderrors import FieldErrors
 from ..object import Object
+from .go_struct import as_go
 
 ANNOTATIONS_SIZE_MAX = 256 << 10
 IMMUTABLE = "field is immutable"
@@ -196,10 +197,11 @@ def not_negative(errors: FieldErrors, value: int | None, path: str) -> None:
         errors.invalid(path, value, "must be greater than or equal to 0")
 
 
-def immutable(errors: FieldErrors, new: Any, old: Any, path: str, shown: Any = ...) -> None:
-    """Absent and empty are the same, as in Go. `shown`: what the message shows, if not `new`."""
+def immutable(errors: FieldErrors, new: Any, old: Any, path: str, shown: Any = ..., type_: str = "") -> None:
+    """Absent and empty are the same, as in Go. `shown`: what the message shows, if not `new`; `type_`: the struct that `new` is."""
     if new != old and not same(new, old):
-        errors.invalid(path, new if shown is ... else shown, IMMUTABLE)
+        given = new if shown is ... else shown
+        errors.invalid(path, as_go(type_, given) if type_ else given, IMMUTABLE)
 
 
 def same(new: Any, old: Any) -> bool:

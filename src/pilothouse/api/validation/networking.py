@@ -313,7 +313,7 @@ def _ip_address(errors: FieldErrors, new: Object, old: Object | None) -> None:
 
 def _ip_address_change(errors: FieldErrors, new: Object, old: Object) -> None:
     now, was = (new.get("spec") or {}).get("parentRef"), (old.get("spec") or {}).get("parentRef")
-    metadata.immutable(errors, now, was, "spec.parentRef")
+    metadata.immutable(errors, now, was, "spec.parentRef", type_="networking.v1.ParentReference")
 
 
 def _service_cidr(errors: FieldErrors, new: Object, old: Object | None) -> None:

@@ -7,6 +7,7 @@ from ..fielderrors import FieldErrors
 from ..object import Object
 from . import metadata, resources, scheduling
 from .conditions import conditions, count_or_percent
+from .go_struct import as_go
 from .validator import kind
 
 # -- PodDisruptionBudget ---------------------------------------------------------------------------------------
@@ -16,7 +17,11 @@ def _budget(errors: FieldErrors, new: Object, old: Object | None) -> None:
     spec = new.get("spec") or {}
     least, most = spec.get("minAvailable"), spec.get("maxUnavailable")
     if least is not None and most is not None:
-        errors.invalid("spec", spec, "minAvailable and maxUnavailable cannot be both set")
+        errors.invalid(
+            "spec",
+            as_go("policy.v1.PodDisruptionBudgetSpec", spec),
+            "minAvailable and maxUnavailable cannot be both set",
+        )
     for field in ("minAvailable", "maxUnavailable"):
         if spec.get(field) is not None:
             count_or_percent(errors, spec[field], f"spec.{field}")

@@ -8,6 +8,7 @@ from ..fielderrors import FieldErrors
 from ..object import Object
 from ..quantity import Quantity
 from . import metadata, resources
+from .go_struct import as_go
 from .validator import kind
 
 _TERMINATING, _NOT_TERMINATING = "Terminating", "NotTerminating"
@@ -74,12 +75,6 @@ def _conflicts(errors: FieldErrors, found: list[str], shown: list[str], path: st
             errors.invalid(path, shown, "conflicting scopes")
 
 
-def _as_go(expression: Object) -> Object:
-    """As the internal type shows itself, which has no JSON names."""
-    fields = (("ScopeName", "scopeName"), ("Operator", "operator"), ("Values", "values"))
-    return {go: expression.get(field) for go, field in fields}
-
-
 def _selector(errors: FieldErrors, selector: Object, scopes: list[str], hard: list[str]) -> None:
     path = "spec.scopeSelector.matchExpressions"
     expressions = selector.get("matchExpressions") or []
@@ -88,7 +83,7 @@ def _selector(errors: FieldErrors, selector: Object, scopes: list[str], hard: li
         if scope not in _SCOPES:
             errors.invalid(f"{path}.scopeName", scope, "unsupported scope")
         for _ in _unfit(scope, hard):
-            errors.invalid(path, {"MatchExpressions": [_as_go(e) for e in expressions]}, _NOT_FOR)
+            errors.invalid(path, as_go("core.v1.ScopeSelector", selector), _NOT_FOR)
         if scope in _SCOPES - {_PRIORITY, _ATTRIBUTES_CLASS} and operator != "Exists":
             errors.invalid(f"{path}.operator", operator, _ONLY_EXISTS)
         if operator in ("In", "NotIn"):

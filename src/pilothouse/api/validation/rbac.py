@@ -8,6 +8,7 @@ from .. import names
 from ..fielderrors import FieldErrors
 from ..object import Object
 from . import metadata
+from .go_struct import as_go
 from .validator import kind
 
 GROUP = "rbac.authorization.k8s.io"
@@ -97,9 +98,7 @@ def _subject(errors: FieldErrors, subject: Object, namespaced: bool, path: str) 
 
 def _binding_change(errors: FieldErrors, new: Object, old: Object) -> None:
     if not metadata.same(new.get("roleRef"), old.get("roleRef")):
-        fields = (("APIGroup", "apiGroup"), ("Kind", "kind"), ("Name", "name"))
-        shown = {go: (new.get("roleRef") or {}).get(field) or "" for go, field in fields}
-        errors.invalid("roleRef", shown, "cannot change roleRef")
+        errors.invalid("roleRef", as_go("rbac.v1.RoleRef", new.get("roleRef") or {}), "cannot change roleRef")
 
 
 _any_name = names.path_segment

@@ -209,7 +209,7 @@ def _attachment_status(errors: FieldErrors, new: Object, old: Object) -> None:
 
 
 def _attachment_change(errors: FieldErrors, new: Object, old: Object) -> None:
-    immutable(errors, new.get("spec"), old.get("spec"), "spec")
+    immutable(errors, new.get("spec"), old.get("spec"), "spec", type_="storage.v1.VolumeAttachmentSpec")
 
 
 def _capacity(errors: FieldErrors, obj: Object, old: Object | None) -> None:
