@@ -145,14 +145,14 @@ def _volumes(volumes: list[Object], path: str) -> Iterator[str]:
             yield from of_claim_spec(template.get("spec") or {}, where)
         for part in (volume.get("projected") or {}).get("sources") or ():
             if part.get("serviceAccountToken"):
-                tokens.add(part["serviceAccountToken"].get("path"))
+                tokens.add(part["serviceAccountToken"].get("path") or "")
     for index, volume in enumerate(volumes) if tokens else ():
         for part in (volume.get("projected") or {}).get("sources") or ():
             for kind, shown in (("configMap", "configMap"), ("secret", "secrets"), ("downwardAPI", "downwardAPI")):  # fmt: skip
                 for number, item in enumerate((part.get(kind) or {}).get("items") or ()):
-                    if item.get("path") in tokens:
+                    if (item.get("path") or "") in tokens:
                         where = f"{path}[{index}].projected.sources.{shown}[{number}]"
-                        yield f'{where}: has duplicated path with ServiceAccountToken "{item["path"]}"'
+                        yield f'{where}: has duplicated path with ServiceAccountToken "{item.get("path")}"'
 
 
 def of_claim_spec(spec: Object, path: str) -> Iterator[str]:

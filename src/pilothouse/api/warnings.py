@@ -166,6 +166,39 @@ def _workload(*path: str, named: bool = True) -> Warnings:
     return warnings
 
 
+_set_template = _workload("spec", "template", named=False)
+
+
+def _stateful_set(new: Object, old: Object | None) -> Iterator[str]:
+    yield from _set_template(new, old)
+    spec = new.get("spec") or {}
+    for index, claim in enumerate(spec.get("volumeClaimTemplates") or ()):
+        yield from pod_warnings.of_claim_spec(claim.get("spec") or {}, f"spec.volumeClaimTemplates[{index}]")
+    if (spec.get("revisionHistoryLimit") or 0) < 0:
+        yield (
+            "spec.revisionHistoryLimit: a negative value retains all historical revisions; a value >= 0 is recommended"
+        )
+
+
+def _job(*path: str) -> Warnings:
+    of_template = _workload(*path, "template")
+
+    def warnings(new: Object, old: Object | None) -> Iterator[str]:
+        spec = new
+        for step in path:
+            spec = spec.get(step) or {}
+        if spec.get("completionMode") == "Indexed":
+            many = (spec.get("completions") or 0) > 100_000 and (spec.get("parallelism") or 0) > 10_000
+            if many:
+                yield (
+                    f"{'.'.join(path)}: In Indexed Jobs with a number of completions higher than 10^5 and a parallelism higher than "
+                    "10^4, Kubernetes might not be able to track completedIndexes when a big number of indexes fail"
+                )
+        yield from of_template(new, old)
+
+    return warnings
+
+
 # -- storage -----------------------------------------------------------------------------------------------------------
 
 _STORAGE_ANNOTATIONS = {
@@ -222,11 +255,11 @@ WARNINGS: dict[str, Warnings] = {
     "podtemplates": _workload("template", named=False),
     "deployments.apps": _workload("spec", "template"),
     "replicasets.apps": _workload("spec", "template"),
-    "statefulsets.apps": _workload("spec", "template", named=False),
-    "daemonsets.apps": _workload("spec", "template", named=False),
+    "statefulsets.apps": _stateful_set,
+    "daemonsets.apps": _set_template,
     "replicationcontrollers": _workload("spec", "template"),
-    "jobs.batch": _workload("spec", "template"),
-    "cronjobs.batch": _workload("spec", "jobTemplate", "spec", "template"),
+    "jobs.batch": _job("spec"),
+    "cronjobs.batch": _job("spec", "jobTemplate", "spec"),
     "persistentvolumes": _volume,
     "persistentvolumeclaims": _claim,
     "storageclasses.storage.k8s.io": _storage_class,

@@ -389,9 +389,7 @@ def _ephemeral(errors: FieldErrors, new: Object, old: Object) -> None:
 def _resize(errors: FieldErrors, new: Object, old: Object) -> None:
     spec_, before = new.get("spec") or {}, old.get("spec") or {}
     refused = ""
-    if any((s.get("resources") or {}).get(f) for s in (spec_, before) for f in ("requests", "limits")):
-        refused = "pods with pod-level resources cannot be resized"
-    elif MIRROR in (old["metadata"].get("annotations") or {}):
+    if MIRROR in (old["metadata"].get("annotations") or {}):
         refused = "static pods cannot be resized"
     elif (before.get("os") or {}).get("name") == "windows":
         refused = "windows pods cannot be resized"
@@ -407,9 +405,12 @@ def _resize(errors: FieldErrors, new: Object, old: Object) -> None:
             if status.get("resources") is None:
                 errors.forbidden("spec", "Pod running on node without support for resize")
             break
+    if _containers_moved(errors, spec_, before):
+        return
+    _nothing_removed(errors, spec_, before, "spec.resources")
     munged: dict[str, list[Object]] = {}
     for field in ("initContainers", "containers"):
-        pairs = list(zip(spec_.get(field) or (), before.get(field) or (), strict=False))
+        pairs = list(zip(spec_.get(field) or (), before.get(field) or (), strict=True))
         for index, (container, was) in enumerate(pairs):
             if field == "containers" or was.get("restartPolicy") == "Always":
                 _nothing_removed(errors, container, was, f"spec.{field}[{index}].resources")
@@ -423,8 +424,23 @@ def _resize(errors: FieldErrors, new: Object, old: Object) -> None:
             now = munged[field][index] if sidecar else spec_[field][index]
             if not same(now, was):
                 errors.forbidden("spec", why if sidecar else "resources for non-sidecar init containers are immutable")  # fmt: skip
-    if not errors and not same({**spec_, **munged}, {**before, **{f: before.get(f) or [] for f in munged}}):
+    others = {**_without_cpu_and_memory(spec_, before), **munged}
+    if not errors and not same(others, {**before, **{f: before.get(f) or [] for f in munged}}):
         errors.forbidden("spec", "only cpu and memory resources are mutable")
+
+
+def _containers_moved(errors: FieldErrors, spec_: Object, before: Object) -> bool:
+    start = len(errors)
+    for field in ("containers", "initContainers"):
+        now, was = spec_.get(field) or (), before.get(field) or ()
+        if len(now) != len(was):
+            errors.forbidden(f"spec.{field}", f"{field} may not be added or removed on resize")
+            continue
+        for index, (container, old) in enumerate(zip(now, was, strict=True)):
+            if container.get("name") != old.get("name"):
+                why = f"{field} may not be renamed or reordered on resize"
+                errors.forbidden(f"spec.{field}[{index}].name", why)
+    return len(errors) > start
 
 
 def _nothing_removed(errors: FieldErrors, new: Object, old: Object, path: str) -> None:
@@ -435,13 +451,13 @@ def _nothing_removed(errors: FieldErrors, new: Object, old: Object, path: str) -
 
 
 def _without_cpu_and_memory(new: Object, old: Object) -> Object:
-    """The new container with the old one's CPU and memory."""
+    """The new container (or pod spec) with the old one's CPU and memory."""
     found = dict(new.get("resources") or {})
     for which in ("requests", "limits"):
         was = (old.get("resources") or {}).get(which)
         others = {n: v for n, v in (found.get(which) or {}).items() if n not in ("cpu", "memory")}
         found[which] = others | {n: was[n] for n in ("cpu", "memory") if n in was} if was else None
-    return {**new, "resources": found}
+    return {**new, "resources": {name: value for name, value in found.items() if value}}
 
 
 # -- status ------------------------------------------------------------------------------------------------------------
@@ -463,10 +479,9 @@ def _status(errors: FieldErrors, new: Object, old: Object) -> None:
             why = "may not be set on pods that are already bound to a node"
             errors.forbidden("status.nominatedNodeName", why)
     immutable(errors, status.get("qosClass"), was.get("qosClass"), "status.qosClass")
-    sidecars = {c.get("name") for c in before.get("initContainers") or () if c.get("restartPolicy") == "Always"}  # fmt: skip
     policy = before.get("restartPolicy") or "Always"
-    _states(errors, status, was, "containerStatuses", policy, set())
-    _states(errors, status, was, "initContainerStatuses", policy, sidecars)
+    _states(errors, status, was, "containerStatuses", policy, _may_restart(before, "containers"))
+    _states(errors, status, was, "initContainerStatuses", policy, _may_restart(before, "initContainers"))
     _states(errors, status, was, "ephemeralContainerStatuses", "Never", set())
     _claim_statuses(errors, status.get("resourceClaimStatuses") or [], spec_)
     _addresses(errors, status.get("podIPs") or [], "status.podIPs")
@@ -479,6 +494,20 @@ def _status(errors: FieldErrors, new: Object, old: Object) -> None:
             user = (one.get("user") or {}).get("linux")
             if user is not None:
                 _linux_user(errors, user, f"status.{field}[{index}].linux", spec_)
+
+
+def _may_restart(spec_: Object, field: str) -> set[Any]:
+    """The containers that their own policy or rules may start again, whatever the pod's policy (KEP-5307, KEP-5532)."""
+    everyone = [*(spec_.get("containers") or ()), *(spec_.get("initContainers") or ())]
+    rules = [rule for container in everyone for rule in container.get("restartPolicyRules") or ()]
+    all_ = any(rule.get("action") == "RestartAllContainers" for rule in rules)
+    return {
+        container.get("name")
+        for container in spec_.get(field) or ()
+        if all_
+        or container.get("restartPolicyRules")
+        or container.get("restartPolicy") in ("Always", "OnFailure")
+    }
 
 
 def _states(

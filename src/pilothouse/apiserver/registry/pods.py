@@ -107,23 +107,30 @@ def _sync_addresses(status: Object, single: str, many: str) -> None:
 
 
 def _resized(new: Object, old: Object) -> Object:
-    """The old spec with the resources (and resize policies) of the new one; everything else in a resize is dropped in silence (KEP-1287)."""
-    spec = dict(old)
-    for field in ("containers", "initContainers"):
-        wanted = {c.get("name"): c for c in new.get(field) or ()}
-        if not old.get(field) or [c["name"] for c in old[field]] != [
-            c.get("name") for c in new.get(field) or ()
-        ]:
-            if new.get(field):
-                spec[field] = new[field]  # validation's to refuse
-            continue
-        spec[field] = [
-            {**container, "resources": wanted[container["name"]].get("resources") or {}}
-            for container in old[field]
-        ]
+    """The old spec with the resources (and resize policies) of the new one; everything else in a resize is dropped in silence (KEP-1287).
+
+    What adds, removes or renames containers is left as it is: validation's to refuse.
+    """
+    fields = ("containers", "initContainers")
+    if any(len(new.get(field) or ()) != len(old.get(field) or ()) for field in fields):
+        return new
+    spec = {name: value for name, value in old.items() if name != "resources"}
+    for field in fields:
+        pairs = list(zip(new.get(field) or (), old.get(field) or (), strict=True))
+        if any(container.get("name") != was.get("name") for container, was in pairs):
+            spec[field] = new[field]
+        elif pairs:
+            spec[field] = [_with_new_resources(*pair) for pair in pairs]
     if new.get("resources") is not None:
         spec["resources"] = new["resources"]
     return spec
+
+
+def _with_new_resources(new: Object, old: Object) -> Object:
+    container = {**old, "resources": new.get("resources") or {}, "resizePolicy": new.get("resizePolicy")}
+    if not container["resizePolicy"]:
+        del container["resizePolicy"]
+    return container
 
 
 def _restore_meta(new: Object, old: Object) -> None:

@@ -120,6 +120,21 @@ def test_a_resize_keeps_the_class_of_service() -> None:
     assert fields(of_update("pods", equal, old, "resize")) == ["spec"]
 
 
+def test_a_resize_of_the_whole_pod() -> None:
+    old, more = (pod(resources={"limits": {"cpu": "4", "memory": "1Gi"}, "requests": {"cpu": n, "memory": "1Gi"}}) for n in "12")  # fmt: skip
+    assert of_update("pods", more, old, "resize") == []
+    assert fields(of_update("pods", pod(resources={"requests": {"cpu": "1"}}), old, "resize")) == ["spec.resources.requests", "spec.resources.limits"]  # fmt: skip
+
+
+def test_a_resize_neither_adds_nor_removes_containers_nor_moves_them() -> None:
+    one, two = ({"name": name, "image": "i"} for name in "ab")
+    assert of_update("pods", pod(containers=[one]), pod(containers=[one, two]), "resize") == [
+        ("spec.containers", "Forbidden: containers may not be added or removed on resize")
+    ]
+    moved = of_update("pods", pod(containers=[two, one]), pod(containers=[one, two]), "resize")
+    assert fields(moved) == ["spec.containers[0].name", "spec.containers[1].name"]
+
+
 def test_what_has_ended_for_good_stays_ended() -> None:
     def status(state: dict[str, Any]) -> dict[str, Any]:
         statuses = [
