@@ -32,7 +32,7 @@ def log_container_id(pod: Object, status: Object, container: str, previous: bool
     quoted = f'container "{container}" in pod "{name_of(pod)}"'
     if shown is None:
         raise _bad_request(f"{quoted} is not available")
-    state, last = shown["state"], (shown.get("lastState") or {}).get("terminated") or {}
+    state, last = shown.get("state") or {}, (shown.get("lastState") or {}).get("terminated") or {}
     ended = state.get("terminated")
     if previous:
         if not last.get("containerID"):

@@ -73,14 +73,15 @@ class PodWorker:
         memory.started_at = parse_timestamp(status["startTime"]) if status.get("startTime") else 0.0
         for key in ("initContainerStatuses", "containerStatuses"):
             for shown in status.get(key) or ():
-                if "running" in shown["state"]:
+                state, last = shown.get("state") or {}, shown.get("lastState") or {}
+                if "running" in state:
                     memory.ready[shown["name"]] = bool(shown.get("ready"))
                     memory.started[shown["name"]] = bool(shown.get("started"))
-                waiting = shown["state"].get("waiting") or {}
+                waiting = state.get("waiting") or {}
                 if waiting.get("reason") == "CrashLoopBackOff":
                     memory.waiting[shown["name"]] = Waiting(waiting["reason"], waiting.get("message") or "")
-                for state in (shown["state"], shown["lastState"]):
-                    if (ended := state.get("terminated")) and ended.get("message"):
+                for was in (state, last):
+                    if (ended := was.get("terminated")) and ended.get("message"):
                         memory.messages[ended.get("containerID", "").rpartition("//")[2]] = ended["message"]
 
     @property
