@@ -329,7 +329,11 @@ def apply(
     managers = decode(live["metadata"].get("managedFields"))
     if not managers and exists:
         first = replace(request, manager=BEFORE_FIRST_APPLY)
-        managers = decode(_updated(None, live, {}, versions, first))
+        try:
+            managers = decode(_updated(None, live, {}, versions, first))
+        except merging.Mismatch as error:
+            text = f"failed to create manager for existing fields: {error}"
+            raise ApiError(500, "", text, details=False) from None
     meta = config.get("metadata")
     if isinstance(meta, dict) and meta.get("managedFields") is not None:
         raise bad_request("metadata.managedFields must be nil")

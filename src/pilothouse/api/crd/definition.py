@@ -41,7 +41,7 @@ _ROOT_KEYS = frozenset(
 
 
 def storage_version(crd: Object) -> str:
-    return next((v["name"] for v in crd["spec"].get("versions") or () if v.get("storage")), "")
+    return next((v.get("name") or "" for v in crd["spec"].get("versions") or () if v.get("storage")), "")
 
 
 def is_true(crd: Object, type_: str) -> bool:
