@@ -250,7 +250,7 @@ def test_a_udp_client_that_keeps_its_port_follows_the_endpoints(net):
     for obj in (udp, pod("udp-1", "node-1", labels={"app": "datagrams"}, container=python)):
         net.apply(json.dumps(obj))
     idle = {"image": "backend-app:1.1.0", "command": ["python3", "-c", "import time; time.sleep(1e6)"]}
-    net.apply(json.dumps(pod("udp-client", "node-2", container=idle)))
+    net.apply(json.dumps(pod("udp-client", "node-1", container=idle)))
     net.ready("udp-1", "udp-client")
     command = ["exec", "-i", "udp-client", "--", "python3", "-c", UDP_CLIENT]
     cluster_ip = net.get("service/datagrams", "{.spec.clusterIP}")
@@ -265,7 +265,7 @@ def test_a_udp_client_that_keeps_its_port_follows_the_endpoints(net):
             return client.stdout.readline().strip()
 
         until(lambda: answer() == "udp-1")
-        net.apply(json.dumps(pod("udp-2", "node-2", labels={"app": "datagrams"}, container=python)))
+        net.apply(json.dumps(pod("udp-2", "node-1", labels={"app": "datagrams"}, container=python)))
         net.ready("udp-2")
         net.k("delete", "pod", "udp-1")
         until(lambda: answer() == "udp-2", timeout=10)
