@@ -172,11 +172,14 @@ async def _stop(
         began = clock.monotonic()
         try:
             async with asyncio.timeout(left_s):
-                if not await run_hook(node, hook, container, container_id, (addresses or [""])[0]):
-                    path = field_path(pod, container["name"])
-                    node.event(pod, "Warning", "FailedPreStopHook", "PreStopHook failed", path)
+                well = await run_hook(node, hook, container, container_id, (addresses or [""])[0])
         except TimeoutError:
-            pass  # the grace is over: what the hook does no longer matters
+            well = (
+                "exec" not in hook
+            )  # a command ends with its container; the others are no longer waited for
+        if not well:
+            path = field_path(pod, container["name"])
+            node.event(pod, "Warning", "FailedPreStopHook", "PreStopHook failed", path)
         left_s -= int(clock.monotonic() - began)
     if order is not None and left_s > 0:
         began = clock.monotonic()
