@@ -12,8 +12,8 @@ from ..api.kinds import KINDS
 from ..api.object import Object, condition_of, get, key_of, name_of, split_key
 from ..base.clock import timestamp
 from .common import find_condition, same, with_status
+from .plan import NOTHING, Action, Controller, Event, Later, Patch, Plan, Source, Tell, Update, View
 from .resources import resource_of_reference
-from .runtime import NOTHING, Action, Controller, Event, Later, Patch, Plan, Source, Tell, Update, View
 
 PERIOD_S = 15.0
 _DEFINITIONS = "customresourcedefinitions.apiextensions.k8s.io"

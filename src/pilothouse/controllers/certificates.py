@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from ..api.object import Object, condition_of, name_of, split_key, uid_of
 from ..base.clock import parse_timestamp, timestamp
 from .common import with_status
-from .runtime import NOTHING, Controller, Delete, Plan, Source, Update, View, own
+from .plan import NOTHING, Controller, Delete, Plan, Source, Update, View, own
 
 if TYPE_CHECKING:
     from cryptography import x509

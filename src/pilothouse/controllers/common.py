@@ -16,7 +16,7 @@ from ..api.object import (
     uid_of,
 )
 from ..base.clock import timestamp
-from .runtime import Action, Batch, Patch, StillThere, View
+from .plan import Action, Batch, Patch, StillThere, View
 
 Labels = dict[str, str]
 

@@ -27,7 +27,7 @@ from ..base.clock import parse_timestamp, timestamp
 from ..client.informer import IndexFunction, by_controller
 from .common import key_of_controller, with_status
 from .job import is_finished
-from .runtime import (
+from .plan import (
     NOTHING,
     Action,
     Controller,

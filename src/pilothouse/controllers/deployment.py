@@ -42,7 +42,7 @@ from .common import (
     with_status,
     without_empty,
 )
-from .runtime import (
+from .plan import (
     NOTHING,
     Action,
     Controller,

@@ -21,8 +21,8 @@ from ..api.object import (
 from ..base.clock import parse_timestamp
 from . import pods as podlib
 from .common import find_condition, matches, same, scaled_value, set_condition, with_status
+from .plan import NOTHING, Action, Controller, Event, Plan, Source, Update, View, own
 from .resources import resource_of_reference
-from .runtime import NOTHING, Action, Controller, Event, Plan, Source, Update, View, own
 
 _RESOURCE = "poddisruptionbudgets.policy"
 _DISRUPTION_MAX_S = 120.0  # an eviction that did not come true by then is forgotten

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ..api.object import Object, get, is_deleting, labels_of, name_of, namespace_of, uid_of
 from . import pods as podlib
 from .common import matches_map
-from .runtime import View
+from .plan import View
 
 TRIGGER_TIME = "endpoints.kubernetes.io/last-change-trigger-time"
 HEADLESS = "service.kubernetes.io/headless"

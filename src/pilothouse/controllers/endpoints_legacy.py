@@ -20,7 +20,7 @@ from ..client.informer import IndexFunction
 from . import endpoints as lib
 from . import pods as podlib
 from .common import same, with_metadata
-from .runtime import NOTHING, Controller, Create, Delete, Plan, Source, Tell, Update, View, own
+from .plan import NOTHING, Controller, Create, Delete, Plan, Source, Tell, Update, View, own
 
 MANAGED_BY = "endpoints.kubernetes.io/managed-by"
 _CONTROLLER = "endpoint-controller"

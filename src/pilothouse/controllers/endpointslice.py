@@ -23,7 +23,7 @@ from ..client.informer import IndexFunction
 from . import endpoints as lib
 from . import pods as podlib
 from .common import with_metadata
-from .runtime import NOTHING, Action, Controller, Create, Delete, Plan, Source, Tell, Update, View, own
+from .plan import NOTHING, Action, Controller, Create, Delete, Plan, Source, Tell, Update, View, own
 
 MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
 SERVICE_NAME = "kubernetes.io/service-name"

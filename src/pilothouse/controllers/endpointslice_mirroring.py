@@ -24,7 +24,7 @@ from ..client.informer import IndexFunction
 from . import endpoints as lib
 from .common import same, with_metadata
 from .endpointslice import MANAGED_BY, RESOURCE, SERVICE_NAME, by_service, service_of_slice
-from .runtime import Action, Controller, Create, Delete, Plan, Source, Update, View, own
+from .plan import Action, Controller, Create, Delete, Plan, Source, Update, View, own
 
 _CONTROLLER = "endpointslicemirroring-controller.k8s.io"
 _SKIP = "endpointslice.kubernetes.io/skip-mirror"

@@ -15,7 +15,7 @@ from ..api.object import (
     uid_of,
 )
 from . import pods as podlib
-from .runtime import NOTHING, Action, Controller, Create, Event, Plan, Source, Tell, View, own
+from .plan import NOTHING, Action, Controller, Create, Event, Plan, Source, Tell, View, own
 from .volume_protection import claims_of
 
 

@@ -16,8 +16,7 @@ from collections.abc import Iterable, Mapping
 
 from ..api.object import Object, is_deleting, key_of, name_of, namespace_of, split_key, uid_of
 from ..client.informer import IndexFunction, by_owner
-from .resources import is_namespaced, owned_resources, resource_of_reference
-from .runtime import (
+from .plan import (
     NOTHING,
     Action,
     Batch,
@@ -31,6 +30,7 @@ from .runtime import (
     StillAbsent,
     View,
 )
+from .resources import is_namespaced, owned_resources, resource_of_reference
 
 _ORPHAN, _FOREGROUND = "orphan", "foregroundDeletion"
 # About as long as upstream's collector takes. `kubectl delete cronjob,job --all` counts on it: it lists the jobs after it has deleted the cronjobs.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from ..api.object import Object, name_of, namespace_of, owner_reference
 from .common import hash_of, same
-from .runtime import Action, Create, Delete, Patch, Update
+from .plan import Action, Create, Delete, Patch, Update
 
 RESOURCE = "controllerrevisions.apps"
 

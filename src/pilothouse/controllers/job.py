@@ -30,7 +30,7 @@ from ..client.informer import IndexFunction, by_controller
 from . import job_rules as rules
 from . import pods as podlib
 from .common import claim, find_condition, key_of_controller, matches, same, with_status
-from .runtime import (
+from .plan import (
     NOTHING,
     Action,
     Batch,

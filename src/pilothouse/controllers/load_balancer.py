@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from ..api.object import Object, get, is_deleting, name_of, namespace_of, split_key
 from .common import with_metadata, with_status
-from .runtime import NOTHING, Action, Controller, Event, Plan, Source, Update, View
+from .plan import NOTHING, Action, Controller, Event, Plan, Source, Update, View
 
 _FINALIZER = "service.kubernetes.io/load-balancer-cleanup"
 

@@ -23,7 +23,7 @@ from ..api.object import (
     split_key,
     uid_of,
 )
-from .runtime import NOTHING, Action, Controller, Create, Delete, Effect, Event, Plan, Source, View
+from .plan import NOTHING, Action, Controller, Create, Delete, Effect, Event, Plan, Source, View
 from .volume_binder import CLAIMS, CLASSES, PROVISIONED_BY, PROVISIONER, SELECTED_NODE, VOLUMES
 
 PROVISIONER_NAME = "pilothouse.io/local-path"

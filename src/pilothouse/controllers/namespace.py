@@ -12,8 +12,7 @@ from collections.abc import Mapping
 from ..api.errors import ApiError
 from ..api.object import Object, get, is_deleting, name_of, namespace_of, uid_of
 from .common import find_condition, set_condition, with_status
-from .resources import deletable_resources, is_namespaced
-from .runtime import (
+from .plan import (
     NOTHING,
     Action,
     Batch,
@@ -28,6 +27,7 @@ from .runtime import (
     View,
     own,
 )
+from .resources import deletable_resources, is_namespaced
 
 _FINALIZER = "kubernetes"
 _EVENTS = "events"  # too many to keep in a cache for this; they are deleted unseen

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from ..api.object import Object, annotations_of, get, name_of, namespace_of, split_key
 from .common import with_metadata
-from .runtime import NOTHING, Controller, Create, Plan, Source, Update, View
+from .plan import NOTHING, Controller, Create, Plan, Source, Update, View
 
 _ROOT_CA = "kube-root-ca.crt"
 _ABOUT = "kubernetes.io/description"

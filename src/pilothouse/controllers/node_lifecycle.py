@@ -15,7 +15,7 @@ from ..base.clock import parse_timestamp, timestamp
 from ..client.informer import IndexFunction
 from . import pods as podlib
 from .endpoints import by_node
-from .runtime import (
+from .plan import (
     NOTHING,
     Action,
     Batch,

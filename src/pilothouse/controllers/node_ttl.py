@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..api.object import Object, annotations_of, split_key
-from .runtime import NOTHING, Controller, Patch, Plan, Source, View
+from .plan import NOTHING, Controller, Patch, Plan, Source, View
 
 _ANNOTATION = "node.alpha.kubernetes.io/ttl"
 # (from, to, seconds): they overlap, so that a cluster at an edge does not go to and fro

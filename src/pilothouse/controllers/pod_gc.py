@@ -12,7 +12,7 @@ from ..base.clock import timestamp
 from ..client.informer import IndexFunction
 from . import pods as podlib
 from .endpoints import by_node
-from .runtime import Action, Controller, Delete, Environment, Patch, Plan, Source, StillAbsent, View
+from .plan import Action, Controller, Delete, Environment, Patch, Plan, Source, StillAbsent, View
 
 _PERIOD_S = 20.0
 _QUARANTINE_S = 40.0  # a node may only be late in the cache

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..api.object import Object, get, split_key
-from .runtime import NOTHING, Controller, Plan, Source, Update, View
+from .plan import NOTHING, Controller, Plan, Source, Update, View
 
 _RESOURCE = "validatingadmissionpolicies.admissionregistration.k8s.io"
 

@@ -36,7 +36,7 @@ from .common import (
     with_status,
     without_empty,
 )
-from .runtime import NOTHING, Action, Batch, Controller, Create, Delete, Plan, Source, Tell, Update, View, own
+from .plan import NOTHING, Action, Batch, Controller, Create, Delete, Plan, Source, Tell, Update, View, own
 
 _BURST_MAX = 500  # pods made or deleted in one turn
 

@@ -8,8 +8,8 @@ from ..api.object import Object, get, is_deleting, name_of, namespace_of, split_
 from ..api.quantity import ZERO, Quantity
 from ..api.quota import Usage, applies, usage_of
 from .common import same, with_status
+from .plan import NOTHING, Controller, Environment, Plan, Source, Update, View
 from .resources import is_namespaced, owned_resources
-from .runtime import NOTHING, Controller, Environment, Plan, Source, Update, View
 
 _QUOTAS = "resourcequotas"
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from ..api.object import Object, get, labels_of, name_of, split_key
 from .common import matches
-from .runtime import NOTHING, Controller, Plan, Source, Update, View
+from .plan import NOTHING, Controller, Plan, Source, Update, View
 
 _RESOURCE = "clusterroles.rbac.authorization.k8s.io"
 

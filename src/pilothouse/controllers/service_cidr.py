@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from ..api.object import Object, condition_of, is_deleting, name_of, split_key
 from .common import same, set_condition, with_metadata, with_status
-from .runtime import NOTHING, Action, Controller, Plan, Source, Update, View, own
+from .plan import NOTHING, Action, Controller, Plan, Source, Update, View, own
 
 _RESOURCE = "servicecidrs.networking.k8s.io"
 _ADDRESSES = "ipaddresses.networking.k8s.io"

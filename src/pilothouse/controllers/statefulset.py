@@ -36,7 +36,7 @@ from .common import (
     selects_everything,
     with_status,
 )
-from .runtime import (
+from .plan import (
     NOTHING,
     Action,
     Controller,

@@ -20,12 +20,12 @@ from .namespace import NamespaceController
 from .namespace_content import RootCaPublisher, ServiceAccountController
 from .node_lifecycle import NodeLifecycleController
 from .node_ttl import NodeTtlController
+from .plan import Controller
 from .pod_gc import PodGarbageCollector
 from .policy_status import ValidatingAdmissionPolicyStatusController
 from .replicaset import ReplicaSetController, ReplicationControllerController
 from .resource_quota import ResourceQuotaController
 from .role_aggregation import ClusterRoleAggregationController
-from .runtime import Controller
 from .service_cidr import ServiceCidrController
 from .statefulset import StatefulSetController
 from .taint_eviction import TaintEvictionController

@@ -9,7 +9,7 @@ from ..api.tolerations import tolerates_one
 from ..base.clock import parse_timestamp, timestamp
 from ..client.informer import IndexFunction
 from .endpoints import by_node
-from .runtime import NOTHING, Action, Controller, Delete, Environment, Event, Patch, Plan, Source, View
+from .plan import NOTHING, Action, Controller, Delete, Environment, Event, Patch, Plan, Source, View
 
 
 class TaintEvictionController(Controller):

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from ..api.object import Object, annotations_of, name_of, namespace_of, split_key, uid_of
 from ..client.informer import IndexFunction
 from .common import with_metadata
-from .runtime import NOTHING, Controller, Delete, Plan, Source, StillAbsent, Update, View, own
+from .plan import NOTHING, Controller, Delete, Plan, Source, StillAbsent, Update, View, own
 
 _TYPE = "kubernetes.io/service-account-token"
 _NAME, _UID = "kubernetes.io/service-account.name", "kubernetes.io/service-account.uid"

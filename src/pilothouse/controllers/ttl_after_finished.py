@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from ..api.object import get, is_deleting, split_key, uid_of
 from ..base.clock import parse_timestamp
 from .job import is_finished
-from .runtime import NOTHING, Controller, Delete, Plan, Source, StillThere, View, own
+from .plan import NOTHING, Controller, Delete, Plan, Source, StillThere, View, own
 
 
 class TtlAfterFinishedController(Controller):

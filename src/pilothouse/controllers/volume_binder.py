@@ -26,7 +26,7 @@ from ..api.object import (
 from ..api.quantity import Quantity
 from ..client.informer import IndexFunction
 from .common import matches, with_metadata
-from .runtime import NOTHING, Action, Controller, Event, Later, Patch, Plan, Source, Update, View
+from .plan import NOTHING, Action, Controller, Event, Later, Patch, Plan, Source, Update, View
 from .volume_protection import claims_of
 
 CLAIMS, VOLUMES, CLASSES = "persistentvolumeclaims", "persistentvolumes", "storageclasses.storage.k8s.io"

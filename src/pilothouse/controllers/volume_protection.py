@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from ..api.object import Object, get, is_deleting, name_of, namespace_of, split_key, uid_of
 from ..client.informer import IndexFunction
-from .runtime import NOTHING, Controller, Patch, Plan, Source, View, own
+from .plan import NOTHING, Controller, Patch, Plan, Source, View, own
 
 
 def _set_finalizers(resource: str, obj: Object, finalizers: list[str]) -> Plan:

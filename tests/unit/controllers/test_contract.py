@@ -9,7 +9,7 @@ import pytest
 from pilothouse.api.kinds import kind_of_resource
 from pilothouse.base.random import Random
 from pilothouse.client.informer import Cache
-from pilothouse.controllers.runtime import Controller, Environment
+from pilothouse.controllers.plan import Controller, Environment
 from pilothouse.controllers.table import CONTROLLERS
 
 NAMES = [controller.name for controller in CONTROLLERS]
