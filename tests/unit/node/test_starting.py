@@ -162,6 +162,9 @@ def test_one_end_can_make_all_containers_begin_anew():
         starts = {c.name: c.started_at for c in await lab.engine.containers() if c.attempt == 1}
         assert starts["c"] - starts["i"] == 2.0
         assert starts.keys() == {"i", "c", "other"}
+        status = await lab.status()
+        shown = [*status["initContainerStatuses"], *status["containerStatuses"]]
+        assert (status["phase"], [s["restartCount"] for s in shown]) == ("Running", [1, 1, 1])
         assert [sandbox.ips[0] for sandbox in await lab.engine.pod_sandboxes()] == [address]
 
     on_node(story)
