@@ -14,11 +14,11 @@ from ..api.schema import Type, has_schema, schema_of
 from ..api.threeway import three_way_patch
 from ..client.http import PATCH_TYPES, delete_options, with_query
 from . import printing
-from .connection import Connection
+from .change import Change
 from .errors import Failure, Failures, while_doing
 from .jsonpath import go_json
 from .targets import Finder, Info, documents, info_of, items_of
-from .verb import DRY_RUN_NOTE, FILES, SELECTOR, WRITE, Call, Flag, dry_run_of, flag, many, text, verb
+from .verb import DRY_RUN_NOTE, FILES, SELECTOR, WRITE, Call, Flag, flag, many, text, verb
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 MISSING = (
@@ -80,7 +80,7 @@ async def command(call: Call) -> None:
         raise Failure(
             "all resources selected for prune without explicitly passing --all. To prune all resources, pass the --all flag. If you did not mean to prune all resources, specify a label selector"
         )
-    applier = Applier(call.connection, options)
+    applier = Applier(call)
     errors: list[Exception] = []
     found = []
     for source, obj in documents(options.filename, options.recursive):
@@ -119,10 +119,11 @@ async def command(call: Call) -> None:
 
 
 class Applier:
-    def __init__(self, connection: Connection, options: Any):
-        self._connection, self._options = connection, options
-        self.dry_run = dry_run_of(options)
-        self._query = write_query(options, "kubectl" if options.server_side else "kubectl-client-side-apply")
+    def __init__(self, call: Call):
+        options = call.options
+        self._connection, self._options = call.connection, options
+        change = Change(call, "kubectl" if options.server_side else "kubectl-client-side-apply")
+        self.dry_run, self._query = change.dry_run, change.writing
         self._uids: set[str] = set()
 
     async def one(self, info: Info) -> tuple[Object, str]:
@@ -250,19 +251,6 @@ class Applier:
                         body = delete_options(propagation="Background", dry_run=self.dry_run == "server")
                         await self._connection.client.call("DELETE", info.path, body)
                     click.echo(f"{info.shown} pruned{DRY_RUN_NOTE[self.dry_run]}")
-
-
-def write_query(options: Any, manager: str) -> dict[str, str]:
-    """What every write of a manifest says beside it."""
-    value = str(options.validate).lower()
-    modes = {"true": "Strict", "strict": "Strict", "warn": "Warn", "false": "Ignore", "ignore": "Ignore"}
-    if value not in modes:
-        raise Failure(f"invalid - validate option {value}")
-    return {
-        "fieldManager": options.field_manager or manager,
-        "fieldValidation": modes[value],
-        "dryRun": "All" if dry_run_of(options) == "server" else "",
-    }
 
 
 def patch_schema(kind: Kind) -> Type | None:

@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import click
-
 from ..api.errors import ApiError
 from ..api.object import Object
 from ..client.http import with_query
-from . import printing
-from .apply import VALIDATE, with_last_applied, write_query
+from .apply import VALIDATE, with_last_applied
+from .change import Change
 from .errors import Failure, while_doing
+from .printing import resource_name
 from .targets import Finder, info_of
-from .verb import DRY_RUN_NOTE, FILES, SELECTOR, WRITE, Call, Flag, Verb, dry_run_of, family, flag, text, verb
+from .verb import FILES, SELECTOR, WRITE, Call, Flag, Verb, family, flag, text, verb
 
 SAVE = (VALIDATE, lambda: flag("--save-config", help="Remember the manifest for a later apply."))
 Builder = Callable[[Call, str], Any]
@@ -36,28 +35,19 @@ async def command(call: Call) -> None:
         if call.words:
             raise call.usage(f"Unexpected args: [{' '.join(call.words)}]")
         raise Failure("must specify one of -f and -k")
-    printer, query, dry_run = (
-        printing.printer(options),
-        write_query(options, "kubectl-create"),
-        dry_run_of(options),
-    )
-    finder = Finder(call)
+    finder, change = Finder(call), Change(call, "kubectl-create")
     found = await finder.run([], load=False)
     if not found and not finder.errors:
         raise Failure("no objects passed to create")
     for info in found:
         obj = with_last_applied(info.obj) if options.save_config else info.obj
         try:
-            if dry_run != "client":
-                where = info.path.rpartition("/")[0] if info.name else info.path
-                obj = await call.client.call("POST", with_query(where, query), obj)
+            if change.dry_run != "client":
+                obj = await call.client.call("POST", with_query(info.collection, change.writing), obj)
         except ApiError as error:
             finder.errors.append(while_doing("creating", info.source, error))
             continue
-        said = printing.resource_name(obj, obj["metadata"].get("name") or "")
-        click.echo(printer.show(obj), nl=False) if printer else click.echo(
-            f"{said} created{DRY_RUN_NOTE[dry_run]}"
-        )
+        change.say(resource_name(obj), obj, "created")
     finder.end()
 
 
@@ -65,27 +55,19 @@ async def make(
     call: Call, obj: Object, done: str = "created", failed: str = "", manager: str = "kubectl-create"
 ) -> Object:
     """Creates an object that flags describe, and says so. `failed`: what stands before the error's message."""
-    options = call.options
-    printer, dry_run = printing.printer(options), dry_run_of(options)
-    query = write_query(options, manager)
-    if options.save_config:
+    change = Change(call, manager)
+    if call.options.save_config:
         obj = with_last_applied(obj)
-    if dry_run == "client":
-        kind = await call.connection.kind_of_object(obj["apiVersion"], obj["kind"])
-        if kind.namespaced and call.connection.target.namespace:
-            obj["metadata"]["namespace"] = call.namespace
-    else:
+    kind = await call.connection.kind_of_object(obj["apiVersion"], obj["kind"])
+    if change.dry_run != "client":
         info = await info_of(call.connection, obj, "")
         try:
-            obj = await call.client.call("POST", with_query(info.path.rpartition("/")[0], query), info.obj)
+            obj = await call.client.call("POST", with_query(info.collection, change.writing), info.obj)
         except ApiError as error:
-            if not failed:
-                raise
-            raise Failure(f"{failed}{error.message}")
-    if printer:
-        click.echo(printer.show(obj), nl=False)
-    else:
-        click.echo(f"{printing.resource_name(obj)} {done}{DRY_RUN_NOTE[dry_run]}")
+            raise Failure(f"{failed}{error.message}") if failed else error
+    elif kind.namespaced and call.connection.target.namespace:
+        obj["metadata"]["namespace"] = call.namespace
+    change.say(resource_name(obj), obj, done)
     return obj
 
 

@@ -11,11 +11,12 @@ from ..api.kinds import kind_of_resource
 from ..api.object import Object, annotations_of, controller_of, get, name_of, namespace_of, uid_of
 from ..base.clock import RealClock
 from ..client.http import delete_options, with_query
+from .change import Change
 from .errors import Failure
 from .nodes import find_nodes, mark
 from .targets import Info, items_of, path
 from .timing import duration
-from .verb import DRY_RUN, DRY_RUN_NOTE, SELECTOR, Call, dry_run_of, flag, number, text, verb
+from .verb import DRY_RUN, DRY_RUN_NOTE, SELECTOR, Call, flag, number, text, verb
 
 RETRY_S = 5
 PODS = kind_of_resource("pods")
@@ -53,10 +54,11 @@ REASONS = {
     help="Move the pods off a node: `drain NODE --ignore-daemonsets`.",
 )
 async def command(call: Call) -> int | None:
-    dry_run = dry_run_of(call.options)
+    change = Change(call, "kubectl-drain")
+    dry_run = change.dry_run
     found = await find_nodes(call)
     for info in found:
-        await mark(call, info, True, dry_run)
+        await mark(change, info, True)
     failed: dict[str, str] = {}
     for info in found:
         try:

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import click
-
-from ..client.http import PATCH_TYPES, with_query
+from .change import Change
 from .targets import Finder, Info
-from .verb import DRY_RUN, DRY_RUN_NOTE, SELECTOR, Call, Verb, dry_run_of, verb
-
-PATCH = PATCH_TYPES["strategic"]
+from .verb import DRY_RUN, SELECTOR, Call, Verb, verb
 
 
 async def find_nodes(call: Call) -> list[Info]:
@@ -25,25 +21,21 @@ def _with_type(word: str) -> str:
     return word if "/" in word else f"node/{word}"
 
 
-async def mark(call: Call, info: Info, unschedulable: bool, dry_run: str) -> None:
+async def mark(change: Change, info: Info, unschedulable: bool) -> None:
     """(Un)cordons a node, and says so."""
     done = "cordoned" if unschedulable else "uncordoned"
-    note = DRY_RUN_NOTE[dry_run]
     if bool(info.obj["spec"].get("unschedulable")) == unschedulable:
-        click.echo(f"node/{info.name} already {done}{note}")
-        return
-    if dry_run != "client":
-        where = with_query(info.path, {"dryRun": "All" if dry_run == "server" else ""})
-        patch = {"spec": {"unschedulable": unschedulable or None}}
-        await call.client.call("PATCH", where, patch, content_type=PATCH)
-    click.echo(f"node/{info.name} {done}{note}")
+        done = f"already {done}"
+    else:
+        await change.patch(info, {"spec": {"unschedulable": unschedulable or None}})
+    change.say(info.shown, info.obj, done)
 
 
 def marking(name: str, unschedulable: bool, help: str) -> Verb:
     @verb(name, *SELECTOR, *DRY_RUN, help=help)
     async def command(call: Call) -> None:
-        dry_run = dry_run_of(call.options)
+        change = Change(call, f"kubectl-{name}")
         for info in await find_nodes(call):
-            await mark(call, info, unschedulable, dry_run)
+            await mark(change, info, unschedulable)
 
     return command

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 
-import click
-
-from ..api.errors import ApiError
 from ..client.http import PATCH_TYPES, with_query
-from . import printing
+from .change import Change
 from .errors import Failure
-from .targets import Finder, Info, yaml_documents
-from .verb import FILES, WRITE, Call, dry_run_of, flag, text, verb
+from .printing import resource_name
+from .targets import Finder, yaml_documents
+from .verb import FILES, WRITE, Call, flag, text, verb
 
 
 @verb(
@@ -45,28 +43,16 @@ async def command(call: Call) -> None:
             raise Failure(
                 f"unable to parse {json.dumps(source)}: {error.message.rpartition('YAML to JSON: ')[2]}"
             )
-    finder, printer, dry_run = Finder(call), printing.printer(options), dry_run_of(options)
+    finder, change = Finder(call), Change(call, "kubectl-patch")
+    change.query["dryRun"] = "All" if change.dry_run != "none" else ""  # the client cannot merge by itself
     for info in await finder.run(load=not options.filename):
-        try:
-            await _one(call, info, patch, printer, dry_run)
-        except ApiError as error:
-            finder.errors.append(error)
+        with finder.trying():
+            where = info.path + (f"/{options.subresource}" if options.subresource else "")
+            before = await call.client.call("GET", where)
+            kind = PATCH_TYPES["merge" if options.type == "strategic" and info.kind.custom else options.type]
+            after = await call.client.call("PATCH", with_query(where, change.query), patch, content_type=kind)
+            same = before == after
+            if change.dry_run == "none":
+                same = before["metadata"].get("resourceVersion") == after["metadata"].get("resourceVersion")
+            change.say(resource_name(after), after, "patched" + " (no change)" * same, note=False)
     finder.end()
-
-
-async def _one(call: Call, info: Info, patch: object, printer: printing.Printer | None, dry_run: str) -> None:
-    options = call.options
-    where = info.path + (f"/{options.subresource}" if options.subresource else "")
-    before = await call.client.call("GET", where)
-    query = {
-        "fieldManager": options.field_manager or "kubectl-patch",
-        "dryRun": "All" if dry_run != "none" else "",
-    }
-    kind = "merge" if options.type == "strategic" and info.kind.custom else options.type
-    after = await call.client.call("PATCH", with_query(where, query), patch, content_type=PATCH_TYPES[kind])
-    if printer:
-        click.echo(printer.show(after), nl=False)
-        return
-    version = [obj["metadata"].get("resourceVersion") for obj in (before, after)]
-    unchanged = version[0] == version[1] if dry_run == "none" else before == after
-    click.echo(f"{printing.resource_name(after)} patched{' (no change)' if unchanged else ''}")

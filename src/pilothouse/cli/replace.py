@@ -6,12 +6,12 @@ import click
 
 from ..api.errors import ApiError
 from ..client.http import delete_options, with_query
-from . import printing
-from .apply import VALIDATE, with_last_applied, write_query
+from .apply import VALIDATE, with_last_applied
+from .change import Change
 from .delete import until_gone
 from .errors import Failure, while_doing
-from .targets import Finder
-from .verb import DRY_RUN_NOTE, FILES, WRITE, Call, dry_run_of, flag, number, text, verb
+from .targets import Finder, Info
+from .verb import FILES, WRITE, Call, flag, number, text, verb
 
 
 @verb(
@@ -32,12 +32,7 @@ async def command(call: Call) -> None:
     options = call.options
     if not options.filename:
         raise Failure("must specify one of -f and -k")
-    printer, query, dry_run = (
-        printing.printer(options),
-        write_query(options, "kubectl-replace"),
-        dry_run_of(options),
-    )
-    finder = Finder(call)
+    finder, change = Finder(call), Change(call, "kubectl-replace")
     found = await finder.run([], load=False)
     if not found and not finder.errors:
         raise Failure("no objects passed to replace")
@@ -45,29 +40,28 @@ async def command(call: Call) -> None:
         obj = with_last_applied(info.obj) if options.save_config else info.obj
         try:
             if options.force:
-                try:
-                    await call.client.call("DELETE", info.path, delete_options(0, "Background"))
-                    inside = f" from {info.namespace} namespace" if info.namespace else ""
-                    click.echo(f'{info.shown.partition("/")[0]} "{info.name}" deleted{inside}')
-                    await until_gone(call, [info], options.timeout)
-                except ApiError as error:
-                    if error.code != 404:
-                        raise
-                result = await call.client.call("POST", with_query(info.path.rpartition("/")[0], query), obj)
-            elif dry_run == "client":
-                result = obj
-            else:
-                result = await _put(
-                    call, info.path + (f"/{options.subresource}" if options.subresource else ""), obj, query
-                )
+                await _remove(call, info)
+                obj = await call.client.call("POST", with_query(info.collection, change.writing), obj)
+            elif change.dry_run != "client":
+                where = info.path + (f"/{options.subresource}" if options.subresource else "")
+                obj = await _put(call, where, obj, change.writing)
         except ApiError as error:
             finder.errors.append(while_doing("replacing", info.source, error))
             continue
-        if printer:
-            click.echo(printer.show(result), nl=False)
-        else:
-            click.echo(f"{info.shown} replaced{DRY_RUN_NOTE[dry_run]}")
+        change.say(info.shown, obj, "replaced")
     finder.end()
+
+
+async def _remove(call: Call, info: Info) -> None:
+    try:
+        await call.client.call("DELETE", info.path, delete_options(0, "Background"))
+    except ApiError as error:
+        if error.code != 404:
+            raise
+        return
+    inside = f" from {info.namespace} namespace" if info.namespace else ""
+    click.echo(f'{info.shown.partition("/")[0]} "{info.name}" deleted{inside}')
+    await until_gone(call, [info], call.options.timeout)
 
 
 async def _put(call: Call, where: str, obj: dict, query: dict[str, str]) -> dict:  # type: ignore[type-arg]

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import click
 import orjson
 
-from ..api.errors import ApiError
 from ..api.object import Object, annotations_of, condition_of, get, name_of
 from ..base.clock import RealClock, timestamp
-from ..client.http import PATCH_TYPES, lines, raise_for_status, with_query
+from ..client.http import lines, raise_for_status, with_query
 from ..client.transport import Response
 from . import printing
 from .apply import LAST_APPLIED
+from .change import Change
 from .describe_pods import template as write_template
 from .describe_writer import Writer
 from .errors import Failure
@@ -22,13 +21,11 @@ from .tabs import tabbed
 from .targets import Finder, Info, path
 from .timing import duration
 from .verb import (
-    DRY_RUN_NOTE,
     FILES,
     OUTPUT,
     SELECTOR,
     WRITE,
     Call,
-    dry_run_of,
     family,
     flag,
     number,
@@ -38,6 +35,7 @@ from .verb import (
 )
 from .workloads import HASH, REVISION, controller_revisions, replica_sets, revision_of, without_hash
 
+MANAGER = "kubectl-rollout"
 CAUSE = "kubernetes.io/change-cause"
 RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"
 KEPT = (  # annotations of a deployment that a rollback leaves alone
@@ -61,20 +59,6 @@ async def _targets(call: Call) -> tuple[Finder, list[Info]]:
         raise Failure("required resource not specified")
     finder = Finder(call)
     return finder, await finder.run(everything=True)
-
-
-async def _patch(call: Call, info: Info, patch: Any, type_: str, dry_run: str) -> Object:
-    query = {"fieldManager": "kubectl-rollout", "dryRun": "All" if dry_run == "server" else ""}
-    return await call.client.call(
-        "PATCH", with_query(info.path, query), patch, content_type=PATCH_TYPES[type_]
-    )
-
-
-def _say(call: Call, info: Info, obj: Object, done: str, dry_run: str = "none") -> None:
-    printer = printing.printer(call.options)
-    click.echo(printer.show(obj), nl=False) if printer else click.echo(
-        f"{info.shown} {done}{DRY_RUN_NOTE[dry_run]}"
-    )
 
 
 def _named(info: Info) -> str:
@@ -301,27 +285,22 @@ def _written(template: Object) -> str:
 )
 async def undo(call: Call) -> None:
     finder, found = await _targets(call)
-    dry_run = dry_run_of(call.options)
+    change = Change(call, MANAGER)
     for info in found:
-        try:
-            if info.kind.kind == "Deployment":
-                obj, done = await _undo_deployment(call, info, dry_run)
-            elif info.kind.kind in ("StatefulSet", "DaemonSet"):
-                obj, done = await _undo_revision(call, info, dry_run)
-            else:
+        with finder.trying():
+            if info.kind.kind not in STATUS:
                 raise Failure(
                     f'no rollbacker has been implemented for {{"{info.kind.group}" "{info.kind.kind}"}}'
                 )
-        except (ApiError, Failure) as error:
-            finder.errors.append(error)
-            continue
-        if LAST_APPLIED in annotations_of(info.obj):
-            click.echo(APPLIED.format(f"{info.kind.plural}/{info.name}", LAST_APPLIED), err=True)
-        _say(call, info, obj, done, dry_run)
+            undo_one = _undo_deployment if info.kind.kind == "Deployment" else _undo_revision
+            obj, done = await undo_one(call, info, change)
+            if LAST_APPLIED in annotations_of(info.obj):
+                click.echo(APPLIED.format(f"{info.kind.plural}/{info.name}", LAST_APPLIED), err=True)
+            change.say(info.shown, obj, done)
     finder.end()
 
 
-async def _undo_deployment(call: Call, info: Info, dry_run: str) -> tuple[Object, str]:
+async def _undo_deployment(call: Call, info: Info, change: Change) -> tuple[Object, str]:
     wanted, obj = call.options.to_revision, info.obj
     sets = sorted(await replica_sets(call.connection, obj), key=revision_of)
     if wanted:
@@ -333,7 +312,7 @@ async def _undo_deployment(call: Call, info: Info, dry_run: str) -> tuple[Object
     else:
         target = sets[-2]
     template = target["spec"]["template"]
-    if dry_run == "client":
+    if change.dry_run == "client":
         return obj, _written(template)
     if obj["spec"].get("paused"):
         hint = f"cannot rollback a paused deployment; resume it first with '{program()} rollout resume' and try again"
@@ -348,10 +327,10 @@ async def _undo_deployment(call: Call, info: Info, dry_run: str) -> tuple[Object
         {"op": "replace", "path": "/spec/template", "value": template},
         {"op": "replace", "path": "/metadata/annotations", "value": annotations},
     ]
-    return await _patch(call, info, patch, "json", dry_run), "rolled back"
+    return await change.patch(info, patch, "json"), "rolled back"
 
 
-async def _undo_revision(call: Call, info: Info, dry_run: str) -> tuple[Object, str]:
+async def _undo_revision(call: Call, info: Info, change: Change) -> tuple[Object, str]:
     wanted = call.options.to_revision
     revisions = await controller_revisions(call.connection, info.obj)
     if wanted:
@@ -362,11 +341,11 @@ async def _undo_revision(call: Call, info: Info, dry_run: str) -> tuple[Object, 
         raise Failure("no last revision to roll back to")
     else:
         target = revisions[-2]
-    if dry_run == "client":
+    if change.dry_run == "client":
         return info.obj, _written(_template_of(target))
     if target is revisions[-1]:
         return info.obj, f"skipped rollback (current template already matches revision {wanted})"
-    return await _patch(call, info, target["data"], "strategic", dry_run), "rolled back"
+    return await change.patch(info, target["data"]), "rolled back"
 
 
 # -- restart, pause, resume ------------------------------------------------------------------------------------
@@ -383,8 +362,9 @@ async def _undo_revision(call: Call, info: Info, dry_run: str) -> tuple[Object, 
 )
 async def restart(call: Call) -> None:
     finder, found = await _targets(call)
+    change = Change(call, MANAGER)
     for info in found:
-        try:
+        with finder.trying():
             if info.kind.kind not in STATUS:
                 raise Failure(f"{_named(info)} restarting is not supported")
             if info.obj["spec"].get("paused"):
@@ -396,24 +376,21 @@ async def restart(call: Call) -> None:
                     "attempting to trigger another"
                 )
             patch = {"spec": {"template": {"metadata": {"annotations": {RESTARTED_AT: now}}}}}
-            _say(call, info, await _patch(call, info, patch, "strategic", "none"), "restarted")
-        except (ApiError, Failure) as error:
-            finder.errors.append(error)
+            change.say(info.shown, await change.patch(info, patch), "restarted")
     finder.end()
 
 
 async def _set_paused(call: Call, paused: bool) -> None:
     finder, found = await _targets(call)
+    change = Change(call, MANAGER)
     for info in found:
-        try:
+        with finder.trying():
             if info.kind.kind != "Deployment":
                 raise Failure(f"{_named(info)} {'pausing' if paused else 'resuming'} is not supported")
             if bool(info.obj["spec"].get("paused")) == paused:
                 raise Failure(f"{_named(info)} is {'already' if paused else 'not'} paused")
-            obj = await _patch(call, info, {"spec": {"paused": paused or None}}, "strategic", "none")
-            _say(call, info, obj, "paused" if paused else "resumed")
-        except (ApiError, Failure) as error:
-            finder.errors.append(error)
+            obj = await change.patch(info, {"spec": {"paused": paused or None}})
+            change.say(info.shown, obj, "paused" if paused else "resumed")
     finder.end()
 
 

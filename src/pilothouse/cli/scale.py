@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import click
-
-from ..api.errors import ApiError
-from ..api.object import Object, get
+from ..api.object import get
 from ..base.clock import RealClock
-from ..client.http import PATCH_TYPES, with_query
-from . import printing
+from .change import Change
 from .errors import Failure
 from .targets import Finder, Info
 from .timing import duration
-from .verb import DRY_RUN_NOTE, FILES, OUTPUT, SELECTOR, Call, dry_run_of, flag, number, text, verb
+from .verb import DRY_RUN, FILES, OUTPUT, SELECTOR, Call, flag, number, text, verb
 
 
 @verb(
@@ -20,7 +16,7 @@ from .verb import DRY_RUN_NOTE, FILES, OUTPUT, SELECTOR, Call, dry_run_of, flag,
     *FILES,
     *SELECTOR,
     *OUTPUT,
-    lambda: text("--dry-run", default="none", bare="unchanged", help="none, client or server."),
+    *DRY_RUN,
     lambda: number("--replicas", needed=True, help="How many."),
     lambda: number("--current-replicas", default=-1, help="Only if it is so many now."),
     lambda: text("--resource-version", help="Only if it is at this version."),
@@ -32,7 +28,7 @@ async def command(call: Call) -> None:
     options, wanted = call.options, call.options.replicas
     if wanted < 0:
         raise Failure("The --replicas=COUNT flag is required, and COUNT must be greater than or equal to 0")
-    dry_run, printer, finder = dry_run_of(options), printing.printer(options), Finder(call)
+    finder, change = Finder(call), Change(call, "kubectl-scale")
     found = await finder.run()
     finder.end()
     if len(found) > 1 and options.resource_version:
@@ -40,37 +36,24 @@ async def command(call: Call) -> None:
     if not found:
         raise Failure("no objects passed to scale")
     for info in found:
-        try:
-            if dry_run != "client":
-                await _scale(call, info, wanted, "All" if dry_run == "server" else "")
-        except (ApiError, Failure) as error:
-            finder.errors.append(error)
-            continue
-        click.echo(printer.show(info.obj), nl=False) if printer else click.echo(
-            f"{info.shown} scaled{DRY_RUN_NOTE[dry_run]}"
-        )
-        if limit := duration(options.timeout):
-            await _until(call, info, wanted, limit)
+        with finder.trying():
+            if options.current_replicas >= 0 or options.resource_version:
+                await _check(call, info)
+            await change.patch(info, {"spec": {"replicas": wanted}}, "merge", "scale")
+            change.say(info.shown, info.obj, "scaled")
+            if limit := duration(options.timeout):
+                await _until(call, info, wanted, limit)
     finder.end()
 
 
-async def _scale(call: Call, info: Info, wanted: int, dry_run: str) -> Object:
-    options, where = call.options, f"{info.path}/scale"
-    query = {"fieldManager": "kubectl-scale", "dryRun": dry_run}
-    if options.current_replicas < 0 and not options.resource_version:
-        patch = {"spec": {"replicas": wanted}}
-        return await call.client.call(
-            "PATCH", with_query(where, query), patch, content_type=PATCH_TYPES["merge"]
-        )
-    scale: Object = await call.client.call("GET", where)
-    now = get(scale, "spec.replicas", 0)
+async def _check(call: Call, info: Info) -> None:
+    """Raises Failure unless the size and the version are those that were expected."""
+    options, scale = call.options, await call.client.call("GET", f"{info.path}/scale")
+    now, version = get(scale, "spec.replicas", 0), scale["metadata"].get("resourceVersion")
     if options.current_replicas >= 0 and now != options.current_replicas:
         raise Failure(f"Expected replicas to be {options.current_replicas}, was {now}")
-    version = scale["metadata"].get("resourceVersion")
     if options.resource_version and version != options.resource_version:
         raise Failure(f"Expected resource version to be {options.resource_version}, was {version}")
-    scale["spec"] = {**(scale.get("spec") or {}), "replicas": wanted}
-    return await call.client.call("PUT", with_query(where, query), scale)
 
 
 async def _until(call: Call, info: Info, wanted: int, limit: float) -> None:

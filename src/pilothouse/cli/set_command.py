@@ -10,13 +10,11 @@ from typing import Any
 
 import click
 
-from ..api.errors import ApiError
 from ..api.object import Object, get
-from ..client.http import PATCH_TYPES, with_query
-from . import printing
+from .change import Change
 from .errors import Failure
 from .targets import NOTHING_GIVEN, Finder, Info
-from .verb import DRY_RUN_NOTE, FILES, SELECTOR, WRITE, Call, dry_run_of, family, flag, many, text, verb
+from .verb import FILES, SELECTOR, WRITE, Call, family, flag, many, text, verb
 
 command = family("set", "Set images, environment, resources of workloads.")
 ALL = (lambda: flag("--all", help="All objects of the type."), lambda: flag("--local"))
@@ -29,45 +27,26 @@ TEMPLATES = {  # where a kind has its pod spec
         ("spec", "template", "spec"),
     ),
 }
-Change = Callable[[Info, Object], Object]
+MANAGER = "kubectl-set"
+Maker = Callable[[Info, Object], Object]
 """(object, its pod spec) -> the patch of the pod spec; {} when nothing changes."""
 
 
-async def _update(call: Call, words: list[str], change: Change, done: str) -> None:
+async def _update(call: Call, words: list[str], make: Maker, done: str) -> None:
     """Patches the pod spec of every object that is meant."""
-    finder, printer, dry_run = Finder(call), printing.printer(call.options), dry_run_of(call.options)
+    finder, change = Finder(call), Change(call, MANAGER)
     for info in await finder.run(words):
-        try:
+        with finder.trying():
             where = TEMPLATES.get(info.kind.kind)
             if where is None:
-                raise Failure(
-                    f"{info.shown} the object is not a pod or does not have a pod template: *unstructured.Unstructured"
-                )
-            patch: Object = change(info, get(info.obj, ".".join(where)) or {})
-            if not patch:
-                continue
-            for key in reversed(where):
-                patch = {key: patch}
-            obj = info.obj
-            if dry_run != "client":
-                obj = await _send(call, info, patch, dry_run)
-        except (ApiError, Failure) as error:
-            finder.errors.append(error)
-            continue
-        click.echo(printer.show(obj), nl=False) if printer else click.echo(
-            f"{info.shown} {done}{DRY_RUN_NOTE[dry_run]}"
-        )
+                why = "the object is not a pod or does not have a pod template: *unstructured.Unstructured"
+                raise Failure(f"{info.shown} {why}")
+            patch: Object = make(info, get(info.obj, ".".join(where)) or {})
+            if patch:
+                for key in reversed(where):
+                    patch = {key: patch}
+                change.say(info.shown, await change.patch(info, patch), done)
     finder.end()
-
-
-async def _send(call: Call, info: Info, patch: Object, dry_run: str) -> Object:
-    query = {
-        "fieldManager": call.options.field_manager or "kubectl-set",
-        "dryRun": "All" if dry_run == "server" else "",
-    }
-    return await call.client.call(
-        "PATCH", with_query(info.path, query), patch, content_type=PATCH_TYPES["strategic"]
-    )
 
 
 def _split(words: list[str], is_change: Callable[[str], bool]) -> tuple[list[str], list[str]]:
@@ -350,7 +329,7 @@ async def selector(call: Call) -> None:
     if not pairs:
         raise Failure("a selector is required")
     wanted = dict(pair.split("=", 1) for word in pairs for pair in word.split(","))
-    finder, printer, dry_run = Finder(call), printing.printer(options), dry_run_of(options)
+    finder, change = Finder(call), Change(call, MANAGER)
     for info in await finder.run(words):
         if info.kind.kind != "Service":
             raise Failure("setting a selector is only supported for Services")
@@ -358,7 +337,5 @@ async def selector(call: Call) -> None:
         patch: Object = {"spec": {"selector": {**dict.fromkeys(set(old) - set(wanted)), **wanted}}}
         if options.resource_version:
             patch["metadata"] = {"resourceVersion": options.resource_version}
-        obj = info.obj if dry_run == "client" else await _send(call, info, patch, dry_run)
-        said = f"{info.shown} selector updated{DRY_RUN_NOTE[dry_run]}"
-        click.echo(printer.show(obj), nl=False) if printer else click.echo(said)
+        change.say(info.shown, await change.patch(info, patch), "selector updated")
     finder.end()

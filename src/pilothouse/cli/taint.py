@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import re
 
-import click
-
 from ..api.object import Object
-from ..client.http import PATCH_TYPES, with_query
-from . import printing
+from .change import Change
 from .errors import Failure, Failures
 from .targets import Finder
-from .verb import SELECTOR, WRITE, Call, dry_run_of, flag, text, verb
+from .verb import SELECTOR, WRITE, Call, flag, text, verb
 
 EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 Taint = tuple[str, str, str]
@@ -41,7 +38,7 @@ async def command(call: Call) -> None:
         added, removed = _parse(changes)
     except Failure as error:
         raise error if error.message.startswith("invalid taint spec") else call.usage(error.message)
-    dry_run, printer, finder = dry_run_of(options), printing.printer(options), Finder(call)
+    finder, change = Finder(call), Change(call, "kubectl-taint")
     found = await finder.run(words)
     finder.end()
     for info in found:
@@ -64,26 +61,9 @@ async def command(call: Call) -> None:
         if missing:
             raise Failures(missing)
         after = _changed(have, added, removed)
-        obj = info.obj
-        if dry_run != "client":
-            query = {
-                "fieldManager": options.field_manager or "kubectl-taint",
-                "dryRun": "All" if dry_run == "server" else "",
-            }
-            patch = {"spec": {"taints": after or None}}
-            obj = await call.client.call(
-                "PATCH", with_query(info.path, query), patch, content_type=PATCH_TYPES["merge"]
-            )
-        done = (
-            "untainted"
-            if removed and not added
-            else "tainted"
-            if added and not taken and not removed
-            else "modified"
-        )
-        click.echo(printer.show(obj), nl=False) if printer else click.echo(
-            f"{info.shown} {done}{' (server dry run)' * (dry_run == 'server')}"
-        )
+        obj = await change.patch(info, {"spec": {"taints": after or None}}, "merge")
+        done = "modified" if taken or (added and removed) else "tainted" if added else "untainted"
+        change.say(info.shown, obj, done, note=change.dry_run == "server")
 
 
 def _parse(words: list[str]) -> tuple[list[Taint], list[Taint]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,10 @@ class Info:
     @property
     def path(self) -> str:
         return path(self.kind, self.namespace, self.name)
+
+    @property
+    def collection(self) -> str:
+        return path(self.kind, self.namespace)
 
     @property
     def shown(self) -> str:
@@ -160,10 +165,7 @@ class Finder:
     def _option(self, name: str, default: Any = "") -> Any:
         if name in self._more:
             return self._more[name]
-        try:
-            return getattr(self._call.options, name)
-        except KeyError:
-            return default
+        return self._call.options.get(name, default)
 
     async def run(
         self, words: list[str] | None = None, *, load: bool = True, everything: bool = False
@@ -220,6 +222,16 @@ class Finder:
             except (ApiError, Failure) as error:
                 self.errors.append(error)
         return found
+
+    @contextmanager
+    def trying(self) -> Iterator[None]:
+        """What fails inside is kept for the end; the next object gets its turn."""
+        try:
+            yield
+        except Failures as error:
+            self.errors += error.errors
+        except (ApiError, Failure) as error:
+            self.errors.append(error)
 
     def end(self) -> None:
         """Raises what went wrong on the way."""

@@ -130,6 +130,10 @@ class Options:
     def __getattr__(self, name: str) -> Any:
         return self._values[name]
 
+    def get(self, name: str, default: Any = "") -> Any:
+        """Of a flag that not every verb has."""
+        return self._values.get(name, default)
+
     def given(self, name: str) -> bool:
         """Whether it was on the command line."""
         return name in self._given
@@ -345,7 +349,7 @@ def family(name: str, help: str) -> Verb:
 
 def dry_run_of(options: Options) -> str:
     """none, client or server. Raises Failure."""
-    value = options.dry_run
+    value = options.get("dry_run", "none")
     if value in ("none", "client", "server"):
         return str(value)
     if value == "unchanged":
