@@ -36,18 +36,18 @@ async def command(call: Call) -> int:
     options = call.options
     if not options.filename:
         raise Failure("must specify one of -f and -k", 2)
-    with (
-        tempfile.TemporaryDirectory(prefix="LIVE-") as live,
-        tempfile.TemporaryDirectory(prefix="MERGED-") as merged,
-    ):
+    with tempfile.TemporaryDirectory() as folder:
+        live, merged = (f"{folder}/{name}-{os.getpid()}" for name in ("LIVE", "MERGED"))
+        os.mkdir(live)
+        os.mkdir(merged)
         try:
             for source, obj in documents(options.filename, options.recursive):
                 info = await info_of(call.connection, obj, source)
-                for folder, found in zip((live, merged), await _both(call, info), strict=True):
+                for side, found in zip((live, merged), await _both(call, info), strict=True):
                     if found is not None:
                         group = f"{info.kind.group}." if info.kind.group else ""
                         name = f"{group}{info.kind.version}.{info.kind.kind}.{info.namespace}.{info.name}"
-                        Path(folder, name).write_text(printing.to_yaml(found))
+                        Path(side, name).write_text(printing.to_yaml(found))
         except (ApiError, Failure) as error:
             raise Failure(message_of(error), 2, plain=True)
         except Failures as error:

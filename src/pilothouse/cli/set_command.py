@@ -41,7 +41,10 @@ async def _update(call: Call, words: list[str], make: Maker, done: str) -> None:
             if where is None:
                 why = "the object is not a pod or does not have a pod template: *unstructured.Unstructured"
                 raise Failure(f"{info.shown} {why}")
-            patch: Object = make(info, get(info.obj, ".".join(where)) or {})
+            spec = get(info.obj, ".".join(where)) or {}
+            patch: Object = make(info, spec)
+            for field in [field for field in ("containers", "initContainers") if field in patch]:
+                patch[f"$setElementOrder/{field}"] = [{"name": each["name"]} for each in spec[field]]
             if patch:
                 for key in reversed(where):
                     patch = {key: patch}
@@ -142,7 +145,9 @@ async def env(call: Call) -> None:
             lines.append(f"# {info.kind.kind} {info.name}, container {container['name']}")
             lines.extend(_shown(each) for each in after)
             if changes:
-                patch.setdefault(field, []).append({"name": container["name"], "env": changes})
+                order = [{"name": each["name"]} for each in after]
+                change_ = {"name": container["name"], "env": changes, "$setElementOrder/env": order}
+                patch.setdefault(field, []).append(change_)
         return {} if options.list else patch
 
     await _update(call, resources, change, "env updated")
