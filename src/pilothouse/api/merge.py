@@ -230,6 +230,10 @@ def _compare_maps(shape: Shape, old: Any, new: Any, changed: FieldSet, removed: 
             if below is not None and name != _IGNORED:
                 now = new_default.get(name, ABSENT)
                 _compare(below, was, now, f"f:{name}", changed, removed)
+    if new is ABSENT:
+        for name in always:
+            if name not in before:
+                removed[f"f:{name}"] = _ALONE
 
 
 def _compare_lists(shape: Shape, old: Any, new: Any, changed: FieldSet, removed: FieldSet) -> None:
