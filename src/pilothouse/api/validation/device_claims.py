@@ -190,6 +190,11 @@ def _spec_change(errors: FieldErrors, new: Object, old: Object) -> None:
     )
 
 
+def _template_change(errors: FieldErrors, new: Object, old: Object) -> None:
+    type_ = "resource.v1.ResourceClaimTemplateSpec"
+    metadata.immutable(errors, new.get("spec"), old.get("spec"), "spec", type_=type_)
+
+
 def _template(errors: FieldErrors, new: Object, old: Object | None) -> None:
     spec = new.get("spec") or {}
     meta = spec.get("metadata") or {}
@@ -309,6 +314,6 @@ def _class(errors: FieldErrors, new: Object, old: Object | None) -> None:
         errors.invalid("spec.extendedResourceName", name, "must be a valid extended resource name")
 
 
-CLASS = kind(_class, "cub", cluster=True)
-CLAIM = kind(_claim, "cux", change=_spec_change, status=_claim_status)
-CLAIM_TEMPLATE = kind(_template, "ux", change=_spec_change)
+CLASS = kind(_class, "cbub", cluster=True)
+CLAIM = kind(_claim, "cbux", change=_spec_change, status=_claim_status)
+CLAIM_TEMPLATE = kind(_template, "cbux", change=_template_change)

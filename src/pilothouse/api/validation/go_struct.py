@@ -30,7 +30,13 @@ def as_go(type_: Type | str, value: Any) -> Any:
     if type_.kind != "struct":
         return value
     fields = sorted(type_.fields.values(), key=lambda f: [int(n) for n in f.number.split(".")])
-    return InOrder((_go_name(field.name), _member(field, value.get(field.name))) for field in fields)
+    made = InOrder()
+    for field in fields:
+        if field.name == "metadata":  # embedded: its members are the struct's own
+            made |= value.get("metadata") or {}
+        else:
+            made[_go_name(field.name)] = _member(field, value.get(field.name))
+    return made
 
 
 def _member(field: Field, value: Any) -> Any:

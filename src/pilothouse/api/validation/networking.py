@@ -349,5 +349,5 @@ def _service_cidr_change(errors: FieldErrors, new: Object, old: Object) -> None:
 INGRESS = kind(_ingress, "ucb", status=_ingress_status)
 INGRESS_CLASS = kind(_ingress_class, "uxcb", cluster=True, change=_ingress_class_change)
 NETWORK_POLICY = kind(_policy, "ub")
-IP_ADDRESS = kind(_ip_address, "ux", rule=addresses.ip_name, cluster=True, change=_ip_address_change)
-SERVICE_CIDR = kind(_service_cidr, "ux", cluster=True, change=_service_cidr_change)
+IP_ADDRESS = kind(_ip_address, "cbux", rule=addresses.ip_name, cluster=True, change=_ip_address_change)
+SERVICE_CIDR = kind(_service_cidr, "cbux", cluster=True, change=_service_cidr_change)

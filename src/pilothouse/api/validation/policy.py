@@ -115,5 +115,7 @@ def _lease(errors: FieldErrors, new: Object, old: Object | None) -> None:
 
 BUDGET = kind(_budget, "b", status=_budget_status, own_metadata=False)
 PRIORITY_CLASS = kind(_priority_class, "ux", cluster=True, change=_priority_class_change)
-RUNTIME_CLASS = kind(_runtime_class, "ux", cluster=True, change=_runtime_class_change, known_finalizers=False)
+RUNTIME_CLASS = kind(
+    _runtime_class, "cbux", cluster=True, change=_runtime_class_change, known_finalizers=False
+)
 LEASE = kind(_lease, "ub", known_finalizers=False)

@@ -125,9 +125,7 @@ def _table() -> dict[str, Strategy]:
         "replicationcontrollers": Strategy(**spec, initial_status={"replicas": 0}, orphans_by_default=True),
         "resourcequotas": Strategy(initial_status={}, returns_deleted=True),
         "limitranges": Strategy(create_on_update=True),
-        "serviceaccounts": Strategy(
-            unconditional_update=False, returns_deleted=True, prepare_create=kinds_rules.account_prepare
-        ),
+        "serviceaccounts": Strategy(unconditional_update=False, returns_deleted=True),
         "secrets": Strategy(prepare_update=kinds_rules.secret_prepare_update),
         "configmaps": Strategy(),
         "endpoints": Strategy(create_on_update=True),
@@ -257,7 +255,10 @@ def _table() -> dict[str, Strategy]:
             initial_status={},
             prepare_create=kinds_rules.api_service_prepare_create,
         ),
-        "resourceclaims.resource.k8s.io": Strategy(initial_status={}),
+        "resourceclaims.resource.k8s.io": Strategy(
+            initial_status={}, validate_create=kinds_rules.check_admin_access
+        ),
+        "resourceclaimtemplates.resource.k8s.io": Strategy(validate_create=kinds_rules.check_admin_access),
         "resourceslices.resource.k8s.io": Strategy(generation=spec_changed),
         "deviceclasses.resource.k8s.io": Strategy(generation=spec_changed),
     }
