@@ -100,8 +100,15 @@ async def _run(config: ClusterConfig, paths: ClusterPaths, reporter: Reporter) -
     clock = RealClock()
     random = Random(config.seed) if config.seed else Random.from_os()
     cluster = Cluster(config, paths, clock, random, progress=lambda text: reporter.say(progress=text))
+    starting, ending = asyncio.create_task(cluster.start()), asyncio.create_task(ended.wait())
+    await asyncio.wait((starting, ending), return_when=asyncio.FIRST_COMPLETED)
+    if not starting.done():  # whoever asked for it has changed their mind
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
+        await cluster.stop()
+        return 1
     try:
-        await cluster.start()
+        starting.result()
     except (
         ConfigError,
         AuditError,
@@ -125,7 +132,7 @@ async def _run(config: ClusterConfig, paths: ClusterPaths, reporter: Reporter) -
     gc.freeze()  # what was made at start stays: the collector need not look at it again
     reporter.say(ready=True)
     reporter.close()
-    await ended.wait()
+    await ending
     log.info("stopping")
     await cluster.stop()
     return 0

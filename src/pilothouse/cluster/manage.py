@@ -15,7 +15,8 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,7 +27,6 @@ from .config import ClusterConfig, ConfigError
 from .paths import ClusterPaths, root
 
 Progress = Callable[[str], None]
-START_TIMEOUT_S = 180.0
 STOP_TIMEOUT_S = 60.0
 LOG_TAIL_LINES = 15
 
@@ -86,6 +86,26 @@ def daemon_pid(paths: ClusterPaths) -> int:
         return 0
 
 
+@contextmanager
+def _alone(paths: ClusterPaths) -> Iterator[None]:
+    """One command at a time starts, stops or deletes a cluster."""
+    try:
+        descriptor = os.open(paths.data, os.O_RDONLY)
+    except FileNotFoundError:
+        raise ClusterError(f"cluster {paths.name!r} has just been deleted") from None
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ClusterError(
+                f"another command starts, stops or deletes cluster {paths.name!r} just now; "
+                "try again when it has ended"
+            ) from None
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def up(config: ClusterConfig, given: set[str], clock: Clock, progress: Progress) -> ClusterConfig:
     """Starts a cluster, new or stopped, and returns when it is ready. `given`: the options that were said explicitly;
     for a cluster that exists, the others stay as they were."""
@@ -94,43 +114,58 @@ def up(config: ClusterConfig, given: set[str], clock: Clock, progress: Progress)
         config = replace(config, data_dir=os.path.abspath(config.data_dir))
     paths = ClusterPaths.of(config.name, config.data_dir)
     link = root() / "clusters" / config.name
-    with machine_lock():
-        if not config.data_dir and link.exists():
-            paths = ClusterPaths(config.name, _real(link))
-        before = ClusterConfig.load(paths.config) if paths.config.exists() else None
-        if before is not None and before.name != config.name:
-            raise ClusterError(f"{paths.data} is the directory of another cluster, {before.name!r}")
-        if pid := daemon_pid(paths):
-            raise ClusterError(
-                f"cluster {config.name!r} is already running (pid {pid}); "
-                f"`pilothouse status {config.name}` shows it, `pilothouse stop {config.name}` stops it"
-            )
-        if before is not None:
-            config = replace(before, **{name: getattr(config, name) for name in given})
-            config.check()
-        config = _settle(config, paths)
-        if config.engine == "containerd":
-            claim(config, paths, lambda other, its: _teardown(other, its, progress))
-        paths.data.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if config.data_dir and not link.exists():
-            link.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            link.symlink_to(paths.data.resolve())
-        config.save(paths.config)
-        ran = any(
-            paths.run.glob("*/containerd.pid")
-        )  # containers that a killed daemon left, and that shall go on
-    try:
-        _start_daemon(config, paths, clock, progress)
-    except BaseException:
-        if before is None:  # nothing is left of a cluster that never was
-            remove(paths, progress=lambda _: None)
-        elif not ran:
-            asyncio.run(_teardown(config, paths, lambda _: None))
-        raise
-    config = ClusterConfig.load(paths.config)
-    target = Path(config.kubeconfig) if config.kubeconfig else kubeconfig.default_path()
-    kubeconfig.add(target, kubeconfig_of(paths, config))
+    with ExitStack() as alone:
+        with machine_lock():
+            if not config.data_dir and link.exists():
+                paths = ClusterPaths(config.name, _real(link))
+            before = _before(config, paths)
+            if before is not None:
+                config = replace(before, **{name: getattr(config, name) for name in given})
+                config.check()
+            target = Path(config.kubeconfig) if config.kubeconfig else kubeconfig.default_path()
+            kubeconfig.read(target)  # one that cannot be read is said before anything is made
+            config = _settle(config, paths)
+            if config.engine == "containerd":
+                claim(config, paths, lambda other, its: _teardown(other, its, progress))
+            paths.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+            alone.enter_context(_alone(paths))
+            if config.data_dir and not link.exists():
+                link.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                link.symlink_to(paths.data.resolve())
+            config.save(paths.config)
+            # containers that a killed daemon left, and that shall go on whatever happens now
+            ran = any(paths.run.glob("*/containerd.pid"))
+        try:
+            _start_daemon(config, paths, clock, progress)
+            config = ClusterConfig.load(paths.config)
+            kubeconfig.add(target, kubeconfig_of(paths, config))
+        except BaseException:
+            _end_daemon(paths, clock, lambda _: None)
+            if before is None:  # nothing is left of a cluster that never was
+                remove(paths, progress=lambda _: None)
+            elif not ran:
+                asyncio.run(_teardown(config, paths, lambda _: None))
+            raise
     return config
+
+
+def _before(config: ClusterConfig, paths: ClusterPaths) -> ClusterConfig | None:
+    """What the cluster was told when it last started; None for a new one. Raises ClusterError where it cannot start."""
+    if not paths.config.exists():
+        if paths.data.is_dir() and any(paths.data.iterdir()):  # `delete` would delete it all
+            raise ClusterError(
+                f"{paths.data} holds other files; choose a directory that is empty or not there"
+            )
+        return None
+    before = ClusterConfig.load(paths.config)
+    if before.name != config.name:
+        raise ClusterError(f"{paths.data} is the directory of another cluster, {before.name!r}")
+    if pid := daemon_pid(paths):
+        raise ClusterError(
+            f"cluster {config.name!r} is already running (pid {pid}); "
+            f"`pilothouse status {config.name}` shows it, `pilothouse stop {config.name}` stops it"
+        )
+    return before
 
 
 def _settle(config: ClusterConfig, paths: ClusterPaths) -> ClusterConfig:
@@ -215,8 +250,9 @@ def kubeconfig_of(paths: ClusterPaths, config: ClusterConfig) -> dict[str, objec
 def stop(paths: ClusterPaths, clock: Clock, progress: Progress) -> None:
     """Ends the daemon, then the containers and the network; the data stays."""
     config = ClusterConfig.load(paths.config)
-    _end_daemon(paths, clock, progress)
-    asyncio.run(_teardown(config, paths, progress))
+    with _alone(paths):
+        _end_daemon(paths, clock, progress)
+        asyncio.run(_teardown(config, paths, progress))
 
 
 def _end_daemon(paths: ClusterPaths, clock: Clock, progress: Progress) -> None:
@@ -271,6 +307,7 @@ def remove(paths: ClusterPaths, progress: Progress) -> None:
 
 def delete(paths: ClusterPaths, clock: Clock, progress: Progress) -> None:
     """Leaves nothing of the cluster."""
-    _end_daemon(paths, clock, progress)
-    progress("removing containers, network and files")
-    remove(paths, progress)
+    with _alone(paths):
+        _end_daemon(paths, clock, progress)
+        progress("removing containers, network and files")
+        remove(paths, progress)

@@ -13,6 +13,7 @@ from pilothouse.base.clock import RealClock
 from pilothouse.cli.connection import Connection, Target
 from pilothouse.cluster import manage
 from pilothouse.cluster.config import ClusterConfig, ConfigError
+from pilothouse.cluster.kubeconfig import KubeconfigError
 
 CLOCK = RealClock()
 
@@ -70,6 +71,52 @@ def test_a_second_up_says_that_the_cluster_runs(home):
     up()
     with pytest.raises(manage.ClusterError, match="'one' is already running .*pilothouse status one"):
         up()
+
+
+def test_two_commands_at_once_do_not_disturb_each_other(home):
+    up()
+    paths = manage.find("one")
+    manage.stop(paths, CLOCK, print)
+    said = []
+
+    def progress(text):  # the first `up` is under way now
+        with pytest.raises(
+            manage.ClusterError, match="another command starts, stops or deletes|is already running"
+        ):
+            up()
+        with pytest.raises(manage.ClusterError, match="another command starts, stops or deletes"):
+            manage.delete(paths, CLOCK, print)
+        said.append(text)
+
+    manage.up(ClusterConfig(name="one", nodes=0), set(), CLOCK, progress)
+    assert said and manage.daemon_pid(paths)
+
+
+def test_an_interrupted_up_leaves_nothing(home):
+    def progress(text):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        manage.up(ClusterConfig(name="one", nodes=0), set(), CLOCK, progress)
+    assert manage.clusters() == []
+
+
+def test_a_kubeconfig_that_cannot_be_read_is_said_first(home, tmp_path):
+    (tmp_path / "kubeconfig").write_text("{")
+    with pytest.raises(KubeconfigError, match="cannot read .*kubeconfig"):
+        up()
+    assert manage.clusters() == []
+    (tmp_path / "kubeconfig").unlink()
+
+
+def test_a_data_directory_with_other_files_in_it_is_refused(home, tmp_path):
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "letter.txt").write_text("dear")
+    with pytest.raises(manage.ClusterError, match="holds other files"):
+        up(data_dir=str(mine))
+    (mine / "letter.txt").unlink()
+    mine.rmdir()
 
 
 def test_a_port_in_use_leaves_nothing(home):
