@@ -24,6 +24,7 @@ class _Entry:
     pod: Object
     status: Object
     written: Object | None = None
+    version: int = 0  # of the pod as the server had it after our last write
     queued: bool = False
     writing: bool = False
     done: asyncio.Event = field(default_factory=asyncio.Event)
@@ -44,6 +45,8 @@ class StatusWriter:
         if entry is None:
             entry = self._entries[uid] = _Entry(pod, status, written=pod.get("status") or {})
         entry.pod, entry.status = pod, status
+        if entry.written and int(pod["metadata"].get("resourceVersion") or 0) >= entry.version:
+            entry.written = _as_shown(entry.written, pod.get("status") or {})
         if entry.status == entry.written:
             entry.done.set()
             return
@@ -101,6 +104,7 @@ class StatusWriter:
                     subresource="status",
                     field_manager="kubelet",
                 )
+                entry.version = int(answer["metadata"].get("resourceVersion") or 0)
                 self.wrote(answer)
         except ApiError as error:
             if error.code not in (404, 409):  # gone, or another pod of that name
@@ -123,6 +127,20 @@ class StatusWriter:
         if not entry.queued and self._entries.get(uid) is entry:
             entry.queued = True
             self._queue.put_nowait(uid)
+
+
+def _as_shown(written: Object, server: Object) -> Object:
+    """What we wrote, with the conditions that others have changed since (the node controller, while we were not heard) as they are now."""
+    shown = {condition["type"]: condition for condition in server.get("conditions") or ()}
+    conditions = written.get("conditions") or []
+    if all(shown.get(c["type"], {}).get("status") == c["status"] for c in conditions):
+        return written
+    kept = [
+        c if (now := shown[c["type"]])["status"] == c["status"] else now
+        for c in conditions
+        if c["type"] in shown
+    ]
+    return {**written, "conditions": kept}
 
 
 def status_patch(server: Object, written: Object, wanted: Object) -> Object:

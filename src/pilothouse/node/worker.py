@@ -28,7 +28,7 @@ from .logs import last_lines
 from .names import NameError_
 from .observed import Observed, PodMemory, Waiting
 from .probes import Prober
-from .resources import cgroup_parent, container_resources
+from .resources import cgroup_parent, container_resources, memory_bytes
 from .status import OWN_CONDITIONS, pod_status, rejected_status
 from .sync import Decision, full_name, sync
 from .volumes import MountError
@@ -39,6 +39,7 @@ SHOW_S = 1.0  # after a container has begun to wait, the status that says so is 
 MOUNT_FIRST_S, MOUNT_MAX_S = 0.5, 122.0  # between tries, doubled
 REFRESH_S = 60.0  # of files from ConfigMaps, Secrets and tokens (kubelet's syncFrequency)
 MESSAGE_BYTES = 4096
+SIGKILLED, OOM_HEARD_S = 137, (0.05, 0.2)
 DEAD_MAX = 1  # instances of a container that are kept when they have ended
 _LIVE_VOLUMES = ("configMap", "secret", "downwardAPI", "projected")
 
@@ -253,10 +254,22 @@ class PodWorker:
             if error.code == "NOT_FOUND":  # removed since it was listed
                 return None
             raise
+        if status.state == "EXITED" and self.node.clock.now() - status.finished_at < 1:
+            status = await self._with_reason(status)
         self._known[status.id] = status
         if status.state == "EXITED" and status.id not in self.memory.messages:
             if message := await self._termination_message(status):
                 self.memory.messages[status.id] = message
+        return status
+
+    async def _with_reason(self, status: ContainerStatus) -> ContainerStatus:
+        """An engine may hear that a container ended before it hears that its memory was the reason."""
+        limited = self.node.config.files and _memory_limit(self.allocated_pod, status.name)
+        for pause_s in OOM_HEARD_S if limited else ():
+            if status.exit_code != SIGKILLED or status.reason == "OOMKilled":
+                break
+            await self.node.clock.sleep(pause_s)
+            status = await self.node.engine.container_status(status.id)
         return status
 
     async def _termination_message(self, status: ContainerStatus) -> str:
@@ -555,6 +568,15 @@ class PodWorker:
         self.node.sources.forget(self.uid)
         self._cleaned = True
         return None
+
+
+def _memory_limit(pod: Object, name: str) -> int:
+    """The memory limit that a container is kept to; 0: none."""
+    for container in [*(pod["spec"].get("initContainers") or ()), *pod["spec"]["containers"]]:
+        if container["name"] == name:
+            own, whole = container.get("resources") or {}, pod["spec"].get("resources") or {}
+            return memory_bytes(own, "limits") or memory_bytes(whole, "limits")
+    return 0
 
 
 def _visible(pod: Object) -> tuple[object, object, object]:
