@@ -118,7 +118,9 @@ def declare(node: Node | None, resource: bool, name: str = "selfType") -> Decl |
 def _has_meta(node: Node) -> bool:
     """Whether a resource's schema says itself what its type and metadata look like."""
     given = node.properties
-    if not given.keys() >= _META.keys() or any(given[name].type != inner.type for name, inner in _META.items()):
+    if not given.keys() >= _META.keys() or any(
+        given[name].type != inner.type for name, inner in _META.items()
+    ):
         return False
     named = given["metadata"].properties
     return all(name in named and named[name].type == "string" for name in ("name", "generateName"))
@@ -363,6 +365,15 @@ class _OutOfBudget(Exception):
     pass
 
 
+@dataclass(slots=True)
+class _Run:
+    """One validation of an object."""
+
+    budget: Budget
+    found: list[Cause]
+    warnings: list[str]
+
+
 class Validator:
     """The rules of a schema, compiled as objects ask for them."""
 
@@ -376,11 +387,13 @@ class Validator:
         path: str,
         correlation: Correlation | None = None,
         nearest: Correlation | None = None,
+        warnings: list[str] | None = None,
     ) -> list[Cause]:
-        """`correlation`: for ratcheting; None: every error counts."""
+        """`correlation`: for ratcheting; None: every error counts. `warnings`: takes up those that do not."""
         found: list[Cause] = []
+        run = _Run(Budget(RUN_COST_MAX), found, [] if warnings is None else warnings)
         try:
-            self._walk(value, old, path, correlation, nearest, found, Budget(RUN_COST_MAX))
+            self._walk(value, old, path, correlation, nearest, run)
         except _OutOfBudget:
             pass
         return found
@@ -419,13 +432,12 @@ class Validator:
         path: str,
         correlation: Correlation | None,
         nearest: Correlation | None,
-        found: list[Cause],
-        budget: Budget,
+        run: _Run,
     ) -> None:
         if value is None:
             return
         if self._rules:
-            self._evaluate(value, old, path, correlation, nearest, found, budget)
+            self._evaluate(value, old, path, correlation, nearest, run)
         if type(value) is list and self._element is not None:
             for index, item in enumerate(value):
                 before = (
@@ -435,7 +447,7 @@ class Validator:
                 )
                 below = correlation.index(index) if correlation is not None else None
                 above = correlation if correlation is not None else nearest
-                self._element._walk(item, before, f"{path}[{index}]", below, above, found, budget)
+                self._element._walk(item, before, f"{path}[{index}]", below, above, run)
         elif type(value) is dict:
             for key, item in value.items():
                 validator = self._properties.get(key)
@@ -450,7 +462,9 @@ class Validator:
                     before = old.get(key) if type(old) is dict else None
                     below = correlation.key(key) if correlation is not None else None
                     above = correlation if correlation is not None else nearest
-                    validator._walk(item, before, place, below, above, found, budget)
+                    if nearest is None and key in ("apiVersion", "kind"):
+                        below = above = None  # the old ones were converted: whether they changed cannot be seen
+                    validator._walk(item, before, place, below, above, run)
 
     def _evaluate(
         self,
@@ -459,10 +473,9 @@ class Validator:
         path: str,
         correlation: Correlation | None,
         nearest: Correlation | None,
-        found: list[Cause],
-        budget: Budget,
+        run: _Run,
     ) -> None:
-        node = self.node
+        node, budget, found = self.node, run.budget, run.found
         self_value = to_cel(value, node)
         old_value = to_cel(old, node) if old is not None else None
         for rule in self._rules:
@@ -484,14 +497,16 @@ class Validator:
                 continue
             if held is True:
                 continue
-            scope = correlation if correlation is not None else nearest
-            if not rule.transition and scope is not None and scope.unchanged:
-                continue
             at = f"{path}.{rule.path}" if path and rule.path else path or rule.path
             detail = self._message(
                 rule, {**variables, **({} if old is None else {"oldSelf": old_value})}, budget
             )
-            found.append(_for_reason(source.get("reason"), at, value, node.type, detail))
+            cause = _for_reason(source.get("reason"), at, value, node.type, detail)
+            scope = correlation if correlation is not None else nearest
+            if not rule.transition and scope is not None and scope.unchanged:
+                run.warnings.append(f"{cause.field}: {cause.message}")
+            else:
+                found.append(cause)
 
     def _part(self, budget: Budget, path: str, found: list[Cause]) -> Budget:
         """What is left for one more rule."""

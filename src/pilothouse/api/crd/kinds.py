@@ -206,7 +206,9 @@ class CustomKind(Kind):
         errors += values.validate_lists(self.node, obj)
         return self._with_rules(errors, obj, None, None)
 
-    def updated(self, new: Object, old: Object, subresource: str) -> list[Cause]:
+    def updated(
+        self, new: Object, old: Object, subresource: str, warnings: list[str] | None = None
+    ) -> list[Cause]:
         errors = FieldErrors()
         metadata.updated(errors, new["metadata"], old["metadata"], known_finalizers=False)
         correlation = values.Correlation(new, old, self.node)
@@ -222,16 +224,21 @@ class CustomKind(Kind):
         wrong_lists = values.validate_lists(self.node, new)
         if wrong_lists and not values.validate_lists(self.node, old):
             errors += wrong_lists
-        return self._with_rules(errors, new, old, correlation)
+        return self._with_rules(errors, new, old, correlation, warnings)
 
     def _with_rules(
-        self, errors: list[Cause], new: Object, old: Object | None, correlation: values.Correlation | None
+        self,
+        errors: list[Cause],
+        new: Object,
+        old: Object | None,
+        correlation: values.Correlation | None,
+        warnings: list[str] | None = None,
     ) -> list[Cause]:
         if not self.has_rules:
             return errors
         if any(cause.reason in _BLOCKING for cause in errors):
             return [*errors, Cause("FieldValueInvalid", NOT_CHECKED, values.NO_PATH)]
-        return [*errors, *self.rules.validate(new, old, "", correlation)]
+        return [*errors, *self.rules.validate(new, old, "", correlation, warnings=warnings)]
 
     @cached_property
     def has_rules(self) -> bool:

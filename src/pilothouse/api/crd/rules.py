@@ -6,6 +6,7 @@ and the checks of each keyword, with the CEL rules last and only where everythin
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -486,6 +487,9 @@ class FieldPathError(ValueError):
     pass
 
 
+_ESCAPED = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
+
+
 def field_at(path: str, node: Node, *, brackets: bool = True) -> tuple[str, Node]:
     """(the path as errors show it, the schema there) of `.spec.map['key']`. Raises FieldPathError."""
     rendered, at, current = "", 0, node
@@ -506,7 +510,7 @@ def field_at(path: str, node: Node, *, brackets: bool = True) -> tuple[str, Node
             token = take()
             if len(token) < 2 or token[0] != "'" or token[-1] != "'":
                 raise FieldPathError(f"expected single quoted string but got {token}")
-            name = token[1:-1].replace("\\'", "'").replace("\\\\", "\\")
+            name = re.sub(r"\\(.)", lambda match: _ESCAPED.get(match[1], match[1]), token[1:-1])
             rendered, current = _step(rendered, name, current)
             if (closing := take()) != "]":
                 raise FieldPathError(f"expected ] but got {closing}")

@@ -34,10 +34,12 @@ def validate_create(kind: Kind, obj: Object) -> list[Cause]:
     return errors
 
 
-def validate_update(kind: Kind, new: Object, old: Object, subresource: str = "") -> list[Cause]:
-    """`subresource`: "" or status, scale, ephemeralcontainers, resize, approval, … ."""
+def validate_update(
+    kind: Kind, new: Object, old: Object, subresource: str = "", warnings: list[str] | None = None
+) -> list[Cause]:
+    """`subresource`: "" or status, scale, ephemeralcontainers, resize, approval, … . `warnings`: takes up what is wrong, but was before."""
     if kind.custom:
-        return cast("CustomKind", kind).updated(new, old, subresource)
+        return cast("CustomKind", kind).updated(new, old, subresource, warnings)
     validator = VALIDATORS.get(kind.resource)
     errors = FieldErrors()
     metadata.updated(errors, new["metadata"], old["metadata"], known_finalizers=False)
