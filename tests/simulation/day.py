@@ -10,7 +10,7 @@ import json
 import sys
 from typing import Any
 
-from pilothouse.sim import SimulatedCluster, simulate
+from pilothouse.sim import History, SimulatedCluster, simulate
 
 CRON_JOB = {
     "apiVersion": "batch/v1",
@@ -51,6 +51,23 @@ def deployment(image: str) -> dict[str, Any]:
     }
 
 
+def fewest_ready(history: History) -> int:
+    """Of the Deployment's pods, from when all four were ready for the first time."""
+    ready: set[str] = set()
+    counts = []
+    for change in history.of("/registry/core/pods/default/web-"):
+        pod = json.loads(change.value) if change.value else {"metadata": {"deletionTimestamp": "gone"}}
+        conditions = pod.get("status", {}).get("conditions") or ()
+        is_ready = any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+        if is_ready and "deletionTimestamp" not in pod["metadata"]:
+            ready.add(change.key)
+        else:
+            ready.discard(change.key)
+        if len(ready) == 4 or counts:
+            counts.append(len(ready))
+    return min(counts)
+
+
 def main(seed: int, hours: float) -> None:
     seen: dict[str, Any] = {}
 
@@ -76,6 +93,7 @@ def main(seed: int, hours: float) -> None:
     for change in history.of("/registry/batch/jobs/"):
         created.add(change.key)
     seen["jobs"] = len(created)
+    seen["fewest ready"] = fewest_ready(history)
     seen["changes"], seen["digest"] = len(history), history.digest()
     print(json.dumps(seen))
 

@@ -35,6 +35,7 @@ def test_a_day_of_a_cron_job_and_a_rollout_has_one_history_a_seed():
     assert first["nodes"] == ["node-1", "node-2", "node-3"]
     assert first["jobs"] == 24 * 12
     assert first["jobs kept"] == 3
+    assert first["fewest ready"] == 3, "the rollout takes down one of four at a time"
 
 
 def test_another_seed_has_another_history():
