@@ -126,12 +126,11 @@ class Connection(asyncio.Protocol):
             self._refuse(self._refused)
 
     def eof_received(self) -> bool:
+        """Whether the connection stays: to answer first, where the client has shut down only its half (TLS knows no halves)."""
         if self._raw is not None:
             self._raw.feed_eof()
-            return True
-        return (
-            self._task is not None and not self._closing
-        )  # answer first; the client may have shut down only its half
+        wanted = self._raw is not None or (self._task is not None and not self._closing)
+        return wanted and self._transport.get_extra_info("ssl_object") is None
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._closing = True
