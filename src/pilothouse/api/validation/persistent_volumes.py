@@ -208,14 +208,9 @@ def _data_sources(errors: FieldErrors, spec: Object, path: str) -> None:
         _data_source(errors, source, f"{path}.dataSource")
     if reference is not None:
         _data_source(errors, reference, f"{path}.dataSourceRef")
-        if reference.get("namespace"):
-            at = f"{path}.dataSourceRef.namespace"
-            errors.messages(at, reference["namespace"], names.dns1123_label(reference["namespace"]))
     if source is None or reference is None:
         return
-    if reference.get("namespace"):
-        errors.invalid(path, {}, "may not be specified when dataSourceRef.namespace is specified")
-    elif any(not same(source.get(f), reference.get(f)) for f in ("apiGroup", "kind", "name")):
+    if any(not same(source.get(f), reference.get(f)) for f in ("apiGroup", "kind", "name")):
         errors.invalid(path, {}, "must match dataSourceRef")
 
 
