@@ -344,8 +344,8 @@ class Registry:
             for field, value in old.items():
                 if field not in ("metadata", "status", "apiVersion", "kind"):
                     new[field] = value
-            if strategy.status_keeps_labels:
-                _restore(meta, old_meta, "labels")
+            for field in strategy.status_keeps:
+                _restore(meta, old_meta, field)
         elif not op.subresource and (strategy.initial_status is not None or op.kind.subresource("status")):
             _restore(new, old, "status")
         if strategy.prepare_update is not None:

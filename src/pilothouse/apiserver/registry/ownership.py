@@ -35,6 +35,7 @@ RESET: dict[tuple[str, str], FieldSet] = {
     ("flowschemas.flowcontrol.apiserver.k8s.io", "status"): _SPEC_AND_METADATA,
     ("prioritylevelconfigurations.flowcontrol.apiserver.k8s.io", "status"): _SPEC_AND_METADATA,
     ("validatingadmissionpolicies.admissionregistration.k8s.io", "status"): _SPEC_AND_METADATA,
+    ("volumeattachments.storage.k8s.io", "status"): _SPEC_AND_METADATA,
 }
 """What a write through (resource, subresource) does not change, where it is not just the spec of a status and the status of the rest."""
 

@@ -47,6 +47,9 @@ def never(new: Object, old: Object) -> bool:
     return False
 
 
+METADATA = ("labels", "annotations", "finalizers", "ownerReferences")
+
+
 @dataclass(frozen=True)
 class Strategy:
     generation: Callable[[Object, Object], bool] | None = (
@@ -55,7 +58,7 @@ class Strategy:
     initial_status: Object | None = (
         None  # what a new object's status is, whatever the client sent; None: it has none
     )
-    status_keeps_labels: bool = False  # a write to /status cannot change labels
+    status_keeps: tuple[str, ...] = ()  # which metadata a write to /status cannot change
     unconditional_update: bool = True  # a PUT needs no resourceVersion
     create_on_update: bool = False  # a PUT to an absent name creates
     returns_deleted: bool = False  # DELETE answers with the object instead of a Status
@@ -133,7 +136,7 @@ def _table() -> dict[str, Strategy]:
         "deployments.apps": Strategy(
             generation=spec_or_annotations_changed,
             initial_status={},
-            status_keeps_labels=True,
+            status_keeps=("labels",),
         ),
         "replicasets.apps": Strategy(**workload, initial_status={"replicas": 0}),
         "statefulsets.apps": Strategy(**workload, initial_status={"replicas": 0, "availableReplicas": 0}),
@@ -201,6 +204,7 @@ def _table() -> dict[str, Strategy]:
             initial_status={"attached": False},
             unconditional_update=False,
             returns_deleted=True,
+            status_keeps=METADATA,
         ),
         "certificatesigningrequests.certificates.k8s.io": Strategy(
             initial_status={},
@@ -226,7 +230,7 @@ def _table() -> dict[str, Strategy]:
             generation=body_changed, unconditional_update=False
         ),
         "validatingadmissionpolicies.admissionregistration.k8s.io": Strategy(
-            generation=spec_changed, initial_status={}, unconditional_update=False
+            generation=spec_changed, initial_status={}, unconditional_update=False, status_keeps=METADATA
         ),
         "validatingadmissionpolicybindings.admissionregistration.k8s.io": Strategy(
             generation=spec_changed, unconditional_update=False
@@ -237,9 +241,11 @@ def _table() -> dict[str, Strategy]:
         "mutatingadmissionpolicybindings.admissionregistration.k8s.io": Strategy(
             generation=spec_changed, unconditional_update=False
         ),
-        "flowschemas.flowcontrol.apiserver.k8s.io": Strategy(generation=spec_changed, initial_status={}),
+        "flowschemas.flowcontrol.apiserver.k8s.io": Strategy(
+            generation=spec_changed, initial_status={}, status_keeps=METADATA
+        ),
         "prioritylevelconfigurations.flowcontrol.apiserver.k8s.io": Strategy(
-            generation=spec_changed, initial_status={}
+            generation=spec_changed, initial_status={}, status_keeps=METADATA
         ),
         "customresourcedefinitions.apiextensions.k8s.io": Strategy(
             generation=spec_changed,
@@ -253,10 +259,11 @@ def _table() -> dict[str, Strategy]:
         "apiservices.apiregistration.k8s.io": Strategy(
             unconditional_update=False,
             initial_status={},
+            status_keeps=METADATA,
             prepare_create=kinds_rules.api_service_prepare_create,
         ),
         "resourceclaims.resource.k8s.io": Strategy(
-            initial_status={}, validate_create=kinds_rules.check_admin_access
+            initial_status={}, status_keeps=METADATA, validate_create=kinds_rules.check_admin_access
         ),
         "resourceclaimtemplates.resource.k8s.io": Strategy(validate_create=kinds_rules.check_admin_access),
         "resourceslices.resource.k8s.io": Strategy(generation=spec_changed),
