@@ -29,10 +29,15 @@ def _autoscaler(errors: FieldErrors, new: Object, old: Object | None) -> None:
         errors.required("spec.maxReplicas", "must be set and greater than 0")
     if least is not None and most < least:
         errors.invalid("spec.maxReplicas", most, "must be greater than or equal to `minReplicas`")
-    _reference(errors, spec.get("scaleTargetRef") or {}, "spec.scaleTargetRef", versioned=True)
+    target, was = spec.get("scaleTargetRef") or {}, before.get("scaleTargetRef")
+    _reference(errors, target, "spec.scaleTargetRef")
+    kept = was is not None and all(was.get(field) == target.get(field) for field in ("apiVersion", "kind"))
+    if (why := _version_problem(target, "")) and not kept and not (was and _version_problem(was, "")):
+        errors.invalid("spec.scaleTargetRef.apiVersion", target.get("apiVersion") or "", why)
     metrics = spec.get("metrics") or []
+    lenient = any(_version_problem(_described(metric)) for metric in before.get("metrics") or ())
     for index, metric in enumerate(metrics):
-        _metric(errors, metric, f"spec.metrics[{index}]")
+        _metric(errors, metric, f"spec.metrics[{index}]", lenient)
     if least == 0 and not any(metric.get("type") in ("Object", "External") for metric in metrics):
         why = "must specify at least one Object or External metric to support scaling to zero replicas"
         errors.forbidden("spec.metrics", why)
@@ -42,17 +47,24 @@ def _autoscaler(errors: FieldErrors, new: Object, old: Object | None) -> None:
             _rules(errors, behavior[direction], f"spec.behavior.{direction}")
 
 
-def _reference(errors: FieldErrors, target: Object, path: str, *, versioned: bool = False) -> None:
+def _reference(errors: FieldErrors, target: Object, path: str) -> None:
     for field in ("kind", "name"):
         segment(errors, target.get(field) or "", f"{path}.{field}")
-    if not versioned:
-        return
-    version, kind_ = target.get("apiVersion") or "", target.get("kind") or ""
-    if version.count("/") > 1:
-        errors.invalid(f"{path}.apiVersion", version, f"unexpected GroupVersion string: {version}")
-    elif not version.partition("/")[0] or "/" not in version:
-        if kind_ not in ("ReplicationController",):
-            errors.invalid(f"{path}.apiVersion", version, "apiVersion must specify API group")
+
+
+def _described(metric: Object) -> Object:
+    return (metric.get("object") or {}).get("describedObject") or {}
+
+
+def _version_problem(target: Object, core: str = "core") -> str:
+    """`core`: the group that an API version without one is of; "": it may not be without, but for a ReplicationController."""
+    version = target.get("apiVersion") or ""
+    group, slash, _ = version.rpartition("/")
+    if "/" in group:
+        return f"unexpected GroupVersion string: {version}"
+    if not group and not core and target.get("kind") != "ReplicationController":
+        return "apiVersion must specify API group"
+    return ""
 
 
 def _rules(errors: FieldErrors, rules: Object, path: str) -> None:
@@ -84,7 +96,7 @@ def _rules(errors: FieldErrors, rules: Object, path: str) -> None:
 # -- metrics ---------------------------------------------------------------------------------------------------
 
 
-def _metric(errors: FieldErrors, metric: Object, path: str) -> None:
+def _metric(errors: FieldErrors, metric: Object, path: str, lenient: bool) -> None:
     type_ = metric.get("type") or ""
     if not type_:
         errors.required(f"{path}.type", "must specify a metric source type")
@@ -92,7 +104,7 @@ def _metric(errors: FieldErrors, metric: Object, path: str) -> None:
         errors.not_supported(f"{path}.type", type_, _SOURCES)
     present = [field for field in _CHECKS if metric.get(field) is not None]
     if present:
-        _CHECKS[present[0]](errors, metric[present[0]], f"{path}.{present[0]}")
+        _CHECKS[present[0]](errors, metric[present[0]], f"{path}.{present[0]}", lenient)
     expected = type_[:1].lower() + type_[1:]
     if type_ not in _SOURCES:
         errors.not_supported(f"{path}.type", type_, _SOURCES)  # Kubernetes says so twice
@@ -104,14 +116,17 @@ def _metric(errors: FieldErrors, metric: Object, path: str) -> None:
                 errors.forbidden(f"{path}.{field}", "must populate the given metric source only")
 
 
-def _object(errors: FieldErrors, source: Object, path: str) -> None:
-    _reference(errors, source.get("describedObject") or {}, f"{path}.describedObject")
+def _object(errors: FieldErrors, source: Object, path: str, lenient: bool) -> None:
+    described = source.get("describedObject") or {}
+    _reference(errors, described, f"{path}.describedObject")
+    if not lenient and (why := _version_problem(described)):
+        errors.invalid(f"{path}.describedObject.apiVersion", described["apiVersion"], why)
     target = _named(errors, source, path)
     if target.get("value") is None and target.get("averageValue") is None:
         errors.required(f"{path}.target.averageValue", "must set either a target value or averageValue")
 
 
-def _external(errors: FieldErrors, source: Object, path: str) -> None:
+def _external(errors: FieldErrors, source: Object, path: str, lenient: bool) -> None:
     target = _named(errors, source, path)
     if target.get("value") is None and target.get("averageValue") is None:
         why = "must set either a target value for metric or a per-pod target"
@@ -121,19 +136,19 @@ def _external(errors: FieldErrors, source: Object, path: str) -> None:
         errors.forbidden(f"{path}.target.value", why)
 
 
-def _pods(errors: FieldErrors, source: Object, path: str) -> None:
+def _pods(errors: FieldErrors, source: Object, path: str, lenient: bool) -> None:
     target = _named(errors, source, path)
     if target.get("averageValue") is None:
         errors.required(f"{path}.target.averageValue", "must specify a positive target averageValue")
 
 
-def _resource(errors: FieldErrors, source: Object, path: str) -> None:
+def _resource(errors: FieldErrors, source: Object, path: str, lenient: bool) -> None:
     if not source.get("name"):
         errors.required(f"{path}.name", "must specify a resource name")
     _utilization(errors, source, path)
 
 
-def _container_resource(errors: FieldErrors, source: Object, path: str) -> None:
+def _container_resource(errors: FieldErrors, source: Object, path: str, lenient: bool) -> None:
     name, container = source.get("name") or "", source.get("container") or ""
     if name:
         resources.container_name(errors, name, f"{path}.name")
@@ -146,7 +161,7 @@ def _container_resource(errors: FieldErrors, source: Object, path: str) -> None:
     _utilization(errors, source, path)
 
 
-_CHECKS: dict[str, Callable[[FieldErrors, Object, str], None]] = {
+_CHECKS: dict[str, Callable[[FieldErrors, Object, str, bool], None]] = {
     "object": _object,
     "external": _external,
     "pods": _pods,

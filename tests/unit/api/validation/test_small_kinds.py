@@ -148,6 +148,18 @@ def test_new_objects(resource: str, body: dict[str, Any], wrong: list[str]) -> N
             },
             [],
         ),
+        (
+            "horizontalpodautoscalers.autoscaling",  # a version that was let in once may stay, or be exchanged for another
+            {"spec": {"scaleTargetRef": DEPLOYMENT | {"apiVersion": ""}, "maxReplicas": 2}},
+            {"spec": {"scaleTargetRef": DEPLOYMENT | {"apiVersion": "v9"}, "maxReplicas": 3}},
+            [],
+        ),
+        (
+            "horizontalpodautoscalers.autoscaling",
+            {"spec": {"scaleTargetRef": DEPLOYMENT, "maxReplicas": 2}},
+            {"spec": {"scaleTargetRef": DEPLOYMENT | {"apiVersion": "v9"}, "maxReplicas": 3}},
+            ["spec.scaleTargetRef.apiVersion"],
+        ),
     ],
 )
 def test_changes(resource: str, old: dict[str, Any], new: dict[str, Any], wrong: list[str]) -> None:
