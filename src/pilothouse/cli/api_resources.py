@@ -17,16 +17,14 @@ DISCOVERY = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryLis
 
 @verb(
     "api-resources",
-    lambda: text("--api-group", help="Of this group."),
-    lambda: flag(
-        "--namespaced", default=True, help="Only those in namespaces, or (false) only those that are not."
-    ),
-    lambda: many("--verbs", split=True, help="Only those with these verbs."),
-    lambda: many("--categories", split=True, help="Only those of these categories."),
-    lambda: text("-o", "--output", help="name or wide."),
-    lambda: text("--sort-by", help="name or kind."),
-    lambda: flag("--no-headers"),
-    lambda: flag("--cached"),
+    text("--api-group", help="Of this group."),
+    flag("--namespaced", default=True, help="Only those in namespaces, or (false) only those that are not."),
+    many("--verbs", split=True, help="Only those with these verbs."),
+    many("--categories", split=True, help="Only those of these categories."),
+    text("-o", "--output", help="name or wide."),
+    text("--sort-by", help="name or kind."),
+    flag("--no-headers"),
+    flag("--cached"),
     help="Print the resources that the server knows.",
 )
 async def command(call: Call) -> None:

@@ -18,7 +18,7 @@ from .change import Change
 from .errors import Failure, Failures, while_doing
 from .jsonpath import go_json
 from .targets import Finder, Info, documents, info_of, items_of
-from .verb import DRY_RUN_NOTE, FILES, SELECTOR, WRITE, Call, Flag, flag, many, text, verb
+from .verb import DRY_RUN_NOTE, FILES, SELECTOR, WRITE, Call, flag, many, text, verb
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 MISSING = (
@@ -45,8 +45,7 @@ PRUNED = (  # kinds that --prune looks at, unless --prune-allowlist names others
 ).split()
 
 
-def VALIDATE() -> Flag:
-    return text("--validate", default="strict", bare="strict", help="strict, warn or ignore unknown fields.")
+VALIDATE = text("--validate", default="strict", bare="strict", help="strict, warn or ignore unknown fields.")
 
 
 @verb(
@@ -55,15 +54,15 @@ def VALIDATE() -> Flag:
     *SELECTOR,
     *WRITE,
     VALIDATE,
-    lambda: flag("--server-side", help="Let the server merge."),
-    lambda: flag("--force-conflicts", help="Take over fields of other managers."),
-    lambda: flag("--force"),
-    lambda: flag("--overwrite", default=True),
-    lambda: flag("--prune", help="Delete what was applied before and is in no file any more."),
-    lambda: many("--prune-allowlist", split=True),
-    lambda: flag("--all", help="With --prune: everything that was applied."),
-    lambda: text("--subresource"),
-    lambda: flag("--wait"),
+    flag("--server-side", help="Let the server merge."),
+    flag("--force-conflicts", help="Take over fields of other managers."),
+    flag("--force"),
+    flag("--overwrite", default=True),
+    flag("--prune", help="Delete what was applied before and is in no file any more."),
+    many("--prune-allowlist", split=True),
+    flag("--all", help="With --prune: everything that was applied."),
+    text("--subresource"),
+    flag("--wait"),
     help="Make the cluster's objects what the files say.",
 )
 async def command(call: Call) -> None:
@@ -315,8 +314,8 @@ def _without_annotation(fields: Object) -> Object:
     "view-last-applied",
     *FILES,
     *SELECTOR,
-    lambda: flag("--all"),
-    lambda: text("-o", "--output", default="yaml", help="yaml or json."),
+    flag("--all"),
+    text("-o", "--output", default="yaml", help="yaml or json."),
     help="Show what was applied last.",
 )
 async def view_last_applied(call: Call) -> None:

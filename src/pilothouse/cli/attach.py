@@ -18,12 +18,12 @@ RECORDED = (
 
 @verb(
     "attach",
-    lambda: text("-c", "--container", help="The container."),
-    lambda: flag("-i", "--stdin", help="Pass standard input on."),
-    lambda: flag("-t", "--tty", help="Standard input is a terminal."),
-    lambda: flag("-q", "--quiet", help="Only what the container prints."),
-    lambda: text("--detach-keys"),
-    lambda: text("--pod-running-timeout", default="1m0s"),
+    text("-c", "--container", help="The container."),
+    flag("-i", "--stdin", help="Pass standard input on."),
+    flag("-t", "--tty", help="Standard input is a terminal."),
+    flag("-q", "--quiet", help="Only what the container prints."),
+    text("--detach-keys"),
+    text("--pod-running-timeout", default="1m0s"),
     help="Attach to a process that runs in a container: `attach POD -it`.",
 )
 async def command(call: Call) -> int | None:

@@ -22,10 +22,10 @@ command = family("auth", "Ask what one may do, and who one is.")
 @verb(
     "can-i",
     *ALL_NAMESPACES,
-    lambda: flag("--list", help="Everything that one may do."),
-    lambda: flag("-q", "--quiet", help="Only the exit code."),
-    lambda: text("--subresource", help="log, scale, …"),
-    lambda: flag("--no-headers"),
+    flag("--list", help="Everything that one may do."),
+    flag("-q", "--quiet", help="Only the exit code."),
+    text("--subresource", help="log, scale, …"),
+    flag("--no-headers"),
     help="May I? `auth can-i create pods`, `auth can-i get pods/web`, `auth can-i get /healthz`.",
 )
 async def can_i(call: Call) -> int | None:

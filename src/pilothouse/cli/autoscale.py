@@ -16,12 +16,12 @@ from .verb import FILES, WRITE, Call, number, text, verb
     *FILES,
     *WRITE,
     *SAVE,
-    lambda: number("--min", default=-1, help="At least so many."),
-    lambda: number("--max", needed=True, help="At most so many."),
-    lambda: number("--cpu-percent", default=-1, help="Target share of the CPU request."),
-    lambda: text("--cpu", help="Target of CPU: 80% or 500m."),
-    lambda: text("--memory", help="Target of memory: 80% or 500Mi."),
-    lambda: text("--name", help="Of the autoscaler."),
+    number("--min", default=-1, help="At least so many."),
+    number("--max", needed=True, help="At most so many."),
+    number("--cpu-percent", default=-1, help="Target share of the CPU request."),
+    text("--cpu", help="Target of CPU: 80% or 500m."),
+    text("--memory", help="Target of memory: 80% or 500Mi."),
+    text("--name", help="Of the autoscaler."),
     help="Scale with the load: `autoscale deployment web --min=2 --max=5`.",
 )
 async def command(call: Call) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from ..cluster import kubeconfig
 from . import printing
 from .errors import Failure
 from .tabs import table
-from .verb import Call, Verb, family, flag, text, verb
+from .verb import Call, family, flag, text, verb
 
 command = family("config", "Show and change the kubeconfig.")
 Object = dict[str, Any]
@@ -26,18 +25,12 @@ def _file(call: Call) -> Path:
     )
 
 
-def _sub(name: str, help: str, *flags: Callable[[], Any]) -> Callable[[Any], Verb]:
-    def decorate(body: Any) -> Verb:
-        return command.subcommand(verb(name, *flags, help=help)(body))
-
-    return decorate
-
-
 def _entry(config: Object, section: str, name: str) -> Object | None:
     return next((each for each in config.get(section) or () if each.get("name") == name), None)
 
 
-@_sub("current-context", "Print the context in use.")
+@command.subcommand
+@verb("current-context", help="Print the context in use.")
 async def current_context(call: Call) -> None:
     name = call.connection.config.get("current-context")
     if not name:
@@ -45,7 +38,8 @@ async def current_context(call: Call) -> None:
     click.echo(name)
 
 
-@_sub("use-context", "Choose a context.")
+@command.subcommand
+@verb("use-context", help="Choose a context.")
 async def use_context(call: Call) -> None:
     name = call.one_name()
     if _entry(call.connection.config, "contexts", name) is None:
@@ -55,12 +49,8 @@ async def use_context(call: Call) -> None:
     click.echo(f'Switched to context "{name}".')
 
 
-@_sub(
-    "get-contexts",
-    "List the contexts.",
-    lambda: text("-o", "--output", help="name."),
-    lambda: flag("--no-headers"),
-)
+@command.subcommand
+@verb("get-contexts", text("-o", "--output", help="name."), flag("--no-headers"), help="List the contexts.")
 async def get_contexts(call: Call) -> None:
     config = call.connection.config
     rows = [["CURRENT", "NAME", "CLUSTER", "AUTHINFO", "NAMESPACE"]] if not call.options.no_headers else []
@@ -78,29 +68,14 @@ async def get_contexts(call: Call) -> None:
         click.echo(table(rows), nl=False)
 
 
-async def _names(call: Call, section: str) -> None:
-    click.echo("NAME")
-    for name in sorted(each["name"] for each in call.connection.config.get(section) or ()):
-        click.echo(name)
-
-
-@_sub("get-clusters", "List the clusters.")
-async def get_clusters(call: Call) -> None:
-    await _names(call, "clusters")
-
-
-@_sub("get-users", "List the users.")
-async def get_users(call: Call) -> None:
-    await _names(call, "users")
-
-
-@_sub(
+@command.subcommand
+@verb(
     "view",
-    "Print the kubeconfig, without its secrets.",
-    lambda: flag("--raw", help="With its secrets."),
-    lambda: flag("--minify", help="Only the context in use."),
-    lambda: flag("--flatten"),
-    lambda: text("-o", "--output", default="yaml", help="yaml, json, jsonpath=…"),
+    flag("--raw", help="With its secrets."),
+    flag("--minify", help="Only the context in use."),
+    flag("--flatten"),
+    text("-o", "--output", default="yaml", help="yaml, json, jsonpath=…"),
+    help="Print the kubeconfig, without its secrets.",
 )
 async def view(call: Call) -> None:
     config = call.connection.config
@@ -133,13 +108,14 @@ def _hidden(entry: Object, key: str) -> Object:
     return {**entry, key: {**(entry.get(key) or {}), **secret}}
 
 
-@_sub(
+@command.subcommand
+@verb(
     "set-context",
-    "Change or make a context.",
-    lambda: flag("--current", help="The context in use."),
-    lambda: text("--namespace", "-n", help="Its namespace."),
-    lambda: text("--cluster", help="Its cluster, by the name in the kubeconfig."),
-    lambda: text("--user", help="Its user."),
+    flag("--current", help="The context in use."),
+    text("--namespace", "-n", help="Its namespace."),
+    text("--cluster", help="Its cluster, by the name in the kubeconfig."),
+    text("--user", help="Its user."),
+    help="Change or make a context.",
 )
 async def set_context(call: Call) -> None:
     options = call.options
@@ -157,37 +133,3 @@ async def set_context(call: Call) -> None:
             key: getattr(options, key) for key in ("namespace", "cluster", "user") if getattr(options, key)
         }
     click.echo(f'Context "{name}" {"created" if made else "modified"}.')
-
-
-@_sub("delete-context", "Delete a context.")
-async def delete_context(call: Call) -> None:
-    name = call.one_name()
-    with kubeconfig.changing(_file(call)) as config:
-        if _entry(config, "contexts", name) is None:
-            raise Failure(f"cannot delete context {name}, not in {_file(call)}")
-        if config.get("current-context") == name:
-            click.echo(
-                'warning: this removed your active context, use "config use-context" to select a different one',
-                err=True,
-            )
-        config["contexts"] = [each for each in config["contexts"] if each["name"] != name]
-    click.echo(f"deleted context {name} from {_file(call)}")
-
-
-@_sub("rename-context", "Give a context another name.")
-async def rename_context(call: Call) -> None:
-    if len(call.words) != 2:
-        raise call.usage("expected two names: the old and the new one")
-    old, new = call.words
-    with kubeconfig.changing(_file(call)) as config:
-        entry = _entry(config, "contexts", old)
-        if entry is None:
-            raise Failure(f'cannot rename the context "{old}", it\'s not in {_file(call)}')
-        if _entry(config, "contexts", new) is not None:
-            raise Failure(
-                f'cannot rename the context "{old}", the context "{new}" already exists in {_file(call)}'
-            )
-        entry["name"] = new
-        if config.get("current-context") == old:
-            config["current-context"] = new
-    click.echo(f'Context "{old}" renamed to "{new}".')

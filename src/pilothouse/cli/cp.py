@@ -22,9 +22,9 @@ from .verb import Call, flag, number, text, verb
 
 @verb(
     "cp",
-    lambda: text("-c", "--container", help="The container."),
-    lambda: flag("--no-preserve", help="Without owners and modes."),
-    lambda: number("--retries", default=0),
+    text("-c", "--container", help="The container."),
+    flag("--no-preserve", help="Without owners and modes."),
+    number("--retries", default=0),
     help="Copy files: `cp FILE POD:PATH`, `cp NAMESPACE/POD:PATH FILE`.",
 )
 async def command(call: Call) -> int | None:

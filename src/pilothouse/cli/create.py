@@ -15,7 +15,7 @@ from .printing import resource_name
 from .targets import Finder, info_of
 from .verb import FILES, SELECTOR, WRITE, Call, Flag, Verb, family, flag, text, verb
 
-SAVE = (VALIDATE, lambda: flag("--save-config", help="Remember the manifest for a later apply."))
+SAVE = (VALIDATE, flag("--save-config", help="Remember the manifest for a later apply."))
 Builder = Callable[[Call, str], Any]
 """(call, NAME) -> the object, or an awaitable of it."""
 
@@ -26,7 +26,7 @@ Builder = Callable[[Call, str], Any]
     *SELECTOR,
     *WRITE,
     *SAVE,
-    lambda: text("--raw"),
+    text("--raw"),
     help="Create resources: `create -f FILE`, `create deployment NAME --image=IMAGE`.",
 )
 async def command(call: Call) -> None:
@@ -74,7 +74,7 @@ async def make(
 def creates(
     name: str,
     *aliases: str,
-    flags: tuple[Callable[[], Flag], ...] = (),
+    flags: tuple[Flag, ...] = (),
     help: str,
     failed: str = "",
     under: Verb | None = None,

@@ -16,11 +16,11 @@ from .jsonpath import go_json
 from .verb import Call, flag, many, text
 
 FROM = (
-    lambda: many("--from-file", split=True, help="[KEY=]FILE, or a folder of files."),
-    lambda: many("--from-literal", help="KEY=VALUE"),
-    lambda: many("--from-env-file", split=True, help="A file of KEY=VALUE lines."),
+    many("--from-file", split=True, help="[KEY=]FILE, or a folder of files."),
+    many("--from-literal", help="KEY=VALUE"),
+    many("--from-env-file", split=True, help="A file of KEY=VALUE lines."),
 )
-HASH = (lambda: flag("--append-hash", help="A hash of the content at the name's end."),)
+HASH = (flag("--append-hash", help="A hash of the content at the name's end."),)
 KEY_RULE = (
     "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or "
     "'key-name', regex used for validation is '[-._a-zA-Z0-9]+')"
@@ -164,7 +164,7 @@ def _secret(call: Call, name: str, type_: str, data: dict[str, bytes]) -> Object
 
 @creates(
     "generic",
-    flags=(*FROM, *HASH, lambda: text("--type", help="The secret's type.")),
+    flags=(*FROM, *HASH, text("--type", help="The secret's type.")),
     help="A secret of keys and values.",
     failed="failed to create secret ",
     under=secret,
@@ -175,11 +175,7 @@ def generic(call: Call, name: str) -> Object:
 
 @creates(
     "tls",
-    flags=(
-        *HASH,
-        lambda: text("--cert", help="The certificate's file."),
-        lambda: text("--key", help="The key's file."),
-    ),
+    flags=(*HASH, text("--cert", help="The certificate's file."), text("--key", help="The key's file.")),
     help="A certificate and its key.",
     failed="failed to create secret ",
     under=secret,
@@ -206,10 +202,10 @@ def tls(call: Call, name: str) -> Object:
     flags=(
         *FROM[:1],
         *HASH,
-        lambda: text("--docker-username", help="User of the registry."),
-        lambda: text("--docker-password", help="The user's password."),
-        lambda: text("--docker-email", help="The user's address."),
-        lambda: text("--docker-server", default="https://index.docker.io/v1/", help="The registry."),
+        text("--docker-username", help="User of the registry."),
+        text("--docker-password", help="The user's password."),
+        text("--docker-email", help="The user's address."),
+        text("--docker-server", default="https://index.docker.io/v1/", help="The registry."),
     ),
     help="What a registry asks for before it gives images.",
     failed="failed to create secret ",

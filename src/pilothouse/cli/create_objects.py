@@ -8,7 +8,7 @@ from ..api.object import Object
 from .create import creates, group_of
 from .errors import Failure
 from .targets import Finder
-from .verb import Call, Flag, flag, many, number, text
+from .verb import Call, flag, many, number, text
 
 
 def _meta(name: str, **more: object) -> Object:
@@ -29,9 +29,9 @@ def serviceaccount(call: Call, name: str) -> Object:
     "deployment",
     "deploy",
     flags=(
-        lambda: many("--image", split=True, needed=True, help="Image; several make several containers."),
-        lambda: number("--port", help="The port that the container listens on."),
-        lambda: number("-r", "--replicas", default=1, help="How many pods."),
+        many("--image", split=True, needed=True, help="Image; several make several containers."),
+        number("--port", help="The port that the container listens on."),
+        number("-r", "--replicas", default=1, help="How many pods."),
     ),
     help="Create a deployment: `create deployment web --image=nginx -- command args`.",
     failed="failed to create deployment: ",
@@ -76,10 +76,7 @@ def _container_name(image: str, index: int, images: list[str]) -> str:
 
 @creates(
     "job",
-    flags=(
-        lambda: text("--image", help="Image to run."),
-        lambda: text("--from", help="cronjob/NAME to make the job from."),
-    ),
+    flags=(text("--image", help="Image to run."), text("--from", help="cronjob/NAME to make the job from.")),
     help="Create a job: `create job once --image=busybox -- echo hi`, `create job now --from=cronjob/nightly`.",
     failed="failed to create job: ",
 )
@@ -127,9 +124,9 @@ def _pod(name: str, image: str, command: list[str] | None, restart: str) -> Obje
     "cronjob",
     "cj",
     flags=(
-        lambda: text("--image", needed=True, help="Image to run."),
-        lambda: text("--schedule", needed=True, help='When, as cron has it: "*/5 * * * *".'),
-        lambda: text("--restart", help="OnFailure or Never."),
+        text("--image", needed=True, help="Image to run."),
+        text("--schedule", needed=True, help='When, as cron has it: "*/5 * * * *".'),
+        text("--restart", help="OnFailure or Never."),
     ),
     help="Create a cron job.",
     failed="failed to create cronjob: ",
@@ -146,8 +143,7 @@ service = group_of(
 )
 
 
-def _TCP() -> Flag:
-    return many("--tcp", split=True, help="PORT or PORT:TARGETPORT.")
+_TCP = many("--tcp", split=True, help="PORT or PORT:TARGETPORT.")
 
 
 def _service(name: str, type_: str, ports: list[str], **spec: object) -> Object:
@@ -175,7 +171,7 @@ def _service_port(word: str) -> Object:
 
 @creates(
     "clusterip",
-    flags=(_TCP, lambda: text("--clusterip", help='An address of your own, or "None".')),
+    flags=(_TCP, text("--clusterip", help='An address of your own, or "None".')),
     help="A service with an address inside the cluster.",
     failed="failed to create ClusterIP service: ",
     under=service,
@@ -189,7 +185,7 @@ def clusterip(call: Call, name: str) -> Object:
 
 @creates(
     "nodeport",
-    flags=(_TCP, lambda: number("--node-port", default=0, help="The port on every node.")),
+    flags=(_TCP, number("--node-port", default=0, help="The port on every node.")),
     help="A service with a port on every node.",
     failed="failed to create NodePort service: ",
     under=service,
@@ -219,7 +215,7 @@ def loadbalancer(call: Call, name: str) -> Object:
 
 @creates(
     "externalname",
-    flags=(_TCP, lambda: text("--external-name", needed=True, help="The name that it stands for.")),
+    flags=(_TCP, text("--external-name", needed=True, help="The name that it stands for.")),
     help="A service that is another name.",
     failed="failed to create ExternalName service: ",
     under=service,
@@ -237,10 +233,10 @@ _RULE = re.compile(
     "ingress",
     "ing",
     flags=(
-        lambda: many("--rule", help="HOST/PATH=SERVICE:PORT[,tls[=SECRET]]"),
-        lambda: text("--class", help="The ingress class."),
-        lambda: text("--default-backend", help="SERVICE:PORT for everything else."),
-        lambda: many("--annotation", help="KEY=VALUE"),
+        many("--rule", help="HOST/PATH=SERVICE:PORT[,tls[=SECRET]]"),
+        text("--class", help="The ingress class."),
+        text("--default-backend", help="SERVICE:PORT for everything else."),
+        many("--annotation", help="KEY=VALUE"),
     ),
     help="Create an ingress.",
     failed="failed to create ingress: ",
@@ -311,9 +307,9 @@ def _backend(word: str) -> Object:
     "poddisruptionbudget",
     "pdb",
     flags=(
-        lambda: text("--min-available", help="Pods, or a share of them, that must stay."),
-        lambda: text("--max-unavailable", help="Pods, or a share of them, that may be missing."),
-        lambda: text("--selector", help="Labels of the pods."),
+        text("--min-available", help="Pods, or a share of them, that must stay."),
+        text("--max-unavailable", help="Pods, or a share of them, that may be missing."),
+        text("--selector", help="Labels of the pods."),
     ),
     help="Create a pod disruption budget.",
     failed="failed to create poddisruptionbudgets: ",
@@ -367,7 +363,7 @@ def selector_object(text_: str) -> Object:
 @creates(
     "quota",
     "resourcequota",
-    flags=(lambda: text("--hard", help="RESOURCE=QUANTITY,…"), lambda: text("--scopes", help="SCOPE,…")),
+    flags=(text("--hard", help="RESOURCE=QUANTITY,…"), text("--scopes", help="SCOPE,…")),
     help="Create a resource quota.",
     failed="failed to create quota: ",
 )
@@ -392,12 +388,10 @@ def quota(call: Call, name: str) -> Object:
     "priorityclass",
     "pc",
     flags=(
-        lambda: number("--value", default=0, help="The priority."),
-        lambda: flag("--global-default", help="For pods without a class."),
-        lambda: text("--description", help="What it is for."),
-        lambda: text(
-            "--preemption-policy", default="PreemptLowerPriority", help="PreemptLowerPriority or Never."
-        ),
+        number("--value", default=0, help="The priority."),
+        flag("--global-default", help="For pods without a class."),
+        text("--description", help="What it is for."),
+        text("--preemption-policy", default="PreemptLowerPriority", help="PreemptLowerPriority or Never."),
     ),
     help="Create a priority class.",
     failed="failed to create priorityclass: ",

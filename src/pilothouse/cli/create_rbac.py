@@ -27,9 +27,9 @@ SPECIAL = {  # verbs that make sense on these resources only: (plural, group)
     ),
 }
 RULE = (
-    lambda: many("--verb", split=True, help="What may be done."),
-    lambda: many("--resource", split=True, help="RESOURCE[.GROUP][/SUBRESOURCE]"),
-    lambda: many("--resource-name", help="Only objects of this name."),
+    many("--verb", split=True, help="What may be done."),
+    many("--resource", split=True, help="RESOURCE[.GROUP][/SUBRESOURCE]"),
+    many("--resource-name", help="Only objects of this name."),
 )
 
 
@@ -107,8 +107,8 @@ async def role(call: Call, name: str) -> Object:
     "clusterrole",
     flags=(
         *RULE,
-        lambda: many("--non-resource-url", split=True, help="A path of the API server."),
-        lambda: text("--aggregation-rule", help="Labels of cluster roles to put together."),
+        many("--non-resource-url", split=True, help="A path of the API server."),
+        text("--aggregation-rule", help="Labels of cluster roles to put together."),
     ),
     help="Create a cluster role.",
 )
@@ -142,9 +142,9 @@ async def clusterrole(call: Call, name: str) -> Object:
 
 
 WHO = (
-    lambda: many("--user", help="Users to bind."),
-    lambda: many("--group", help="Groups to bind."),
-    lambda: many("--serviceaccount", help="NAMESPACE:NAME of service accounts to bind."),
+    many("--user", help="Users to bind."),
+    many("--group", help="Groups to bind."),
+    many("--serviceaccount", help="NAMESPACE:NAME of service accounts to bind."),
 )
 
 
@@ -167,8 +167,8 @@ def _binding(call: Call, kind: str, name: str, role: str, role_kind: str) -> Obj
 @creates(
     "rolebinding",
     flags=(
-        lambda: text("--clusterrole", help="The cluster role to bind."),
-        lambda: text("--role", help="The role to bind."),
+        text("--clusterrole", help="The cluster role to bind."),
+        text("--role", help="The role to bind."),
         *WHO,
     ),
     help="Create a role binding.",
@@ -184,7 +184,7 @@ def rolebinding(call: Call, name: str) -> Object:
 
 @creates(
     "clusterrolebinding",
-    flags=(lambda: text("--clusterrole", needed=True, help="The cluster role to bind."), *WHO),
+    flags=(text("--clusterrole", needed=True, help="The cluster role to bind."), *WHO),
     help="Create a cluster role binding.",
     failed="failed to create clusterrolebinding: ",
 )
@@ -198,11 +198,11 @@ BOUND = {"Node": "v1", "Pod": "v1", "Secret": "v1"}
 @verb(
     "token",
     *OUTPUT,
-    lambda: many("--audience", help="Whom the token is for."),
-    lambda: text("--duration", default="0s", help="How long it is good for."),
-    lambda: text("--bound-object-kind", help="Pod, Secret or Node that it ends with."),
-    lambda: text("--bound-object-name"),
-    lambda: text("--bound-object-uid"),
+    many("--audience", help="Whom the token is for."),
+    text("--duration", default="0s", help="How long it is good for."),
+    text("--bound-object-kind", help="Pod, Secret or Node that it ends with."),
+    text("--bound-object-name"),
+    text("--bound-object-uid"),
     help="Ask for a token of a service account.",
 )
 async def token(call: Call) -> None:

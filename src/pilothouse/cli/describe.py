@@ -60,8 +60,8 @@ DESCRIBERS = {
     *FILES,
     *SELECTOR,
     *ALL_NAMESPACES,
-    lambda: flag("--show-events", default=True, help="With the events of the object."),
-    lambda: number("--chunk-size", default=500),
+    flag("--show-events", default=True, help="With the events of the object."),
+    number("--chunk-size", default=500),
     help="Show details of resources: `describe pod NAME`, `describe node/NAME`, `describe pods -l app=web`.",
 )
 async def command(call: Call) -> None:

@@ -25,11 +25,11 @@ MASK = "***"
     "diff",
     *FILES,
     *SELECTOR,
-    lambda: flag("--server-side", help="As --server-side of apply."),
-    lambda: flag("--force-conflicts"),
-    lambda: flag("--show-managed-fields"),
-    lambda: text("--field-manager"),
-    lambda: number("--concurrency", default=1),
+    flag("--server-side", help="As --server-side of apply."),
+    flag("--force-conflicts"),
+    flag("--show-managed-fields"),
+    text("--field-manager"),
+    number("--concurrency", default=1),
     help="Show what `apply` would change; the exit code is 1 when something would.",
 )
 async def command(call: Call) -> int:

@@ -20,11 +20,11 @@ from .verb import ALL_NAMESPACES, OUTPUT, Call, flag, many, number, text, verb
     "events",
     *ALL_NAMESPACES,
     *OUTPUT,
-    lambda: text("--for", help="TYPE/NAME of the object."),
-    lambda: many("--types", split=True, help="Normal, Warning."),
-    lambda: flag("-w", "--watch", help="Go on with what comes."),
-    lambda: flag("--no-headers"),
-    lambda: number("--chunk-size", default=500),
+    text("--for", help="TYPE/NAME of the object."),
+    many("--types", split=True, help="Normal, Warning."),
+    flag("-w", "--watch", help="Go on with what comes."),
+    flag("--no-headers"),
+    number("--chunk-size", default=500),
     help="List events.",
 )
 async def command(call: Call) -> None:

@@ -18,11 +18,11 @@ from .verb import FILES, Call, flag, text, verb
 @verb(
     "exec",
     *FILES[:1],
-    lambda: text("-c", "--container", help="The container."),
-    lambda: flag("-i", "--stdin", help="Pass standard input on."),
-    lambda: flag("-t", "--tty", help="Standard input is a terminal."),
-    lambda: flag("-q", "--quiet", help="Only what the command prints."),
-    lambda: text("--pod-running-timeout", default="1m0s"),
+    text("-c", "--container", help="The container."),
+    flag("-i", "--stdin", help="Pass standard input on."),
+    flag("-t", "--tty", help="Standard input is a terminal."),
+    flag("-q", "--quiet", help="Only what the command prints."),
+    text("--pod-running-timeout", default="1m0s"),
     help="Execute a command in a container: `exec POD -- date`, `exec -it deployment/web -- sh`.",
 )
 async def command(call: Call) -> int | None:

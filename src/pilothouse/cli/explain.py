@@ -14,9 +14,9 @@ Schema = dict[str, Any]
 
 @verb(
     "explain",
-    lambda: flag("--recursive", help="The fields of fields too, without descriptions."),
-    lambda: text("--api-version", help="GROUP/VERSION to look in."),
-    lambda: text("--output", default="plaintext"),
+    flag("--recursive", help="The fields of fields too, without descriptions."),
+    text("--api-version", help="GROUP/VERSION to look in."),
+    text("--output", default="plaintext"),
     help="Explain the fields of a resource: `explain pod.spec.containers`.",
 )
 async def command(call: Call) -> None:

@@ -20,11 +20,11 @@ def metadata_command(name: str, field: str, done: str) -> Verb:
         *FIELD_SELECTOR,
         *ALL_NAMESPACES,
         *WRITE,
-        lambda: flag("--overwrite", help="Also values that are there."),
-        lambda: flag("--all", help="All objects of the type."),
-        lambda: flag("--list", help="Show them after the change."),
-        lambda: flag("--local"),
-        lambda: text("--resource-version", help="Only if the object is at this version."),
+        flag("--overwrite", help="Also values that are there."),
+        flag("--all", help="All objects of the type."),
+        flag("--list", help="Show them after the change."),
+        flag("--local"),
+        text("--resource-version", help="Only if the object is at this version."),
         help=f"Update the {field} of resources: `{name} pod web key=value other-`.",
     )
     async def command(call: Call) -> None:

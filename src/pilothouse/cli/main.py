@@ -72,7 +72,7 @@ class Commands(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Global flags may stand before the verb too: what they say is handed down in `ctx.params`."""
-        parsed = Parsed([*(each() for each in GLOBAL), flag("-h", "--help"), flag("--version")], program())
+        parsed = Parsed([*GLOBAL, flag("-h", "--help"), flag("--version")], program())
         rest = parsed.read(args, interspersed=False)
         if parsed.values.pop("version", False):
             from .. import __version__

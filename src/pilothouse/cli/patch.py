@@ -16,11 +16,11 @@ from .verb import FILES, WRITE, Call, flag, text, verb
     "patch",
     *FILES,
     *WRITE,
-    lambda: text("-p", "--patch", help="The patch, JSON or YAML."),
-    lambda: text("--patch-file", help="A file with the patch."),
-    lambda: text("--type", default="strategic", help="json, merge or strategic."),
-    lambda: text("--subresource", help="status, scale or resize."),
-    lambda: flag("--local"),
+    text("-p", "--patch", help="The patch, JSON or YAML."),
+    text("--patch-file", help="A file with the patch."),
+    text("--type", default="strategic", help="json, merge or strategic."),
+    text("--subresource", help="status, scale or resize."),
+    flag("--local"),
     help='Update fields of a resource: `patch deployment web -p \'{"spec":{"replicas":2}}\'`.',
 )
 async def command(call: Call) -> None:

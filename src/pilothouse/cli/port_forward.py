@@ -19,8 +19,8 @@ PROTOCOL = "SPDY/3.1+portforward.k8s.io"
 
 @verb(
     "port-forward",
-    lambda: many("--address", split=True, help="Where to listen (default localhost)."),
-    lambda: text("--pod-running-timeout", default="1m0s"),
+    many("--address", split=True, help="Where to listen (default localhost)."),
+    text("--pod-running-timeout", default="1m0s"),
     help="Forward local ports to a pod: `port-forward POD 8080:80`, `port-forward svc/web :http`.",
 )
 async def command(call: Call) -> None:

@@ -185,12 +185,7 @@ def to_yaml(obj: Any) -> str:
 
     Dumper.add_representer(str, text)
     shown = yaml.dump(
-        _sorted(obj),
-        Dumper=Dumper,
-        sort_keys=False,
-        default_flow_style=False,
-        width=80,
-        allow_unicode=True,
+        _sorted(obj), Dumper=Dumper, sort_keys=False, default_flow_style=False, width=80, allow_unicode=True
     )
     return str(shown)
 

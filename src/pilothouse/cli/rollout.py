@@ -20,19 +20,7 @@ from .errors import Failure
 from .tabs import tabbed
 from .targets import Finder, Info, path
 from .timing import duration
-from .verb import (
-    FILES,
-    OUTPUT,
-    SELECTOR,
-    WRITE,
-    Call,
-    family,
-    flag,
-    number,
-    program,
-    text,
-    verb,
-)
+from .verb import FILES, OUTPUT, SELECTOR, WRITE, Call, family, flag, number, program, text, verb
 from .workloads import HASH, REVISION, controller_revisions, replica_sets, revision_of, without_hash
 
 MANAGER = "kubectl-rollout"
@@ -74,9 +62,9 @@ def _named(info: Info) -> str:
     "status",
     *FILES,
     *SELECTOR,
-    lambda: flag("-w", "--watch", default=True, help="Until it is done."),
-    lambda: text("--timeout", default="0s", help="How long to wait."),
-    lambda: number("--revision", default=0, help="Of this revision, else fail."),
+    flag("-w", "--watch", default=True, help="Until it is done."),
+    text("--timeout", default="0s", help="How long to wait."),
+    number("--revision", default=0, help="Of this revision, else fail."),
     help="Show how a rollout goes, until it is done.",
 )
 async def status(call: Call) -> None:
@@ -212,7 +200,7 @@ STATUS = {"Deployment": _deployment, "DaemonSet": _daemon_set, "StatefulSet": _s
     *FILES,
     *SELECTOR,
     *OUTPUT,
-    lambda: number("--revision", default=0, help="This revision in detail."),
+    number("--revision", default=0, help="This revision in detail."),
     help="Show the revisions of a workload.",
 )
 async def history(call: Call) -> None:
@@ -280,7 +268,7 @@ def _written(template: Object) -> str:
     *FILES,
     *SELECTOR,
     *WRITE,
-    lambda: number("--to-revision", default=0, help="Which one (0: the one before)."),
+    number("--to-revision", default=0, help="Which one (0: the one before)."),
     help="Go back to an earlier revision.",
 )
 async def undo(call: Call) -> None:
@@ -357,7 +345,7 @@ async def _undo_revision(call: Call, info: Info, change: Change) -> tuple[Object
     *FILES,
     *SELECTOR,
     *OUTPUT,
-    lambda: text("--field-manager"),
+    text("--field-manager"),
     help="Replace all pods, one after the other.",
 )
 async def restart(call: Call) -> None:
@@ -394,7 +382,7 @@ async def _set_paused(call: Call, paused: bool) -> None:
     finder.end()
 
 
-_PAUSE_FLAGS = (*FILES, *SELECTOR, *OUTPUT, lambda: text("--field-manager"))
+_PAUSE_FLAGS = (*FILES, *SELECTOR, *OUTPUT, text("--field-manager"))
 
 
 @command.subcommand

@@ -17,11 +17,11 @@ from .verb import DRY_RUN, FILES, OUTPUT, SELECTOR, Call, flag, number, text, ve
     *SELECTOR,
     *OUTPUT,
     *DRY_RUN,
-    lambda: number("--replicas", needed=True, help="How many."),
-    lambda: number("--current-replicas", default=-1, help="Only if it is so many now."),
-    lambda: text("--resource-version", help="Only if it is at this version."),
-    lambda: text("--timeout", default="0s", help="Wait until it has as many, so long."),
-    lambda: flag("--all", help="All of the type."),
+    number("--replicas", needed=True, help="How many."),
+    number("--current-replicas", default=-1, help="Only if it is so many now."),
+    text("--resource-version", help="Only if it is at this version."),
+    text("--timeout", default="0s", help="Wait until it has as many, so long."),
+    flag("--all", help="All of the type."),
     help="Set a new size: `scale deployment/web --replicas=3`.",
 )
 async def command(call: Call) -> None:

@@ -17,8 +17,8 @@ from .targets import NOTHING_GIVEN, Finder, Info
 from .verb import FILES, SELECTOR, WRITE, Call, family, flag, many, text, verb
 
 command = family("set", "Set images, environment, resources of workloads.")
-ALL = (lambda: flag("--all", help="All objects of the type."), lambda: flag("--local"))
-CONTAINERS = (lambda: text("-c", "--containers", default="*", help="Names of containers, with * for any."),)
+ALL = (flag("--all", help="All objects of the type."), flag("--local"))
+CONTAINERS = (text("-c", "--containers", default="*", help="Names of containers, with * for any."),)
 TEMPLATES = {  # where a kind has its pod spec
     "Pod": ("spec",),
     "CronJob": ("spec", "jobTemplate", "spec", "template", "spec"),
@@ -105,13 +105,13 @@ async def image(call: Call) -> None:
     *WRITE,
     *ALL,
     *CONTAINERS,
-    lambda: many("-e", "--env", help="KEY=VALUE"),
-    lambda: text("--from", help="secret/NAME or configmap/NAME to take variables from."),
-    lambda: text("--prefix", help="Before the names of those."),
-    lambda: many("--keys", split=True, help="Only these keys."),
-    lambda: flag("--list", help="Show the environment."),
-    lambda: flag("--resolve", help="With the values of references."),
-    lambda: flag("--overwrite", default=True, help="Also variables that are there."),
+    many("-e", "--env", help="KEY=VALUE"),
+    text("--from", help="secret/NAME or configmap/NAME to take variables from."),
+    text("--prefix", help="Before the names of those."),
+    many("--keys", split=True, help="Only these keys."),
+    flag("--list", help="Show the environment."),
+    flag("--resolve", help="With the values of references."),
+    flag("--overwrite", default=True, help="Also variables that are there."),
     help="Set the environment: `set env deployment/web A=1 B-`.",
 )
 async def env(call: Call) -> None:
@@ -249,8 +249,8 @@ def _shown(each: Object) -> str:
     *WRITE,
     *ALL,
     *CONTAINERS,
-    lambda: text("--limits", help="cpu=200m,memory=64Mi"),
-    lambda: text("--requests", help="cpu=100m"),
+    text("--limits", help="cpu=200m,memory=64Mi"),
+    text("--requests", help="cpu=100m"),
     help="Set requests and limits.",
 )
 async def resources(call: Call) -> None:
@@ -325,7 +325,7 @@ command.subcommand(serviceaccount, "sa")
     *FILES,
     *WRITE,
     *ALL,
-    lambda: text("--resource-version"),
+    text("--resource-version"),
     help="Set the labels that a service selects: `set selector service/web app=web`.",
 )
 async def selector(call: Call) -> None:

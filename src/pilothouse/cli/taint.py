@@ -19,9 +19,9 @@ Taint = tuple[str, str, str]
     "taint",
     *SELECTOR,
     *WRITE,
-    lambda: flag("--all", help="All nodes."),
-    lambda: flag("--overwrite", help="Also taints that are there."),
-    lambda: text("--validate", default="strict", bare="strict"),
+    flag("--all", help="All nodes."),
+    flag("--overwrite", help="Also taints that are there."),
+    text("--validate", default="strict", bare="strict"),
     help="Update the taints on nodes: `taint node NAME key=value:NoSchedule`, `taint node NAME key-`.",
 )
 async def command(call: Call) -> None:

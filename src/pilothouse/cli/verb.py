@@ -84,41 +84,41 @@ def many(*names: str, split: bool = False, help: str = "", needed: bool = False)
     return Flag(names, "csv" if split else "list", None, None, help, needed)
 
 
-GLOBAL: tuple[Callable[[], Flag], ...] = (
-    lambda: text("-n", "--namespace", help="The namespace."),
-    lambda: text("--context", help="The kubeconfig's context."),
-    lambda: text("--kubeconfig", help="The kubeconfig."),
-    lambda: text("--cluster", help="A cluster of this machine, by its name."),
-    lambda: text("-s", "--server", help="Address of the API server."),
-    lambda: text("--token", help="Bearer token."),
-    lambda: text("--as", help="User to impersonate."),
-    lambda: many("--as-group"),
-    lambda: text("--as-uid"),
-    lambda: text("--user"),
-    lambda: flag("--insecure-skip-tls-verify"),
-    lambda: text("--certificate-authority"),
-    lambda: text("--client-certificate"),
-    lambda: text("--client-key"),
-    lambda: text("--tls-server-name"),
-    lambda: text("--request-timeout"),
-    lambda: text("-v", "--v"),
+GLOBAL: tuple[Flag, ...] = (
+    text("-n", "--namespace", help="The namespace."),
+    text("--context", help="The kubeconfig's context."),
+    text("--kubeconfig", help="The kubeconfig."),
+    text("--cluster", help="A cluster of this machine, by its name."),
+    text("-s", "--server", help="Address of the API server."),
+    text("--token", help="Bearer token."),
+    text("--as", help="User to impersonate."),
+    many("--as-group"),
+    text("--as-uid"),
+    text("--user"),
+    flag("--insecure-skip-tls-verify"),
+    text("--certificate-authority"),
+    text("--client-certificate"),
+    text("--client-key"),
+    text("--tls-server-name"),
+    text("--request-timeout"),
+    text("-v", "--v"),
 )
 
 # Bundles that several verbs share.
 FILES = (
-    lambda: many("-f", "--filename", split=True, help="Files, folders, URLs, or - for standard input."),
-    lambda: flag("-R", "--recursive", help="Folders with all that is in them."),
+    many("-f", "--filename", split=True, help="Files, folders, URLs, or - for standard input."),
+    flag("-R", "--recursive", help="Folders with all that is in them."),
 )
-DRY_RUN = (lambda: text("--dry-run", default="none", bare="unchanged", help="none, client or server."),)
+DRY_RUN = (text("--dry-run", default="none", bare="unchanged", help="none, client or server."),)
 OUTPUT = (
-    lambda: text("-o", "--output", help="yaml, json, name, jsonpath=…, go-template=…"),
-    lambda: flag("--show-managed-fields"),
-    lambda: text("--template"),
+    text("-o", "--output", help="yaml, json, name, jsonpath=…, go-template=…"),
+    flag("--show-managed-fields"),
+    text("--template"),
 )
-SELECTOR = (lambda: text("-l", "--selector", help="Labels to match."),)
-FIELD_SELECTOR = (lambda: text("--field-selector", help="Fields to match."),)
-ALL_NAMESPACES = (lambda: flag("-A", "--all-namespaces", help="In all namespaces."),)
-WRITE = (*DRY_RUN, *OUTPUT, lambda: text("--field-manager"))
+SELECTOR = (text("-l", "--selector", help="Labels to match."),)
+FIELD_SELECTOR = (text("--field-selector", help="Fields to match."),)
+ALL_NAMESPACES = (flag("-A", "--all-namespaces", help="In all namespaces."),)
+WRITE = (*DRY_RUN, *OUTPUT, text("--field-manager"))
 
 
 class Options:
@@ -241,13 +241,13 @@ class Verb(click.Command):
         self,
         name: str,
         body: Body | None,
-        flags: Iterable[Callable[[], Flag]],
+        flags: Iterable[Flag],
         help: str,
         commands: dict[str, Verb] | None = None,
     ):
-        options = [each() for each in flags]
+        options = list(flags)
         taken = {name for option in options for name in option.opts}
-        options += [option for each in GLOBAL if not taken & set((option := each()).opts)]
+        options += [each for each in GLOBAL if not taken & set(each.opts)]
         super().__init__(
             name, params=list(options), help=help, context_settings={"help_option_names": ["-h", "--help"]}
         )
@@ -333,7 +333,7 @@ def _help() -> Flag:
     return flag("-h", "--help")
 
 
-def verb(name: str, *flags: Callable[[], Flag], help: str) -> Callable[[Body], Verb]:
+def verb(name: str, *flags: Flag, help: str) -> Callable[[Body], Verb]:
     """The decorator that makes a command of a coroutine."""
 
     def decorate(body: Body) -> Verb:

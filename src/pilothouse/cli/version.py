@@ -12,8 +12,8 @@ from .verb import Call, flag, text, verb
 
 @verb(
     "version",
-    lambda: flag("--client", help="Only this program's."),
-    lambda: text("-o", "--output", help="yaml or json."),
+    flag("--client", help="Only this program's."),
+    text("-o", "--output", help="yaml or json."),
     help="Print the client's and the server's version.",
 )
 async def command(call: Call) -> None:

@@ -29,9 +29,9 @@ Condition = Callable[[Object], bool]
     *FIELD_SELECTOR,
     *ALL_NAMESPACES,
     *OUTPUT,
-    lambda: text("--for", help="delete, create, condition=NAME[=VALUE], jsonpath='{PATH}'[=VALUE]."),
-    lambda: text("--timeout", default="30s", help="How long; 0 looks once, less than 0 is a week."),
-    lambda: flag("--all", help="All objects of the type."),
+    text("--for", help="delete, create, condition=NAME[=VALUE], jsonpath='{PATH}'[=VALUE]."),
+    text("--timeout", default="30s", help="How long; 0 looks once, less than 0 is a week."),
+    flag("--all", help="All objects of the type."),
     help="Wait for a condition: `wait --for=condition=Ready pod/web`, `wait --for=delete pod/web`.",
 )
 async def command(call: Call) -> None:

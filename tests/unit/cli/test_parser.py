@@ -6,20 +6,20 @@ from pilothouse.cli.errors import Failure
 from pilothouse.cli.verb import Parsed, flag, many, number, text
 
 FLAGS = (
-    lambda: flag("-w", "--watch"),
-    lambda: flag("--wait", default=True),
-    lambda: text("-o", "--output"),
-    lambda: text("--dry-run", default="none", bare="unchanged"),
-    lambda: number("--tail"),
-    lambda: many("-f", "--filename", split=True),
-    lambda: many("--env"),
-    lambda: flag("-i", "--stdin"),
-    lambda: flag("-t", "--tty"),
+    flag("-w", "--watch"),
+    flag("--wait", default=True),
+    text("-o", "--output"),
+    text("--dry-run", default="none", bare="unchanged"),
+    number("--tail"),
+    many("-f", "--filename", split=True),
+    many("--env"),
+    flag("-i", "--stdin"),
+    flag("-t", "--tty"),
 )
 
 
 def parsed(*args):
-    result = Parsed([each() for each in FLAGS], "kubectl get")
+    result = Parsed(FLAGS, "kubectl get")
     result.read(list(args))
     return result
 
