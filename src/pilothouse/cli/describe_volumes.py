@@ -16,96 +16,40 @@ DEFAULT_ANNOTATIONS = (
 )
 MODES = {"ReadWriteOnce": "RWO", "ReadOnlyMany": "ROX", "ReadWriteMany": "RWX", "ReadWriteOncePod": "RWOP"}
 
-_RBD = "CephMonitors=monitors RBDImage=image FSType=fsType RBDPool=pool RadosUser=user Keyring=keyring SecretRef=secretRef? ReadOnly=readOnly!"
-_ISCSI = (
-    "TargetPortal=targetPortal IQN=iqn Lun=lun# ISCSIInterface=iscsiInterface FSType=fsType ReadOnly=readOnly! Portals=portals "
-    "DiscoveryCHAPAuth=chapAuthDiscovery! SessionCHAPAuth=chapAuthSession! SecretRef=secretRef? InitiatorName=initiatorName?none"
-)
-# field: (type as shown, rows LABEL=key; ! a bool, # a number, ? a pointer)
-SOURCES: dict[str, tuple[str, str]] = {
-    "hostPath": ("HostPath (bare host directory volume)", "Path=path HostPathType=type?none"),
-    "emptyDir": (
-        "EmptyDir (a temporary directory that shares a pod's lifetime)",
-        "Medium=medium SizeLimit=sizeLimit?unset",
-    ),
-    "gcePersistentDisk": (
-        "GCEPersistentDisk (a Persistent Disk resource in Google Compute Engine)",
-        "PDName=pdName FSType=fsType Partition=partition# ReadOnly=readOnly!",
-    ),
-    "awsElasticBlockStore": (
-        "AWSElasticBlockStore (a Persistent Disk resource in AWS)",
-        "VolumeID=volumeID FSType=fsType Partition=partition# ReadOnly=readOnly!",
-    ),
-    "gitRepo": (
-        "GitRepo (a volume that is pulled from git when the pod is created)",
-        "Repository=repository Revision=revision",
-    ),
-    "secret": ("Secret (a volume populated by a Secret)", "SecretName=secretName Optional=optional!"),
-    "configMap": ("ConfigMap (a volume populated by a ConfigMap)", "Name=name Optional=optional!"),
-    "nfs": (
-        "NFS (an NFS mount that lasts the lifetime of a pod)",
-        "Server=server Path=path ReadOnly=readOnly!",
-    ),
-    "iscsi": (
-        "ISCSI (an ISCSI Disk resource that is attached to a kubelet's host machine and then exposed to the pod)",
-        _ISCSI,
-    ),
-    "glusterfs": (
-        "Glusterfs (a Glusterfs mount on the host that shares a pod's lifetime)",
-        "EndpointsName=endpoints Path=path ReadOnly=readOnly!",
-    ),
-    "persistentVolumeClaim": (
-        "PersistentVolumeClaim (a reference to a PersistentVolumeClaim in the same namespace)",
-        "ClaimName=claimName ReadOnly=readOnly!",
-    ),
-    "rbd": ("RBD (a Rados Block Device mount on the host that shares a pod's lifetime)", _RBD),
-    "quobyte": (
-        "Quobyte (a Quobyte mount on the host that shares a pod's lifetime)",
-        "Registry=registry Volume=volume ReadOnly=readOnly!",
-    ),
-    "azureDisk": (
-        "AzureDisk (an Azure Data Disk mount on the host and bind mount to the pod)",
-        "DiskName=diskName DiskURI=diskURI Kind=kind FSType=fsType CachingMode=cachingMode ReadOnly=readOnly!",
-    ),
-    "vsphereVolume": (
-        "vSphereVolume (a Persistent Disk resource in vSphere)",
-        "VolumePath=volumePath FSType=fsType StoragePolicyName=storagePolicyName",
-    ),
-    "cinder": (
-        "Cinder (a Persistent Disk resource in OpenStack)",
-        "VolumeID=volumeID FSType=fsType ReadOnly=readOnly! SecretRef=secretRef?",
-    ),
-    "photonPersistentDisk": (
-        "PhotonPersistentDisk (a Persistent Disk resource in photon platform)",
-        "PdID=pdID FSType=fsType",
-    ),
-    "portworxVolume": ("PortworxVolume (a Portworx Volume resource)", "VolumeID=volumeID"),
-    "cephfs": (
-        "CephFS (a CephFS mount on the host that shares a pod's lifetime)",
-        "Monitors=monitors Path=path User=user SecretFile=secretFile SecretRef=secretRef? ReadOnly=readOnly!",
-    ),
-    "fc": (
-        "FC (a Fibre Channel disk)",
-        "TargetWWNs=targetWWNs, LUN=lun?none FSType=fsType ReadOnly=readOnly!",
-    ),
-    "azureFile": (
-        "AzureFile (an Azure File Service mount on the host and bind mount to the pod)",
-        "SecretName=secretName ShareName=shareName ReadOnly=readOnly!",
-    ),
-    "flexVolume": (
-        "FlexVolume (a generic volume resource that is provisioned/attached using an exec based plugin)",
-        "Driver=driver FSType=fsType SecretRef=secretRef? ReadOnly=readOnly! Options=options",
-    ),
-    "flocker": (
-        "Flocker (a Flocker volume mounted by the Flocker agent)",
-        "DatasetName=datasetName DatasetUUID=datasetUUID",
-    ),
-    "local": ("LocalVolume (a persistent volume backed by local storage on a node)", "Path=path"),
-    "csi": (
-        "CSI (a Container Storage Interface (CSI) volume source)",
-        "Driver=driver FSType=fsType ReadOnly=readOnly!",
-    ),
-    "image": ("Image (a container image or OCI artifact)", "Reference=reference PullPolicy=pullPolicy"),
+# field | type as shown | rows LABEL=key: with ! a bool, with # a number, with ? a pointer and what it shows when it is none
+SOURCES = {
+    field: (type_, rows.split())
+    for field, type_, rows in (
+        line.split(" | ")
+        for line in """\
+hostPath | HostPath (bare host directory volume) | Path=path HostPathType=type?none
+emptyDir | EmptyDir (a temporary directory that shares a pod's lifetime) | Medium=medium SizeLimit=sizeLimit?unset
+gcePersistentDisk | GCEPersistentDisk (a Persistent Disk resource in Google Compute Engine) | PDName=pdName FSType=fsType Partition=partition# ReadOnly=readOnly!
+awsElasticBlockStore | AWSElasticBlockStore (a Persistent Disk resource in AWS) | VolumeID=volumeID FSType=fsType Partition=partition# ReadOnly=readOnly!
+gitRepo | GitRepo (a volume that is pulled from git when the pod is created) | Repository=repository Revision=revision
+secret | Secret (a volume populated by a Secret) | SecretName=secretName Optional=optional!
+configMap | ConfigMap (a volume populated by a ConfigMap) | Name=name Optional=optional!
+nfs | NFS (an NFS mount that lasts the lifetime of a pod) | Server=server Path=path ReadOnly=readOnly!
+iscsi | ISCSI (an ISCSI Disk resource that is attached to a kubelet's host machine and then exposed to the pod) | TargetPortal=targetPortal IQN=iqn Lun=lun# ISCSIInterface=iscsiInterface FSType=fsType ReadOnly=readOnly! Portals=portals DiscoveryCHAPAuth=chapAuthDiscovery! SessionCHAPAuth=chapAuthSession! SecretRef=secretRef? InitiatorName=initiatorName?none
+glusterfs | Glusterfs (a Glusterfs mount on the host that shares a pod's lifetime) | EndpointsName=endpoints Path=path ReadOnly=readOnly!
+persistentVolumeClaim | PersistentVolumeClaim (a reference to a PersistentVolumeClaim in the same namespace) | ClaimName=claimName ReadOnly=readOnly!
+rbd | RBD (a Rados Block Device mount on the host that shares a pod's lifetime) | CephMonitors=monitors RBDImage=image FSType=fsType RBDPool=pool RadosUser=user Keyring=keyring SecretRef=secretRef? ReadOnly=readOnly!
+quobyte | Quobyte (a Quobyte mount on the host that shares a pod's lifetime) | Registry=registry Volume=volume ReadOnly=readOnly!
+azureDisk | AzureDisk (an Azure Data Disk mount on the host and bind mount to the pod) | DiskName=diskName DiskURI=diskURI Kind=kind FSType=fsType CachingMode=cachingMode ReadOnly=readOnly!
+vsphereVolume | vSphereVolume (a Persistent Disk resource in vSphere) | VolumePath=volumePath FSType=fsType StoragePolicyName=storagePolicyName
+cinder | Cinder (a Persistent Disk resource in OpenStack) | VolumeID=volumeID FSType=fsType ReadOnly=readOnly! SecretRef=secretRef?
+photonPersistentDisk | PhotonPersistentDisk (a Persistent Disk resource in photon platform) | PdID=pdID FSType=fsType
+portworxVolume | PortworxVolume (a Portworx Volume resource) | VolumeID=volumeID
+cephfs | CephFS (a CephFS mount on the host that shares a pod's lifetime) | Monitors=monitors Path=path User=user SecretFile=secretFile SecretRef=secretRef? ReadOnly=readOnly!
+fc | FC (a Fibre Channel disk) | TargetWWNs=targetWWNs, LUN=lun?none FSType=fsType ReadOnly=readOnly!
+azureFile | AzureFile (an Azure File Service mount on the host and bind mount to the pod) | SecretName=secretName ShareName=shareName ReadOnly=readOnly!
+flexVolume | FlexVolume (a generic volume resource that is provisioned/attached using an exec based plugin) | Driver=driver FSType=fsType SecretRef=secretRef? ReadOnly=readOnly! Options=options
+flocker | Flocker (a Flocker volume mounted by the Flocker agent) | DatasetName=datasetName DatasetUUID=datasetUUID
+local | LocalVolume (a persistent volume backed by local storage on a node) | Path=path
+csi | CSI (a Container Storage Interface (CSI) volume source) | Driver=driver FSType=fsType ReadOnly=readOnly!
+image | Image (a container image or OCI artifact) | Reference=reference PullPolicy=pullPolicy
+""".splitlines()
+    )
 }
 
 
@@ -119,8 +63,8 @@ def write_source(w: Writer, volume: Object, *, persistent: bool = False) -> None
     source = volume[field]
     w(2, "Type", type_)
     if field == "csi" and persistent:
-        rows = rows.replace("ReadOnly", "VolumeHandle=volumeHandle ReadOnly")
-    for row in rows.split():
+        rows = [*rows[:2], "VolumeHandle=volumeHandle", *rows[2:]]
+    for row in rows:
         label, _, key = row.partition("=")
         colon = "" if label == "ISCSIInterface" else ":"  # as kubectl has it
         w.line(2, f"{label}{colon}\t{go_text(_value(source, key))}")
