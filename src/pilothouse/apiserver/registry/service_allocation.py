@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ...api.errors import ApiError, internal_error, invalid
 from ...api.fielderrors import FieldErrors
 from ...api.kinds import kind_of_resource
-from ...api.object import Object
+from ...api.object import Object, condition_of
 from ...api.validation.addresses import family
 from ...store.interface import Condition, Put
 
@@ -58,6 +58,7 @@ def _invalid(service: Object, field: str, value: Any, why: str) -> ApiError:
 
 
 ADDRESSES = kind_of_resource("ipaddresses.networking.k8s.io")
+SERVICE_CIDRS = kind_of_resource("servicecidrs.networking.k8s.io")
 TAKEN = "provided port is already allocated"
 
 
@@ -134,14 +135,14 @@ def _port_key(port: int) -> str:
 
 def _claim_cluster_ips(registry: Registry, op: Operation, service: Object) -> None:
     spec = service["spec"]
-    network = ipaddress.ip_network(registry.config.service_cidr)
+    networks = _networks(registry)
     ips = list(spec.get("clusterIPs") or [])
     if not ips or not ips[0]:
-        ips = [_free_ip(registry, network)]
+        ips = [_free_ip(registry, networks)]
         op.allocated["clusterIP"] = True
     else:
         for ip in ips:
-            _check_asked_ip(registry, service, ip, ips, network)
+            _check_asked_ip(registry, service, ip, ips, networks)
     for ip in ips:
         key = registry.storage.key(ADDRESSES, "", ip)
         op.conditions.append(Condition(key, 0))
@@ -150,15 +151,30 @@ def _claim_cluster_ips(registry: Registry, op: Operation, service: Object) -> No
     spec["clusterIP"] = ips[0]
 
 
-def _check_asked_ip(registry: Registry, service: Object, ip: str, ips: list[str], network: Any) -> None:
+def _networks(registry: Registry) -> list[Any]:
+    """The cluster's own range, then those of ServiceCIDRs that are ready (KEP-1880), of the same family."""
+    own = ipaddress.ip_network(registry.config.service_cidr)
+    found = [own]
+    for each in registry.storage.list(SERVICE_CIDRS):
+        ready = (condition_of(each, "Ready") or {}).get("status") == "True"
+        if ready and not each["metadata"].get("deletionTimestamp"):
+            found += [ipaddress.ip_network(cidr) for cidr in each["spec"].get("cidrs") or ()]
+    return [network for network in dict.fromkeys(found) if network.version == own.version]
+
+
+def _check_asked_ip(
+    registry: Registry, service: Object, ip: str, ips: list[str], networks: list[Any]
+) -> None:
     try:
         address = ipaddress.ip_address(ip)
     except ValueError:
         return  # validation's to name
-    edges = (network.network_address, network.broadcast_address if network.version == 4 else None)
-    if address not in network:
+    network = next((network for network in networks if address in network), None)
+    if network is None:
         why = "the provided network does not match the current range"
-    elif address in edges:
+    elif address == network.network_address or (
+        address.version == 4 and address == network.broadcast_address
+    ):
         why = f"the provided IP ({ip}) is not in the valid range. The range of valid IPs is {network}"
     elif registry.storage.get(ADDRESSES, "", ip) is not None:
         why = "provided IP is already allocated"
@@ -167,8 +183,16 @@ def _check_asked_ip(registry: Registry, service: Object, ip: str, ips: list[str]
     raise _invalid(service, "spec.clusterIPs", ips, f"failed to allocate IP {ip}: {why}")
 
 
-def _free_ip(registry: Registry, network: Any) -> str:
-    """A random free address above the band that is left to people who ask for one (KEP-3070)."""
+def _free_ip(registry: Registry, networks: list[Any]) -> str:
+    for network in networks:
+        ip = _free_ip_of(registry, network)
+        if ip:
+            return ip
+    raise internal_error("failed to allocate a serviceIP: range is full")
+
+
+def _free_ip_of(registry: Registry, network: Any) -> str:
+    """A random free address above the band that is left to people who ask for one (KEP-3070); "": there is none."""
     size = min(network.num_addresses, 1 << 20)
     band = min(max(16, size // 16), 256) if size > 16 else 1
     first = int(network.network_address)
@@ -181,7 +205,7 @@ def _free_ip(registry: Registry, network: Any) -> str:
             ip = str(ipaddress.ip_address(first + low + (start + step) % span))
             if registry.storage.get(ADDRESSES, "", ip) is None:
                 return ip
-    raise internal_error("failed to allocate a serviceIP: range is full")
+    return ""
 
 
 def _ip_address(registry: Registry, op: Operation, ip: str) -> bytes:
