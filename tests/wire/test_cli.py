@@ -157,3 +157,75 @@ def test_words_that_are_no_commands(kubectl):
         kubectl("get", "pods", "--nope")[2]
         == "error: unknown flag: --nope\nSee 'kubectl get --help' for usage.\n"
     )
+
+
+POD = """
+apiVersion: v1
+kind: Pod
+metadata: {name: p, labels: {app: p}, annotations: {note: one}}
+spec:
+  schedulerName: nobody
+  automountServiceAccountToken: false
+  containers:
+  - name: c
+    image: i
+    command: [sh, -c]
+    ports: [{name: http, containerPort: 80}]
+    env: [{name: A, value: b}, {name: S, valueFrom: {secretKeyRef: {name: s, key: k}}}]
+    readinessProbe: {httpGet: {path: /ok, port: http}}
+    resources: {limits: {cpu: "1"}}
+    volumeMounts: [{name: v, mountPath: /v, readOnly: true}]
+  volumes: [{name: v, emptyDir: {}}]
+  nodeSelector: {disk: ssd}
+  tolerations: [{key: a, operator: Exists, effect: NoExecute, tolerationSeconds: 9}]
+"""
+DESCRIBED = """\
+Name:             p
+Namespace:        cli
+Priority:         0
+Service Account:  default
+Node:             <none>
+Labels:           app=p
+Annotations:      note: one
+Status:           Pending
+IP:
+IPs:              <none>
+Containers:
+  c:
+    Image:      i
+    Port:       80/TCP (http)
+    Host Port:  0/TCP (http)
+    Command:
+      sh
+      -c
+    Limits:
+      cpu:  1
+    Requests:
+      cpu:      1
+    Readiness:  http-get http://:http/ok delay=0s timeout=1s period=10s #success=1 #failure=3
+    Environment:
+      A:  b
+      S:  <set to the key 'k' in secret 's'>  Optional: false
+    Mounts:
+      /v from v (ro)
+Volumes:
+  v:
+    Type:        EmptyDir (a temporary directory that shares a pod's lifetime)
+    Medium:
+    SizeLimit:   <unset>
+QoS Class:       Burstable
+Node-Selectors:  disk=ssd
+Tolerations:     a:NoExecute op=Exists for 9s
+                 node.kubernetes.io/not-ready:NoExecute op=Exists for 300s
+                 node.kubernetes.io/unreachable:NoExecute op=Exists for 300s
+Events:          <none>
+"""
+
+
+def test_a_pod_is_described_to_the_letter(kubectl):
+    kubectl("create", "serviceaccount", "default")
+    code, out, err = kubectl("apply", "-f", "-", stdin=POD)
+    assert code == 0, err
+    shown = kubectl("describe", "pod", "p")[1]
+    assert [line.rstrip() for line in shown.splitlines()] == DESCRIBED.splitlines()
+    assert kubectl("delete", "pod", "p", "--force")[1] == 'pod "p" force deleted from cli namespace\n'
