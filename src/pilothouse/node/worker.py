@@ -16,19 +16,19 @@ from ..api.errors import ApiError
 from ..api.object import Object, is_deleting, name_of, namespace_of, uid_of
 from ..base.clock import parse_timestamp
 from ..runtime.containerd_process import remove_cgroups
-from ..runtime.interface import ContainerStatus, EngineError
+from ..runtime.interface import EngineError
 from . import resize
-from .container_config import TERMINATION_PATH, TERMINATION_POLICY, sandbox_config
+from .container_config import sandbox_config
 from .context import NodeContext, field_path, to_its_end
 from .environment import container_named
 from .eviction import EVICTED
 from .images import rpc_error
 from .lifecycle import RETRY_S, StartError, TerminationOrder, kill_container, start_container
-from .logs import last_lines
 from .names import NameError_
 from .observed import Observed, PodMemory, Waiting
+from .observer import PodObserver
 from .probes import Prober
-from .resources import cgroup_parent, container_resources, memory_bytes
+from .resources import cgroup_parent, container_resources
 from .status import OWN_CONDITIONS, pod_status, rejected_status
 from .sync import Decision, full_name, sync
 from .volumes import MountError
@@ -38,8 +38,6 @@ log = logging.getLogger(__name__)
 SHOW_S = 1.0  # after a container has begun to wait, the status that says so is written
 MOUNT_FIRST_S, MOUNT_MAX_S = 0.5, 122.0  # between tries, doubled
 REFRESH_S = 60.0  # of files from ConfigMaps, Secrets and tokens (kubelet's syncFrequency)
-MESSAGE_BYTES = 4096
-SIGKILLED, OOM_HEARD_S = 137, (0.05, 0.2)
 DEAD_MAX = 1  # instances of a container that are kept when they have ended
 _LIVE_VOLUMES = ("configMap", "secret", "downwardAPI", "projected")
 
@@ -58,9 +56,7 @@ class PodWorker:
         self._step: asyncio.Task[float | None] | None = None
         self._interrupted = False
         self._status: Object | None = None
-        self._known: dict[
-            str, ContainerStatus
-        ] = {}  # the details of containers, which change only with their state
+        self._observer = PodObserver(node, self.uid, self.memory)
         self._mounted: dict[str, str] | None = None
         self._mount_retry_s, self._mount_at, self._refresh_at = MOUNT_FIRST_S, 0.0, 0.0
         self._retry_at: dict[str, float] = {}  # containers that could not be started
@@ -229,56 +225,7 @@ class PodWorker:
     # -- looking
 
     async def _observe(self) -> None:
-        engine, found = self.node.engine, Observed(past=self.memory.past)
-        found.sandboxes = await engine.pod_sandboxes(self.uid)
-        self.node.uid_of_sandbox.update({sandbox.id: self.uid for sandbox in found.sandboxes})
-        for sandbox in found.sandboxes:
-            for listed in await engine.containers(sandbox.id):
-                status = await self._details(listed)
-                if status is not None:
-                    found.containers.setdefault(status.name, []).append(status)
-        for group in found.containers.values():
-            group.sort(key=lambda c: (c.attempt, c.created_at), reverse=True)
-        ids = {c.id for group in found.containers.values() for c in group}
-        for gone in [id_ for id_ in self._known if id_ not in ids]:
-            del self._known[gone]
-        self.observed = found
-
-    async def _details(self, listed: ContainerStatus) -> ContainerStatus | None:
-        known = self._known.get(listed.id)
-        if known is not None and known.state == listed.state:
-            return known
-        try:
-            status = await self.node.engine.container_status(listed.id)
-        except EngineError as error:
-            if error.code == "NOT_FOUND":  # removed since it was listed
-                return None
-            raise
-        if status.state == "EXITED" and self.node.clock.now() - status.finished_at < 1:
-            status = await self._with_reason(status)
-        self._known[status.id] = status
-        if status.state == "EXITED" and status.id not in self.memory.messages:
-            if message := await self._termination_message(status):
-                self.memory.messages[status.id] = message
-        return status
-
-    async def _with_reason(self, status: ContainerStatus) -> ContainerStatus:
-        """An engine may hear that a container ended before it hears that its memory was the reason."""
-        limited = self.node.config.files and _memory_limit(self.allocated_pod, status.name)
-        for pause_s in OOM_HEARD_S if limited else ():
-            if status.exit_code != SIGKILLED or status.reason == "OOMKilled":
-                break
-            await self.node.clock.sleep(pause_s)
-            status = await self.node.engine.container_status(status.id)
-        return status
-
-    async def _termination_message(self, status: ContainerStatus) -> str:
-        if not self.node.config.files:
-            return status.message
-        where = status.annotations.get(TERMINATION_PATH)
-        path = next((m.host_path for m in status.mounts if m.container_path == where), "")
-        fallback = status.annotations.get(TERMINATION_POLICY) == "FallbackToLogsOnError" and status.exit_code
-        return await asyncio.to_thread(_read_message, path, status.log_path if fallback else "")
+        self.observed = await self._observer.look(self.allocated_pod)
 
     @property
     def _addresses(self) -> list[str]:
@@ -570,15 +517,6 @@ class PodWorker:
         return None
 
 
-def _memory_limit(pod: Object, name: str) -> int:
-    """The memory limit that a container is kept to; 0: none."""
-    for container in [*(pod["spec"].get("initContainers") or ()), *pod["spec"]["containers"]]:
-        if container["name"] == name:
-            own, whole = container.get("resources") or {}, pod["spec"].get("resources") or {}
-            return memory_bytes(own, "limits") or memory_bytes(whole, "limits")
-    return 0
-
-
 def _visible(pod: Object) -> tuple[object, object, object]:
     metadata = pod["metadata"]
     return metadata.get("labels"), metadata.get("annotations"), metadata.get("generation")
@@ -589,19 +527,3 @@ def _grace_s(pod: Object) -> float:
     if seconds is None:
         seconds = pod["spec"].get("terminationGracePeriodSeconds")
     return float(30 if seconds is None else seconds)
-
-
-def _read_message(path: str, log_path: str) -> str:
-    """The last of what it wrote to its termination log, else of its log."""
-    text = b""
-    if path:
-        try:
-            with Path(path).open("rb") as file:
-                size = file.seek(0, 2)
-                file.seek(max(0, size - MESSAGE_BYTES))
-                text = file.read()
-        except FileNotFoundError:
-            pass
-    if not text and log_path:
-        return last_lines(Path(log_path))
-    return text.decode("utf-8", "replace")
