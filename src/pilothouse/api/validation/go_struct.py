@@ -1,7 +1,7 @@
 """Values inside messages as Kubernetes' internal types show themselves.
 
-Those have no JSON names: a field goes by its Go name, in the struct's order (which is that of the protobuf numbers), and is there when it is
-empty. Types of meta/v1 (label selectors, times) are the same inside and outside.
+Those have no JSON names: a field goes by its Go name, in the struct's order (which mostly is that of the protobuf numbers), and is there when it
+is empty. Types of meta/v1 (label selectors, times) are the same inside and outside.
 """
 
 from __future__ import annotations
@@ -13,7 +13,39 @@ from ..fielderrors import InOrder
 from ..schema import Field, Type, type_of
 
 _FIRST_WORD = re.compile(r"[a-z]+")
-_INITIALISMS = {"api", "cel", "cidr", "csi", "dns", "id", "ip", "tls", "uid", "url"}
+_INITIALISMS = set(
+    "api aws cel cidr csi dns fc fs gce gmsa grpc http id ip iqn iscsi nfs os pd rbd se tcp tls tty uid url".split()
+)
+_CONTAINER = (
+    "name image command args workingDir ports envFrom env resources resizePolicy restartPolicy restartPolicyRules volumeMounts volumeDevices "
+    "livenessProbe readinessProbe startupProbe lifecycle terminationMessagePath terminationMessagePolicy imagePullPolicy securityContext "
+    "stdin stdinOnce tty"
+).split()
+_ORDERS = {  # where it is not that of the numbers
+    "core.v1.Container": _CONTAINER,
+    "core.v1.EphemeralContainer": [*_CONTAINER, "targetContainerName"],
+    "core.v1.PodSpec": (
+        "volumes initContainers containers ephemeralContainers restartPolicy terminationGracePeriodSeconds activeDeadlineSeconds dnsPolicy "
+        "nodeSelector serviceAccountName automountServiceAccountToken nodeName securityContext imagePullSecrets hostname subdomain "
+        "setHostnameAsFQDN affinity schedulerName tolerations hostAliases priorityClassName priority preemptionPolicy dnsConfig readinessGates "
+        "runtimeClassName overhead enableServiceLinks topologySpreadConstraints os schedulingGates resourceClaims resources hostnameOverride"
+    ).split(),
+    "core.v1.PodSecurityContext": (
+        "seLinuxOptions windowsOptions runAsUser runAsGroup runAsNonRoot supplementalGroups supplementalGroupsPolicy fsGroup "
+        "fsGroupChangePolicy sysctls seccompProfile appArmorProfile seLinuxChangePolicy"
+    ).split(),
+    "core.v1.SecurityContext": (
+        "capabilities privileged seLinuxOptions windowsOptions runAsUser runAsGroup runAsNonRoot readOnlyRootFilesystem "
+        "allowPrivilegeEscalation procMount seccompProfile appArmorProfile"
+    ).split(),
+    "core.v1.Volume": (
+        "name hostPath emptyDir gcePersistentDisk awsElasticBlockStore gitRepo secret nfs iscsi glusterfs persistentVolumeClaim rbd quobyte "
+        "flexVolume cinder cephfs flocker downwardAPI fc azureFile configMap vsphereVolume azureDisk photonPersistentDisk projected "
+        "portworxVolume scaleIO storageos csi ephemeral image"
+    ).split(),
+    "core.v1.VolumeMount": "name readOnly recursiveReadOnly mountPath subPath mountPropagation subPathExpr".split(),
+}
+_ODD_NAMES = {"cephfs": "CephFS", "storageos": "StorageOS"}
 _ZERO = {"string": "", "int32": 0, "int64": 0, "bool": False, "number": 0, "Quantity": "0", "IntOrString": 0}
 
 
@@ -29,14 +61,21 @@ def as_go(type_: Type | str, value: Any) -> Any:
         return {key: as_go(type_.element, one) for key, one in value.items()} or None
     if type_.kind != "struct":
         return value
-    fields = sorted(type_.fields.values(), key=lambda f: [int(n) for n in f.number.split(".")])
     made = InOrder()
-    for field in fields:
+    for field in _in_order(type_):
         if field.name == "metadata":  # embedded: its members are the struct's own
             made |= value.get("metadata") or {}
         else:
             made[_go_name(field.name)] = _member(field, value.get(field.name))
     return made
+
+
+def _in_order(type_: Type) -> list[Field]:
+    fields = sorted(type_.fields.values(), key=lambda f: [int(n) for n in f.number.split(".")])
+    order = _ORDERS.get(type_.name)
+    if order is not None:  # what it does not name comes last
+        fields.sort(key=lambda f: order.index(f.name) if f.name in order else len(order))
+    return fields
 
 
 def _member(field: Field, value: Any) -> Any:
@@ -46,6 +85,8 @@ def _member(field: Field, value: Any) -> Any:
 
 
 def _go_name(name: str) -> str:
+    if name in _ODD_NAMES:
+        return _ODD_NAMES[name]
     first = _FIRST_WORD.match(name)
     if first and first[0] in _INITIALISMS:
         return first[0].upper() + name[first.end() :]

@@ -7,7 +7,7 @@ from .. import names, qos
 from ..fielderrors import FieldErrors
 from ..object import Object
 from ..quantity import Quantity
-from . import metadata, resources, scheduling, security_contexts
+from . import go_diff, metadata, resources, scheduling, security_contexts
 from .containers import Surroundings, containers, image_without_blanks
 from .metadata import immutable, qualified_name, same
 from .pod_volumes import volumes
@@ -334,7 +334,8 @@ def _spec_change(errors: FieldErrors, new: Object, old: Object) -> None:
         _gated_change(errors, masked, old)
     if not same(masked, old):
         listed = ",".join(_UPDATABLE)
-        errors.forbidden("spec", f"pod updates may not change fields other than {listed}\n")
+        why = f"pod updates may not change fields other than {listed}\n{go_diff.of_pod_spec(old, masked)}"
+        errors.forbidden("spec", why)
 
 
 def _deadline_change(errors: FieldErrors, new: int | None, old: int | None) -> bool:
@@ -380,7 +381,8 @@ def _ephemeral(errors: FieldErrors, new: Object, old: Object) -> None:
         if name not in now:
             errors.forbidden(at, f'existing ephemeral containers "{name}" may not be removed\n')
         elif not same(now[name], container):
-            errors.forbidden(at, f'existing ephemeral containers "{name}" may not be changed\n')
+            difference = go_diff.of_container(container, now[name])
+            errors.forbidden(at, f'existing ephemeral containers "{name}" may not be changed\n{difference}')
 
 
 # -- resize ------------------------------------------------------------------------------------------------------------

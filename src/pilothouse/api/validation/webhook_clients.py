@@ -63,12 +63,15 @@ def webhook_service(errors: FieldErrors, service: Object, path: str) -> None:
             errors.invalid(at, given, f"segment[{i}]: {wrong_step}")
 
 
-def ca_bundle(errors: FieldErrors, bundle: str, path: str) -> None:
+def is_bundle(bundle: str) -> bool:
     """`bundle`: base64 of PEM."""
     try:
-        text = binascii.a2b_base64(bundle)
+        return b"-----BEGIN CERTIFICATE-----" in binascii.a2b_base64(bundle)
     except binascii.Error:
-        text = b""
-    if b"-----BEGIN CERTIFICATE-----" not in text:
+        return False
+
+
+def ca_bundle(errors: FieldErrors, bundle: str, path: str) -> None:
+    if not is_bundle(bundle):
         why = "unable to load root certificates: unable to parse bytes as PEM block"
         errors.invalid(path, bundle, why)

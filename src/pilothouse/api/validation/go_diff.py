@@ -1,0 +1,42 @@
+"""What has changed in a pod, as Kubernetes adds it to the message: a diff of the internal types, written as JSON."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from typing import Any
+
+from ..object import Object
+from .go_struct import as_go
+
+_LINES_MAX = 5000  # comparing more would take too long for a message
+_ESCAPED = {ord(c): f"\\u{ord(c):04x}" for c in "<>&"}
+_OF_SECURITY_CONTEXT = ("HostNetwork", "HostPID", "HostIPC", "ShareProcessNamespace", "HostUsers")
+
+
+def of_container(old: Object, new: Object) -> str:
+    return _difference(*(as_go("core.v1.EphemeralContainer", container) for container in (old, new)))
+
+
+def of_pod_spec(old: Object, new: Object) -> str:
+    return _difference(_pod_spec(old), _pod_spec(new))
+
+
+def _pod_spec(spec: Object) -> Object:
+    """What a pod shares with its host is inside the internal security context, and the account has one name."""
+    made: Object = as_go("core.v1.PodSpec", {**spec, "securityContext": spec.get("securityContext") or {}})
+    del made["ServiceAccount"]
+    moved = {name: made.pop(name) for name in _OF_SECURITY_CONTEXT}
+    return made | {"SecurityContext": moved | made["SecurityContext"]}
+
+
+def _difference(old: Object, new: Object) -> str:
+    before, after = (_lines(value) for value in (old, new))
+    if len(before) + len(after) > _LINES_MAX:
+        return ""
+    return "".join(list(difflib.unified_diff(before, after))[2:])  # without the names of the files
+
+
+def _lines(value: Any) -> list[str]:
+    text = json.dumps(value, indent=1, ensure_ascii=False).translate(_ESCAPED)
+    return [f"{line}\n" for line in text.split("\n")]
