@@ -58,10 +58,9 @@ _TEXT = Node({"type": "string"})
 _META = {
     "kind": _TEXT,
     "apiVersion": _TEXT,
-    "metadata": Node(
-        {"type": "object", "properties": {"name": {"type": "string"}, "generateName": {"type": "string"}}}
-    ),
+    "metadata": Node({"type": "object"}),
 }
+_NAME_MAX = {"name": 253, "generateName": 252}
 
 
 def declare(node: Node | None, resource: bool, name: str = "selfType") -> Decl | None:
@@ -115,6 +114,17 @@ def declare(node: Node | None, resource: bool, name: str = "selfType") -> Decl |
     return None
 
 
+def _named(node: Node) -> Node:
+    """A resource's metadata as rules see it: names, of bounded length."""
+    given = node.properties["metadata"].properties if "metadata" in node.properties else {}
+    lengths = {
+        name: min(most, given[name].bounds.get("maxLength", most) if name in given else most)
+        for name, most in _NAME_MAX.items()
+    }
+    properties = {name: {"type": "string", "maxLength": most} for name, most in lengths.items()}
+    return Node({"type": "object", "properties": properties})
+
+
 def _has_meta(node: Node) -> bool:
     """Whether a resource's schema says itself what its type and metadata look like."""
     given = node.properties
@@ -130,7 +140,7 @@ def _declare_object(node: Node, resource: bool, name: str) -> Decl:
     fields: dict[str, Decl] = {}
     members: dict[str, Field] = {}
     least = 2
-    implied = _META if resource and not _has_meta(node) else {}
+    implied = {**_META, "metadata": _named(node)} if resource and not _has_meta(node) else {}
     for key, inner in {**node.properties, **implied}.items():
         decl = declare(inner, inner.embedded, f"{name}.{key}")
         if decl is None:
@@ -463,7 +473,9 @@ class Validator:
                     below = correlation.key(key) if correlation is not None else None
                     above = correlation if correlation is not None else nearest
                     if nearest is None and key in ("apiVersion", "kind"):
-                        below = above = None  # the old ones were converted: whether they changed cannot be seen
+                        below = above = (
+                            None  # the old ones were converted: whether they changed cannot be seen
+                        )
                     validator._walk(item, before, place, below, above, run)
 
     def _evaluate(

@@ -413,6 +413,12 @@ def _conversion(errors: FieldErrors, conversion: Object, old: Object | None) -> 
             errors.required(at, "required when strategy is set to Webhook")
         else:
             webhook_clients.client_config(errors, client, at)
+            bundle, had = client.get("caBundle"), _bundle(old)
+            if (
+                bundle and old is not None and is_true(old, "Established")
+            ):  # before, something may yet put it in
+                if not had or webhook_clients.is_bundle(had):
+                    webhook_clients.ca_bundle(errors, bundle, f"{at}.caBundle")
         _review_versions(errors, versions, f"{path}.conversionReviewVersions", old)
         return
     why = "should not be set when strategy is not set to Webhook"
@@ -420,6 +426,11 @@ def _conversion(errors: FieldErrors, conversion: Object, old: Object | None) -> 
         errors.forbidden(f"{path}.webhookClientConfig", why)
     if versions:
         errors.forbidden(f"{path}.conversionReviewVersions", why)
+
+
+def _bundle(crd: Object | None) -> str:
+    conversion = ((crd or {}).get("spec") or {}).get("conversion") or {}
+    return ((conversion.get("webhook") or {}).get("clientConfig") or {}).get("caBundle") or ""
 
 
 def _review_versions(errors: FieldErrors, versions: list[str], path: str, old: Object | None) -> None:

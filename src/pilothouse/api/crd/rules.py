@@ -230,33 +230,92 @@ def _nested_completeness(
 # -- defaults ----------------------------------------------------------------------------------------------------------
 
 
-def defaults(node: Node, path: str, *, resource: bool = False, inside_metadata: bool = False) -> list[Cause]:
-    """That each default is as its schema says, and has no fields that would be pruned."""
+def defaults(node: Node, path: str, *, resource: bool = False) -> list[Cause]:
+    """That each default is as its schema says, makes valid metadata, and has no fields that would be pruned."""
+    return _defaults(node, path, _Resource(node, resource), node.embedded or resource, ())
+
+
+@dataclass(frozen=True, slots=True)
+class _Resource:
+    """The resource, embedded or not, that a part of the schema belongs to."""
+
+    node: Node
+    whole: bool  # its type and metadata count
+
+    def around(self, steps: tuple[str | None, ...], value: Any) -> Object:
+        """The least resource with that value there; a step None is into a list."""
+        for step in reversed(steps):
+            value = [value] if step is None else {step: value}
+        return {"kind": "Validation", "apiVersion": "validation/v1", **value}
+
+
+def _defaults(
+    node: Node, path: str, resource: _Resource, is_resource: bool, inside: tuple[str | None, ...]
+) -> list[Cause]:
+    """`inside`: the steps to here from the resource's root, where that is within its type or metadata."""
+    found = FieldErrors()
+    if node.embedded and node is not resource.node:
+        resource, is_resource, inside = _Resource(node, True), True, ()
+    if node.default is not None:
+        found += _default(node, f"{path}.default", resource, is_resource, inside)
+    if node.items is not None:
+        below = (*inside, None) if inside else ()
+        found += _defaults(node.items, f"{path}.items", resource, False, below)
+    for name, inner in node.properties.items():
+        below = (*inside, name) if inside or (is_resource and name in META_FIELDS) else ()
+        found += _defaults(inner, f"{path}.properties[{name}]", resource, False, below)
+    return found
+
+
+def _default(
+    node: Node, at: str, resource: _Resource, is_resource: bool, inside: tuple[str | None, ...]
+) -> list[Cause]:
     from . import cel
 
+    found, value = FieldErrors(), node.default
+    if inside:
+        whole = resource.around(inside, shaping.copied(value))
+        wrong = _uncoercible(whole, resource.node, "", True) or values.validate_embedded(
+            resource.node, whole, root=True
+        )
+        if wrong:
+            told = [f"{cause.field.removeprefix('.')}: {cause.message}" for cause in wrong]
+            text = told[0] if len(told) == 1 else f"[{', '.join(told)}]"
+            found.invalid(at, value, f"must result in valid metadata: {text}")
+            return found
+    elif shaping.prune_value(shaping.copied(value), node):
+        found.invalid(at, value, "must not have unknown fields")
+    wrong = (
+        []
+        if inside
+        else _uncoercible(value, node, at, node.embedded) or values.validate_embedded(node, value, at)
+    )
+    wrong = wrong or values.validate(node, value, at)
+    if not wrong and cel.has_rules(node):
+        checked = cel.compiled(node, resource=is_resource)
+        wrong = checked.validate(value, value, at) or checked.validate(value, None, at)
+    return [*found, *wrong]
+
+
+def _uncoercible(value: Any, node: Node, path: str, embedded: bool) -> list[Cause]:
+    """The first thing that cannot be read as type or metadata of a resource."""
     found = FieldErrors()
-    if node.default is not None:
-        value, at = node.default, f"{path}.default"
-        if not inside_metadata and shaping.prune_value(shaping.copied(value), node):
-            found.invalid(at, value, "must not have unknown fields")
-        wrong = values.validate_embedded(node, value, at) or values.validate(node, value, at)
-        if not wrong and cel.has_rules(node):
-            checked = cel.compiled(node, resource=resource)
-            wrong = checked.validate(value, value, at) or checked.validate(value, None, at)
-        found += wrong
-    if node.items is not None:
-        found += defaults(
-            node.items, f"{path}.items", resource=node.items.embedded, inside_metadata=inside_metadata
-        )
-    for name, inner in node.properties.items():
-        metadata = inside_metadata or ((resource or node.embedded) and name in META_FIELDS)
-        found += defaults(
-            inner,
-            f"{path}.properties[{name}]",
-            resource=inner.embedded,
-            inside_metadata=metadata and not inner.embedded,
-        )
-    return found
+    if type(value) is list and node.items is not None:
+        for index, inner in enumerate(value):
+            found += _uncoercible(inner, node.items, f"{path}[{index}]", node.items.embedded)
+    for name, inner in value.items() if type(value) is dict else ():
+        at = f"{path}.{name}" if path else name
+        if embedded and name in ("apiVersion", "kind") and type(inner) is not str:
+            found.invalid(at, inner, "must be a string")
+        elif embedded and name == "metadata":
+            try:
+                shaping.object_meta(value, "", [])
+            except shaping.BadMetadata as error:
+                found.invalid(at, inner, str(error))
+        below = node.properties.get(name) or node.additional_node
+        if below is not None:
+            found += _uncoercible(inner, below, at, below.embedded)
+    return found[:1]
 
 
 # -- each keyword ------------------------------------------------------------------------------------------------------
@@ -331,18 +390,21 @@ def _keywords(schema: Any, path: str, place: _Place, context: Any, found: Found,
 def _walk(schema: Object, path: str, place: _Place, context: Any, found: Found, strict: bool) -> None:
     properties, additional = schema.get("properties") or {}, schema.get("additionalProperties")
     inner_place = replace(place, root=False)
+    member = inner_place
+    if schema.get("x-kubernetes-map-type") not in (None, *_MAP_TYPES) and not place.uncorrelatable:
+        member = replace(inner_place, uncorrelatable=path)
     if additional is not None:
         if properties and additional is not True:
             found.schema.forbidden(
                 f"{path}.additionalProperties", "additionalProperties and properties are mutual exclusive"
             )
-        below = inner_place
+        below = member
         if place.inside_metadata:
             below = replace(below, forbid_defaults="inside additionalProperties applying to object metadata")
         child = context.child("additionalProperties") if context else None
         _keywords(additional, f"{path}.additionalProperties", below, child, found, strict)
     for name, inner in properties.items():
-        below = inner_place
+        below = member
         if (place.root or schema.get("x-kubernetes-embedded-resource")) and name in META_FIELDS:
             below = replace(below, inside_metadata=True)
             if place.root:

@@ -25,7 +25,7 @@ def shape(obj: Object, schema: Node | None) -> list[str]:
     """Everything, for an object from a client. The unknown fields, as strict decoding names them."""
     plain_numbers(obj)
     unknown: list[str] = []
-    metadata = _object_meta(obj, "", unknown)
+    metadata = object_meta(obj, "", unknown)
     if schema is not None:
         apply_defaults(obj, schema)
     unknown += prune(obj, schema)
@@ -195,7 +195,7 @@ def _skip(value: Any, node: Node | None, path: str, unknown: list[str], *, root:
 # -- metadata ----------------------------------------------------------------------------------------------------------
 
 
-def _object_meta(obj: Object, path: str, unknown: list[str]) -> Object | None:
+def object_meta(obj: Object, path: str, unknown: list[str]) -> Object | None:
     """The metadata of a resource as an ObjectMeta. Raises BadMetadata."""
     if "metadata" not in obj:
         return None
@@ -218,7 +218,7 @@ def _coerce_embedded(value: Any, node: Node | None, path: str, unknown: list[str
             for name in ("apiVersion", "kind"):
                 if name in value and type(value[name]) is not str:
                     raise BadMetadata(f"{path}.{name}: Invalid value: {value[name]}: must be a string")
-            metadata = _object_meta(value, path, unknown)
+            metadata = object_meta(value, path, unknown)
             if metadata is not None:
                 value["metadata"] = metadata
         for name, inner in value.items():

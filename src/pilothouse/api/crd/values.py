@@ -216,7 +216,7 @@ def _check_type(node: Node, value: Any, name: str, result: _Result) -> bool:
     fits = (
         type_ in types
         or (type_ == "integer" and "number" in types)
-        or (kind is float and "integer" in types and value.is_integer())
+        or (kind is float and "integer" in types and value.is_integer() and abs(value) <= _JSON_INTEGER_MAX)
     )
     sized = kind is str or kind is list
     if not sized and node.format and not fits:
@@ -246,13 +246,21 @@ def _check_string(node: Node, value: str, name: str, result: _Result) -> None:
             result.invalid(name, value, f"should match '{node.pattern}, but pattern is invalid: {error}'")
 
 
+_JSON_INTEGER_MAX = 2**53 - 1  # a greater float is no integer to Go
+_FLOAT32_MAX = 3.4028234663852886e38
+
+
 def _check_number(node: Node, value: int | float, name: str, result: _Result) -> None:
     type_ = node.types[0] if len(node.types) == 1 else ""
+    how = f"with format {node.format}" if node.format else "(default format)"
     if type_ == "integer":
         bits = 32 if node.format == "int32" else 64
-        if not -(2 ** (bits - 1)) <= value < 2 ** (bits - 1):
-            how = f"with format {node.format}" if node.format else "(default format)"
+        if not -(2 ** (bits - 1)) <= value < 2 ** (bits - 1) or (
+            type(value) is float and not value.is_integer()
+        ):
             result.whole(f"Checked value must be of type integer {how} in {name}")
+    elif node.format == "float" and abs(value) > _FLOAT32_MAX:
+        result.whole(f"Checked value must be of type number {how} in {name}")
     bounds, whole = node.bounds, type(value) is int
     if (factor := bounds.get("multipleOf")) is not None:
         used = _limit("MultipleOf", factor, type_, whole, name, result)
