@@ -92,15 +92,16 @@ def of_template(template: Object, path: str) -> Iterator[str]:
                 yield f"{where}: {_NULL_SELECTOR}"
 
 
-def _deprecated(label: str) -> str:
-    version, now = _LABELS[label]
-    return f'deprecated since {version}; use "{now}" instead'
+def deprecated_label(label: str) -> str:
+    """ "" if it is not."""
+    version, now = _LABELS.get(label, ("", ""))
+    return version and f'deprecated since {version}; use "{now}" instead'
 
 
 def _placement(spec: Object, at: str) -> Iterator[str]:
     for key in spec.get("nodeSelector") or ():
         if key in _LABELS:
-            yield f"{at}.nodeSelector[{key}]: {_deprecated(key)}"
+            yield f"{at}.nodeSelector[{key}]: {deprecated_label(key)}"
     node = (spec.get("affinity") or {}).get("nodeAffinity") or {}
     yield from node_selector((node.get(_REQUIRED) or {}), f"{at}.affinity.nodeAffinity.{_REQUIRED}")
     for index, term in enumerate(node.get(_PREFERRED) or ()):
@@ -109,7 +110,7 @@ def _placement(spec: Object, at: str) -> Iterator[str]:
     for index, constraint in enumerate(spec.get("topologySpreadConstraints") or ()):
         where, key = f"{at}.topologySpreadConstraints[{index}]", constraint.get("topologyKey") or ""
         if key in _LABELS:
-            yield f"{where}.topologyKey: {key} is {_deprecated(key)}"
+            yield f"{where}.topologyKey: {key} is {deprecated_label(key)}"
         if constraint.get("labelSelector") is None:
             yield f"{where}.labelSelector: {_NULL_SELECTOR}"
 
@@ -129,7 +130,7 @@ def _term(term: Object, path: str, *, values: bool = False) -> Iterator[str]:
 
 def label_key(key: str, path: str) -> Iterator[str]:
     if key in _LABELS:
-        yield f"{path}: {key} is {_deprecated(key)}"
+        yield f"{path}: {key} is {deprecated_label(key)}"
 
 
 def _volumes(volumes: list[Object], path: str) -> Iterator[str]:

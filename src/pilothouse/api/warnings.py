@@ -250,6 +250,12 @@ def _driver(new: Object, old: Object | None) -> Iterator[str]:
         )
 
 
+def _runtime_class(new: Object, old: Object | None) -> Iterator[str]:
+    for key in sorted((new.get("scheduling") or {}).get("nodeSelector") or ()):
+        if said := pod_warnings.deprecated_label(key):
+            yield f"scheduling.nodeSelector: {said}"
+
+
 WARNINGS: dict[str, Warnings] = {
     "pods": pod_warnings.of_pod,
     "podtemplates": _workload("template", named=False),
@@ -270,5 +276,6 @@ WARNINGS: dict[str, Warnings] = {
     "networkpolicies.networking.k8s.io": _network_policy,
     "secrets": _secret,
     "serviceaccounts": _account,
+    "runtimeclasses.node.k8s.io": _runtime_class,
 }
 """By resource (`deployments.apps`)."""

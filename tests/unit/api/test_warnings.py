@@ -1,0 +1,58 @@
+"""What a write is warned of though it is granted."""
+
+from typing import Any
+
+import pytest
+
+from pilothouse.api.warnings import warnings_of
+
+DEPRECATED_HINTS = "annotation service.kubernetes.io/topology-aware-hints is deprecated, please use service.kubernetes.io/topology-mode instead"
+HINTS = {"metadata": {"annotations": {"service.kubernetes.io/topology-aware-hints": "auto"}}}
+LONG = "2001:0db8::0001"
+
+
+@pytest.mark.parametrize(
+    ("resource", "new", "said"),
+    [
+        ("services", {"spec": {"clusterIPs": ["10.0.0.1"]}}, []),
+        ("services", HINTS, [DEPRECATED_HINTS]),
+        (
+            "services",
+            {"spec": {"clusterIP": "None", "loadBalancerIP": "1.1.1.1", "sessionAffinity": "None"}},
+            ["spec.loadBalancerIP is ignored for headless services"],
+        ),
+        (
+            "services",
+            {"spec": {"clusterIPs": [LONG]}},
+            [
+                f'spec.clusterIPs[0]: IPv6 address "{LONG}" should be in RFC 5952 canonical format ("2001:db8::1")'
+            ],
+        ),
+        (
+            "networkpolicies.networking.k8s.io",
+            {"spec": {"egress": [{"to": [{"ipBlock": {"cidr": "2001:0db8::/32"}}]}]}},
+            [
+                'spec.egress[0].to[0].ipBlock.cidr: IPv6 CIDR value "2001:0db8::/32" should be in RFC 5952 canonical format '
+                '("2001:db8::/32")'
+            ],
+        ),
+        (
+            "endpointslices.discovery.k8s.io",
+            {"addressType": "FQDN"},
+            ["spec.addressType: FQDN endpoints are deprecated"],
+        ),
+        (
+            "runtimeclasses.node.k8s.io",
+            {"scheduling": {"nodeSelector": {"beta.kubernetes.io/os": "linux", "a": "b"}}},
+            ['scheduling.nodeSelector: deprecated since v1.14; use "kubernetes.io/os" instead'],
+        ),
+    ],
+)
+def test_on_a_create(resource: str, new: dict[str, Any], said: list[str]) -> None:
+    assert list(warnings_of(resource, {"metadata": {}, **new}, None)) == said
+
+
+def test_an_ingress_class_by_annotation_is_only_remarked_when_it_is_new() -> None:
+    ingress = {"metadata": {"annotations": {"kubernetes.io/ingress.class": "a"}}, "spec": {}}
+    assert len(list(warnings_of("ingresses.networking.k8s.io", ingress, None))) == 1
+    assert list(warnings_of("ingresses.networking.k8s.io", ingress, ingress)) == []
