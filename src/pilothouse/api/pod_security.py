@@ -16,7 +16,7 @@ from .object import Object
 from .validation.security_contexts import APPARMOR_CONTAINER, SECCOMP_CONTAINER, SECCOMP_POD, all_containers
 
 PRIVILEGED, BASELINE, RESTRICTED = LEVELS = ("privileged", "baseline", "restricted")
-_DOMAIN = "pod-security.kubernetes.io/"
+DOMAIN = "pod-security.kubernetes.io/"
 _VERSION = re.compile(r"v1\.([0-9]|[1-9][0-9]*)")
 _LATEST = 10**9
 
@@ -44,26 +44,26 @@ _NONE = Policy()
 
 def policy_of(labels: dict[str, str] | None) -> tuple[Policy, list[Cause]]:
     """(the policy, what is wrong with the labels). What is wrong counts as the strictest, for audit and warn as none."""
-    if not labels or not any(key.startswith(_DOMAIN) for key in labels):
+    if not labels or not any(key.startswith(DOMAIN) for key in labels):
         return _NONE, []
     errors, levels, valid = FieldErrors(), {}, {}
     for mode in ("enforce", "audit", "warn"):
-        name, version = labels.get(f"{_DOMAIN}{mode}"), labels.get(f"{_DOMAIN}{mode}-version")
+        name, version = labels.get(f"{DOMAIN}{mode}"), labels.get(f"{DOMAIN}{mode}-version")
         minor, valid[mode] = _LATEST, name in LEVELS
         if name is not None and name not in LEVELS:
-            errors.invalid(f"metadata.labels[{_DOMAIN}{mode}]", name, f"must be one of {', '.join(LEVELS)}")
+            errors.invalid(f"metadata.labels[{DOMAIN}{mode}]", name, f"must be one of {', '.join(LEVELS)}")
             name = RESTRICTED if mode == "enforce" else PRIVILEGED
         if version is not None and version != "latest":
             match = _VERSION.fullmatch(version)
             if match is None:
-                at = f"metadata.labels[{_DOMAIN}{mode}-version]"
+                at = f"metadata.labels[{DOMAIN}{mode}-version]"
                 errors.invalid(at, version, 'must be "latest" or "v1.x"')
             else:
                 minor = int(match[1])
         levels[mode] = Level(name or PRIVILEGED, minor)
     enforce, warn = levels["enforce"], levels["warn"]
-    if f"{_DOMAIN}warn" not in labels and valid["enforce"] and enforce.name != PRIVILEGED:
-        warn = Level(enforce.name, warn.minor if f"{_DOMAIN}warn-version" in labels else enforce.minor)
+    if f"{DOMAIN}warn" not in labels and valid["enforce"] and enforce.name != PRIVILEGED:
+        warn = Level(enforce.name, warn.minor if f"{DOMAIN}warn-version" in labels else enforce.minor)
     return Policy(enforce, levels["audit"], warn), errors
 
 

@@ -76,3 +76,22 @@ async def test_the_first_rule_that_matches_decides(tmp_path):
 def test_a_policy_that_is_no_good_is_refused_with_its_place():
     with pytest.raises(AuditError, match=r"rules\[0\].level: must be one of"):
         Policy({"kind": "Policy", "rules": [{"level": "All"}]})
+
+
+async def test_what_would_violate_a_pod_security_standard_is_told(tmp_path):
+    key = "pod-security.kubernetes.io/"
+    labels = {f"{key}enforce": "baseline", f"{key}audit": "restricted"}
+    pod = {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+    *_, event = await told(
+        tmp_path,
+        [{"level": "Metadata"}],
+        ("POST", "/api/v1/namespaces", {"metadata": {"name": "n", "labels": labels}}),
+        ("POST", "/api/v1/namespaces/n/serviceaccounts", {"metadata": {"name": "default"}}),
+        ("POST", "/api/v1/namespaces/n/pods", pod),
+        omitStages=["RequestReceived"],
+    )
+    assert event["responseStatus"]["code"] == 201
+    assert event["annotations"][f"{key}enforce-policy"] == "baseline:latest"
+    assert event["annotations"][f"{key}audit-violations"].startswith(
+        'would violate PodSecurity "restricted:latest": '
+    )

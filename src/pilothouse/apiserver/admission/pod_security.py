@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ...api.errors import forbidden, invalid
 from ...api.object import Object, controller_of
-from ...api.pod_security import PRIVILEGED, Level, Policy, policy_of, stricter, violations
+from ...api.pod_security import DOMAIN, PRIVILEGED, Level, Policy, policy_of, stricter, violations
 from . import Environment, Plugin
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ _TEMPLATES = {
 }
 _UNCHECKED = frozenset("exec attach binding eviction log portforward proxy status".split())
 _CHECKED_MAX = 3000
+_ANYTHING = str(Level())
 
 
 class PodSecurity(Plugin):
@@ -50,11 +51,14 @@ def _policy(op: Operation, env: Environment) -> Policy:
 
 def _pod(op: Operation, env: Environment) -> None:
     policy, pod = _policy(op, env), op.object or {}
-    if policy.enforce.name == policy.warn.name == PRIVILEGED:
+    if policy.enforce.name == policy.audit.name == policy.warn.name == PRIVILEGED:
+        op.annotations[f"{DOMAIN}enforce-policy"] = _ANYTHING
         return
     if op.old is not None and not _matters(pod["spec"], op.old["spec"]):
         return
+    op.annotations[f"{DOMAIN}enforce-policy"] = str(policy.enforce)
     found = violations(policy.enforce, pod["metadata"], pod["spec"])
+    _note(op, policy.audit, pod)
     if found:
         listed = ", ".join(map(str, found))
         raise forbidden("pods", "", op.name, f'violates PodSecurity "{policy.enforce}": {listed}')
@@ -74,18 +78,29 @@ def _matters(new: Object, old: Object) -> bool:
 
 def _template(op: Operation, env: Environment) -> None:
     policy, template = _policy(op, env), op.object or {}
-    if policy.warn.name == PRIVILEGED:
+    if policy.audit.name == policy.warn.name == PRIVILEGED:
         return
     for step in _TEMPLATES[op.resource]:
         template = template.get(step) or {}
     if template:
+        _note(op, policy.audit, template)
         _warn(op, policy.warn, template)
 
 
+def _note(op: Operation, level: Level, pod: Object) -> None:
+    """For the audit log."""
+    if text := _would_violate(level, pod):
+        op.annotations[f"{DOMAIN}audit-violations"] = text
+
+
 def _warn(op: Operation, level: Level, pod: Object) -> None:
+    if text := _would_violate(level, pod):
+        op.warn(text)
+
+
+def _would_violate(level: Level, pod: Object) -> str:
     found = violations(level, pod.get("metadata") or {}, pod.get("spec") or {})
-    if found:
-        op.warn(f'would violate PodSecurity "{level}": {", ".join(map(str, found))}')
+    return f'would violate PodSecurity "{level}": {", ".join(map(str, found))}' if found else ""
 
 
 def _namespace(op: Operation, env: Environment) -> None:
