@@ -35,7 +35,7 @@ class Scope:
         self.names: dict[str, Any] = {
             "object": new,
             "oldObject": old,
-            "request": attributes.request(kind),
+            "request": Lazy(lambda: attributes.request(kind)),
             "namespaceObject": Lazy(lambda: _namespace(attributes.namespace_object)),
             "params": params,
             "authorizer": authorizer,

@@ -16,6 +16,7 @@ from ...api.selectors import Matcher, everything, from_object
 from .attributes import Attributes
 
 if TYPE_CHECKING:
+    from ..cache import Collection
     from . import Environment
 
 _EXEMPT = frozenset(
@@ -27,6 +28,26 @@ _EXEMPT = frozenset(
 def is_exempt(kind: Kind) -> bool:
     """Nothing that configures admission is subject to it, so that mistakes can be undone."""
     return kind.group == "admissionregistration.k8s.io" and kind.plural in _EXEMPT
+
+
+class Changes:
+    """Whether any object of some kinds has changed since the last look: a comparison of numbers."""
+
+    def __init__(self, *kinds: Kind):
+        self._kinds = kinds
+        self._collections: list[Collection] = []
+        self._seen = -1
+
+    def any(self, env: Environment) -> bool:
+        if not self._collections:
+            self._collections = [env.storage.cache.collection(kind.prefix) for kind in self._kinds]
+        newest = 0
+        for collection in self._collections:
+            newest += collection.version
+        if newest == self._seen:
+            return False
+        self._seen = newest
+        return True
 
 
 @dataclass(frozen=True, slots=True)

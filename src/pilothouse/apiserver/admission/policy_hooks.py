@@ -15,7 +15,7 @@ from ...api.object import Object
 from ...api.selectors import from_object
 from ..conversion import from_storage
 from .attributes import Attributes
-from .matching import Criteria, is_exempt
+from .matching import Changes, Criteria, is_exempt
 
 if TYPE_CHECKING:
     from ...api.policies import Policy
@@ -55,15 +55,12 @@ class Hooks:
         self._policies, self._bindings = (
             kind_of_resource(f"{name}.admissionregistration.k8s.io") for name in (policies, bindings)
         )
-        self._version = (-1, -1)
+        self._changes = Changes(self._policies, self._bindings)
         self._hooks: list[Hook] = []
 
     def current(self, env: Environment) -> list[Hook]:
         """Those that have bindings, by name."""
-        cache = env.storage.cache
-        version = (cache.version(self._policies.prefix), cache.version(self._bindings.prefix))
-        if version != self._version:
-            self._version = version
+        if self._changes.any(env):
             self._hooks = list(self._made(env))
         return self._hooks
 

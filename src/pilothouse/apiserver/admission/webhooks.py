@@ -22,7 +22,7 @@ from ...api.object import Object
 from ..webhook_client import WebhookError
 from . import Environment, Plugin
 from .attributes import Attributes
-from .matching import Criteria, is_exempt
+from .matching import Changes, Criteria, is_exempt
 from .mutations import MutationError, json_patch, replace_object
 
 if TYPE_CHECKING:
@@ -83,14 +83,11 @@ class Verdict:
 class _Webhooks(Plugin):
     def __init__(self, configurations: str):
         self._kind = kind_of_resource(f"{configurations}.admissionregistration.k8s.io")
-        self._version = -1
+        self._changes = Changes(self._kind)
         self._hooks: list[Hook] = []
 
     def concerning(self, op: Operation, env: Environment) -> tuple[Attributes, list[Hook]] | None:
-        cache = env.storage.cache
-        version = cache.version(self._kind.prefix)
-        if version != self._version:
-            self._version = version
+        if self._changes.any(env):
             self._hooks = [hook for obj in env.storage.list(self._kind) for hook in _compiled(obj)]
         if not self._hooks or is_exempt(op.kind):
             return None
