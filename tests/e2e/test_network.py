@@ -226,6 +226,14 @@ def test_a_pod_that_ends_gets_no_more_traffic_before_its_containers_stop(net):
     assert (failed, last) == ("0", "web-4"), f"{failed} of {asked} requests failed"
 
 
+def test_a_load_balancers_route_goes_with_its_service(net):
+    net.apply(json.dumps(service("short-lived", "web", type="LoadBalancer")))
+    ip = until(lambda: net.get("service/short-lived", "{.status.loadBalancer.ingress[0].ip}"))
+    until(lambda: ip in run("ip", "route"))
+    net.k("delete", "service", "short-lived")
+    until(lambda: ip not in run("ip", "route"))
+
+
 UDP_SERVER = """
 import os, socket
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(("", 9000))

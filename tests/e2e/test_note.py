@@ -66,6 +66,11 @@ def test_the_deployment_rolls_out_and_get_all_has_the_notes_columns(note):
         assert [c.strip() for c in columns(shown, kind) if c.strip()] == wanted
 
 
+def test_nginx_serves_its_page(note):
+    address = jsonpath(note, "pod/nginx-pod", "{.status.podIP}")
+    assert "Welcome to nginx!" in until(lambda: fetch(f"http://{address}/"))
+
+
 def test_describe_shows_the_pod(note):
     pod = jsonpath(note, "pods", "-l", "app=backend-app", "{.items[0].metadata.name}")
     shown = note("describe", "pod", pod)

@@ -7,6 +7,7 @@ cloud's load balancer would find). Several nodes share the traffic by connection
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import logging
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
@@ -68,15 +69,31 @@ class LoadBalancerRoutes:
         for informer in (self._services, self._slices, self._nodes):
             await informer.synced()
         self._stale.set()
+        known = False
         while True:
             await self._stale.wait()
             self._stale.clear()
             try:
+                if not known:  # what an earlier daemon left goes, or is replaced
+                    self._applied = dict.fromkeys(await self._existing(), ())
+                    known = True
                 await self._apply()
             except (CommandFailed, TimeoutError, OSError) as error:
                 log.warning("load balancer routes not applied, trying again: %s", error)
                 self._stale.set()
                 await self._clock.sleep(RETRY_S)
+
+    async def _existing(self) -> list[str]:
+        """Our addresses that the host has routes to."""
+        found = []
+        for line in (await run("ip", "-4", "route", "show")).splitlines():
+            try:
+                address = str(ipaddress.IPv4Address(line.split()[0]))
+            except (ValueError, IndexError):
+                continue  # a network, "default", or a next hop's line
+            if self._is_ours(address):
+                found.append(address)
+        return found
 
     async def _apply(self) -> None:
         addresses = {

@@ -8,8 +8,11 @@ import socket
 from pathlib import Path
 
 import pytest
+import yaml
+from click.testing import CliRunner
 
 from pilothouse.base.clock import RealClock
+from pilothouse.cli import cluster_kubeconfig, cluster_token
 from pilothouse.cli.connection import Connection, Target
 from pilothouse.cluster import manage
 from pilothouse.cluster.config import ClusterConfig, ConfigError
@@ -58,6 +61,20 @@ def test_what_was_stored_is_there_after_stop_and_up(home):
     assert manage.daemon_pid(paths) == 0
     assert up().port == config.port
     assert is_kept()
+
+
+def test_the_admins_token_and_kubeconfig_open_the_cluster(home):
+    config = up()
+    token = CliRunner().invoke(cluster_token.command, ["one"]).output.strip()
+    printed = yaml.safe_load(CliRunner().invoke(cluster_kubeconfig.command, ["one"]).output)
+    assert printed["current-context"] == "pilothouse-one"
+
+    async def main():
+        target = Target(server=f"https://127.0.0.1:{config.port}", token=token, cluster="one")
+        async with Connection(target) as connection:
+            return await connection.client.list("namespaces")
+
+    assert len(asyncio.run(main()).items) >= 4
 
 
 def test_several_clusters_at_once(home):
