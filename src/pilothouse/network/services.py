@@ -104,10 +104,12 @@ def build(
         chain = f"hostport-{host_port.protocol.lower()}-{host_port.port}"
         rules.maps["host-ports"][key] = f"goto {chain}"
         match = f"ip daddr {host_port.host_ip} " if host_port.host_ip not in ("", "0.0.0.0") else ""
-        rules.chains[chain] = (
+        before = rules.chains.get(chain) or (
             f"ip saddr 127.0.0.0/8 meta mark set meta mark or {MASQUERADE_MARK}",
-            f"{match}meta l4proto {host_port.protocol.lower()} dnat ip to {host_port.address}:{host_port.container_port}",
         )
+        target = f"{host_port.address}:{host_port.container_port}"
+        line = f"{match}meta l4proto {host_port.protocol.lower()} dnat ip to {target}"
+        rules.chains[chain] = (*before, line)  # several pods may have a port, each at an address of its own
     return rules
 
 
@@ -156,7 +158,8 @@ def _service_port(
         f"ip saddr != {pod_cidr} meta mark set meta mark or {MASQUERADE_MARK}",
         f"goto {inside}",
     )
-    reach(spec["clusterIP"], cluster_ip, bool(internal), "goto reject-it")
+    elsewhere = bool(choose(endpoints, CLUSTER, node))  # with internalTrafficPolicy Local: not on this node
+    reach(spec["clusterIP"], cluster_ip, bool(internal), "drop" if elsewhere else "goto reject-it")
     if not internal:
         del rules.chains[cluster_ip]
 

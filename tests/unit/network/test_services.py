@@ -123,6 +123,23 @@ def test_host_ports():
     assert "10.100.1.2:80" in " ".join(built.chains["hostport-tcp-8000"])
 
 
+def test_a_host_port_at_two_addresses():
+    ports = [
+        HostPort(53, "UDP", ip, address, 5353)
+        for ip, address in (("127.0.0.1", "10.100.1.2"), ("", "10.100.1.3"))
+    ]
+    lines = build([], {}, ports, "node-1", CLUSTER).chains["hostport-udp-53"]
+    assert [line.rsplit(" ", 1)[1] for line in lines[1:]] == ["10.100.1.2:5353", "10.100.1.3:5353"]
+    assert lines[1].startswith("ip daddr 127.0.0.1 ")
+
+
+def test_internal_traffic_policy_local_drops_where_the_pods_are_elsewhere():
+    local = service(internalTrafficPolicy="Local")
+    there = [("10.100.2.2", "node-2", READY)]
+    assert rules(local, there).maps["no-endpoints"] == {"10.96.0.7 . tcp . 80": "drop"}
+    assert targets(rules(local, there, node="node-2")) == {"10.100.2.2"}
+
+
 def test_the_script_is_the_difference_in_an_order_that_nft_takes():
     one = [("10.100.1.2", "node-1", READY)]
     before, after = rules(service(), one), rules(service(), [*one, ("10.100.1.3", "node-1", READY)])
