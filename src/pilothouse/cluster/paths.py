@@ -32,7 +32,9 @@ def run_root() -> Path:
     """Sockets and state that a reboot may lose."""
     if os.geteuid() == 0:
         return Path("/run/pilothouse")
-    return Path(os.environ.get("XDG_RUNTIME_DIR") or f"/tmp/pilothouse-{os.geteuid()}") / "pilothouse"
+    if directory := os.environ.get("XDG_RUNTIME_DIR"):
+        return Path(directory) / "pilothouse"
+    return Path(f"/tmp/pilothouse-{os.geteuid()}")
 
 
 @dataclass(frozen=True, slots=True)
