@@ -62,7 +62,7 @@ def test_a_sandbox_has_an_address_of_its_own_until_it_is_stopped(lab: Lab) -> No
 
 def test_a_sandbox_on_the_hosts_network_has_no_address(lab: Lab) -> None:
     async def story(engine: Engine) -> None:
-        config = lab.sandbox(security=SecurityContext(host_network=True))
+        config = lab.sandbox(hostname="", security=SecurityContext(host_network=True))  # the host's own
         await engine.run_pod_sandbox(config)
         [sandbox] = await engine.pod_sandboxes(config.uid)
         assert (sandbox.ready, sandbox.ips) == (True, ())
