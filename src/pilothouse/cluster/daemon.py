@@ -13,6 +13,7 @@ import gc
 import json
 import logging
 import os
+import resource
 import signal
 import sys
 from collections.abc import Callable
@@ -73,6 +74,8 @@ def main() -> int:
         reporter.say(error=str(error))
         return 1
     paths = ClusterPaths(config.name, data)
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # a watcher is a file
     try:
         import uvloop
 

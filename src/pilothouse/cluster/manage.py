@@ -29,6 +29,7 @@ from .paths import ClusterPaths, root
 Progress = Callable[[str], None]
 STOP_TIMEOUT_S = 60.0
 LOG_TAIL_LINES = 15
+LOG_BYTES_MAX = 16 * 1024 * 1024  # a longer log is put aside at the next start
 
 
 class ClusterError(Exception):
@@ -193,6 +194,8 @@ def _settle(config: ClusterConfig, paths: ClusterPaths) -> ClusterConfig:
 def _start_daemon(config: ClusterConfig, paths: ClusterPaths, clock: Clock, progress: Progress) -> None:
     """Runs the daemon in the background, and returns once it says that it is ready."""
     read, write = os.pipe()
+    if paths.log.exists() and paths.log.stat().st_size > LOG_BYTES_MAX:
+        paths.log.replace(paths.log.with_suffix(".log.1"))
     log = os.open(paths.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     process = subprocess.Popen(
         [sys.executable, "-m", "pilothouse.cluster.daemon", str(paths.data), str(write)],

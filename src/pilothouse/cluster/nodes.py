@@ -28,7 +28,7 @@ from ..node.config import NodeConfig
 from ..runtime.containerd import ContainerdEngine
 from ..runtime.containerd_config import ContainerdConfig
 from ..runtime.containerd_process import ContainerdProcess, fitted, remove_cgroups, unmount_below
-from ..runtime.interface import Engine, EngineError
+from ..runtime.interface import Engine
 from .config import ClusterConfig, ConfigError
 from .paths import ClusterPaths
 
@@ -252,6 +252,3 @@ def _read(path: str) -> str:
         return Path(path).read_text().strip()
     except OSError:
         return ""
-
-
-__all__ = ["EngineError", "Nodes", "cgroup_of", "containerd_of", "teardown"]

@@ -6,10 +6,12 @@ left as it is, so that running containers keep their connections.
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterable
 
 from .shell import CommandFailed, ip, namespaces, nft, run, sysctl
 from .topology import (
+    CLUSTERS_MAX,
     ClusterNetwork,
     NodeNetwork,
     host_rules,
@@ -69,14 +71,23 @@ async def take_up_switch(net: ClusterNetwork) -> None:
 
 
 async def free_index(name: str, taken: set[int]) -> int:
-    """An index whose addresses nobody on this machine uses."""
-    from .topology import CLUSTERS_MAX
-
-    routes = (await run("ip", "-4", "route", "show", "table", "all")).split()
-    addresses = (await run("ip", "-4", "-o", "addr", "show")).split()
-    for index in range(CLUSTERS_MAX):
-        net = ClusterNetwork(index, name)
-        prefixes = (f"172.30.{index}.", f"10.{100 + index}.")
-        if index not in taken and not any(word.startswith(prefixes) for word in [*routes, *addresses]):
-            return net.index
+    """An index whose addresses nobody on this machine uses, best of all not as part of a wider network (a VPN's, say)."""
+    words = (await run("ip", "-4", "route", "show", "table", "all")).split()
+    words += (await run("ip", "-4", "-o", "addr", "show")).split()
+    used = set(filter(None, map(_network, words)))
+    for narrowest in (1, 17):
+        relevant = [network for network in used if network.prefixlen >= narrowest]
+        for index in range(CLUSTERS_MAX):
+            net = ClusterNetwork(index, name)
+            own = (net.node_subnet, ipaddress.IPv4Network(net.pod_cidr))
+            if index not in taken and not any(o.overlaps(network) for o in own for network in relevant):
+                return index
     raise CommandFailed("no free network for another cluster on this machine")
+
+
+def _network(word: str) -> ipaddress.IPv4Network | None:
+    """The network that a word of ip's output names; an address is one of 32 bits. Not 0.0.0.0 and not metrics."""
+    try:
+        return ipaddress.IPv4Network(word, strict=False) if "." in word and word != "0.0.0.0" else None
+    except ValueError:
+        return None

@@ -3,6 +3,7 @@
 import pytest
 
 from pilothouse.client.informer import Cache
+from pilothouse.network import wiring
 from pilothouse.network.dns import Zone
 from pilothouse.network.routes import plan
 from pilothouse.network.topology import ClusterNetwork
@@ -131,3 +132,20 @@ def test_clusters_and_nodes_share_no_address_and_no_name():
         assert len(set(values)) == len(nodes)
     first, last = ClusterNetwork(0, "c0").load_balancer_pool
     assert (first, last) == ("172.30.0.200", "172.30.0.254")
+
+
+@pytest.mark.parametrize(
+    "routes, index",
+    [
+        ("default via 192.0.2.1 dev eth0\n192.0.2.0/24 dev eth0 src 192.0.2.2", 0),
+        ("172.30.0.0/24 dev ph0\n10.100.1.0/24 via 172.30.0.2", 2),  # 0 is used, 1 is taken
+        ("172.30.4.7 dev tun0\n10.100.0.0/14 dev tun0", 5),  # 10.100 to 10.103
+        ("10.0.0.0/8 dev tun0", 0),  # all of them lie in a wide network: a narrower route wins
+    ],
+)
+async def test_a_new_cluster_takes_addresses_that_nobody_uses(monkeypatch, routes, index):
+    async def run(*command):
+        return routes if "route" in command else "1: lo inet 127.0.0.1/8 scope host lo"
+
+    monkeypatch.setattr(wiring, "run", run)
+    assert await wiring.free_index("new", {1} if index == 2 else set()) == index
