@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from ..api.errors import ApiError, Cause, bad_request, invalid, method_not_allowed, not_found
 from ..api.kinds import Kind, kind_of_resource
 from ..api.object import Object
 from .nodes import LogOptions, StreamOptions
+from .registry.operation import CONNECT
 from .request import Request, Response
 from .routes import is_true
 
@@ -26,12 +27,31 @@ def dispatch(server: ApiServer, request: Request, kind: Kind) -> Response | Awai
     if name in ("exec", "attach", "portforward"):
         if request.info.verb not in ("get", "create"):
             raise method_not_allowed()
-        return stream(server, request, name)
+        return _admitted(server, request, kind, lambda: stream(server, request, name))
     if name == "proxy":
         from .proxy import proxy
 
-        return proxy(server, request, kind)
+        return _admitted(server, request, kind, lambda: proxy(server, request, kind))
     raise ApiError(404, "NotFound", "the server could not find the requested resource")
+
+
+async def _admitted(
+    server: ApiServer, request: Request, kind: Kind, connect: Callable[[], Awaitable[Response]]
+) -> Response:
+    """Admission of a connection: its object are the options, its verb is CONNECT."""
+    assert request.info is not None
+    given, options = request.parameters, kind.of_subresource(request.info.subresource)
+    op = server.resources.operation(request, kind, CONNECT)
+    op.object = {"kind": options.kind, "apiVersion": options.api_version, "metadata": {}}
+    op.object |= {
+        name: True for name in ("stdin", "stdout", "stderr", "tty") if is_true((given.get(name) or ["0"])[0])
+    }
+    op.object |= {name: given[name][0] for name in ("container", "path") if given.get(name)}
+    if "command" in given:
+        op.object["command"] = list(given["command"])
+    await server.admission.mutate(op)
+    await server.admission.validate(op)
+    return await connect()
 
 
 def _pod(server: ApiServer, request: Request) -> Object:

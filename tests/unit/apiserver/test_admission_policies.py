@@ -193,3 +193,29 @@ async def test_nothing_that_configures_admission_is_subject_to_it(server):
     assert (await make(server))[0] == 422
     assert (await ask(server, "DELETE", f"{GROUP}/validatingadmissionpolicies/p"))[0] == 200
     assert (await make(server))[0] == 201
+
+
+async def test_connections_and_evictions_are_admitted_too(server):
+    rules = [
+        {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CONNECT"], "resources": ["pods/exec"]}
+    ]
+    spec = {
+        "matchConstraints": {"resourceRules": rules},
+        **rule("!('sh' in object.command)", message="no shells"),
+    }
+    await policy(server, spec)
+    rules = [
+        {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods/eviction"]}
+    ]
+    checks = {**rule("object.kind != 'Eviction'", message="stay")}
+    await policy(server, {"matchConstraints": {"resourceRules": rules}, **checks}, "q")
+    path = "/api/v1/namespaces/default/pods"
+    await ask(server, "POST", path.replace("pods", "serviceaccounts"), {"metadata": {"name": "default"}})
+    pod = {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+    assert (await ask(server, "POST", path, pod))[0] == 201
+    status, body, _ = await ask(server, "POST", f"{path}/p/exec", query="command=sh&container=c&stdout=true")
+    assert (status, body["message"].rpartition(": ")[2]) == (422, "no shells")
+    status, body, _ = await ask(server, "POST", f"{path}/p/exec", query="command=ls&container=c&stdout=true")
+    assert body["message"] == "pod p does not have a host assigned"
+    status, body, _ = await ask(server, "POST", f"{path}/p/eviction", {"metadata": {"name": "p"}})
+    assert (status, body["message"].rpartition(": ")[2]) == (422, "stay")
