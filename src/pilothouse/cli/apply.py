@@ -107,7 +107,7 @@ async def command(call: Call) -> None:
         else:
             click.echo(f"{info.shown} {done}{DRY_RUN_NOTE[applier.dry_run]}")
     if printer and shown:
-        whole = {"apiVersion": "v1", "items": shown, "kind": "List", "metadata": {"resourceVersion": ""}}
+        whole = {"apiVersion": "v1", "items": shown, "kind": "List", "metadata": {}}
         each = printer.name not in printing.PLAIN
         for obj in shown if each or len(shown) == 1 else [whole]:
             click.echo(printer.show(obj), nl=False)

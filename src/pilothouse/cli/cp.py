@@ -29,7 +29,7 @@ from .verb import Call, flag, number, text, verb
 )
 async def command(call: Call) -> int | None:
     if len(call.words) != 2:
-        raise call.usage("source and destination are required")
+        raise Failure("source and destination are required")
     (source_pod, source), (target_pod, target) = map(_parsed, call.words)
     if source_pod and target_pod:
         raise Failure("one of src or dest must be a local file specification")

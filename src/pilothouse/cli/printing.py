@@ -100,15 +100,11 @@ def printer(options: Any) -> Printer | None:
     return Printer(output, options.template, options.show_managed_fields) if output else None
 
 
-def resource_name(obj: Object, name: str = "") -> str:
+def resource_name(obj: Object) -> str:
     """`deployment.apps/web`"""
     group = obj.get("apiVersion", "").rpartition("/")[0]
     kind = obj.get("kind", "").lower()
-    return (
-        f"{kind}.{group}/" * bool(group)
-        + f"{kind}/" * (not group)
-        + (name or obj["metadata"].get("name") or "")
-    )
+    return f"{kind}.{group}/".replace("./", "/") + (obj["metadata"].get("name") or "<unknown>")
 
 
 def cell_text(value: Any) -> str:

@@ -62,7 +62,7 @@ async def command(call: Call) -> int | None:
             + " can't be used with attached containers options (--attach, --stdin, or --tty)"
         )
     if options.restart not in ("Always", "OnFailure", "Never"):
-        raise Failure(f"invalid restart policy: {options.restart}")
+        raise call.usage(f"invalid restart policy: {options.restart}")
     pod = overridden(_pod(call, words[0], words[1:], interactive), options.overrides, options.override_type)
     made = (
         await make(call, pod, "created", manager="kubectl-run") if not attached else await _quietly(call, pod)

@@ -282,7 +282,7 @@ class Verb(click.Command):
             click.echo(ctx.get_help())
             ctx.exit(1 if self.body is None and not args else 0)
         if self.body is None:
-            raise Failure(f'unknown command "{parsed.words[0]}" for "{path}"')
+            raise Failure(f"unknown command \"{parsed.words[0]}\"\nSee '{path} -h' for help and examples")
         missing = [
             f'"{each.spelled}"' for each in self.flags if each.needed and each.name not in parsed.values
         ]
