@@ -95,8 +95,10 @@ class _Walk:
             else:
                 converted = self.value(field.type, inner, (path, name), type_)
                 if converted or (presence != "o" and presence != "z"):
-                    if converted != [] or presence != "n" or name == "items":
-                        result[name] = converted  # elsewhere an empty list is null once it has been stored
+                    if converted != [] or presence != "n" or name in ("items", "versions"):
+                        result[name] = (
+                            converted  # elsewhere an empty list is null once it has been stored; no versions are an error
+                        )
                 elif name == "policies":  # of an autoscaler: none is an error, absent ones have defaults
                     result[name] = converted
         if self.duplicates and id(value) in self.duplicates:
