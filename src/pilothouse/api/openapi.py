@@ -277,6 +277,15 @@ def _object_properties(meta: str, v2: bool) -> Object:
     return found
 
 
+_CONVENTIONS = "https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md"
+_EMBEDDED = {
+    "apiVersion": "apiVersion defines the versioned schema of this representation of an object. "
+    f"More info: {_CONVENTIONS}#resources",
+    "kind": "kind is a string value representing the type of this object. In CamelCase. "
+    f"More info: {_CONVENTIONS}#types-kinds",
+}
+
+
 def _published(schema: Any, v2: bool) -> Any:
     """A structural schema as clients get it: embedded resources have their metadata, int-or-string is spelt out."""
     if isinstance(schema, list):
@@ -295,6 +304,8 @@ def _published(schema: Any, v2: bool) -> Any:
         found["anyOf"] = [{"type": "integer"}, {"type": "string"}]
     if schema.get("x-kubernetes-embedded-resource"):
         found["properties"] = {**found.get("properties", {}), **_object_properties("ObjectMeta", v2)}
+        for name, text in _EMBEDDED.items():
+            found["properties"][name] = {**found["properties"][name], "description": text}
         found["required"] = list(dict.fromkeys([*found.get("required", ()), "kind", "apiVersion"]))
     return found
 
