@@ -26,8 +26,6 @@ WHOLE = """
 """
 SHARES = {
     **{f"api/{name}": 1.0 for name in WHOLE.split()},
-    "kubectl/apply": 1.0,
-    "kubectl/pod-status": 1.0,
     "api/apply-lists": 0.974,
     "api/crd-openapi": 0.818,
     "api/crd-schema-rules": 0.98,
