@@ -12,6 +12,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+
+pytestmark = pytest.mark.timeout(600)  # a quarter of a minute on an idle core; CI's may be busy
+
 
 def start(program: str, *arguments: object, hash_seed: int = 0) -> subprocess.Popen[str]:
     environment = {**os.environ, "PYTHONHASHSEED": str(hash_seed)}
@@ -20,7 +25,7 @@ def start(program: str, *arguments: object, hash_seed: int = 0) -> subprocess.Po
 
 
 def seen(process: subprocess.Popen[str]) -> dict[str, Any]:
-    output, _ = process.communicate(timeout=170)
+    output, _ = process.communicate(timeout=500)
     assert process.returncode == 0
     return json.loads(output)
 
