@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 
-
 pytestmark = pytest.mark.timeout(600)  # a quarter of a minute on an idle core; CI's may be busy
 
 
