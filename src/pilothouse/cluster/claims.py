@@ -57,11 +57,15 @@ def claims() -> dict[str, ClusterConfig]:
 
 def network_index(config: ClusterConfig, others: set[int]) -> int:
     """The cluster's own, or a free one. `others`: of the user's other clusters. Raises ConfigError."""
+    from ..network.shell import CommandFailed
     from ..network.wiring import free_index
 
     taken = {claim.network_index: name for name, claim in claims().items() if name != config.name}
     if config.network_index < 0:
-        return asyncio.run(free_index(config.name, others | set(taken)))
+        try:
+            return asyncio.run(free_index(config.name, others | set(taken)))
+        except CommandFailed as error:
+            raise ConfigError(str(error)) from error
     if owner := taken.get(config.network_index):
         raise ConfigError(
             f"the addresses of cluster {config.name!r} now belong to cluster {owner!r}; delete one of the two"

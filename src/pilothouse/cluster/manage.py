@@ -282,9 +282,14 @@ async def _teardown(config: ClusterConfig, paths: ClusterPaths, progress: Progre
     """Containers, engines, namespaces, interfaces, rules: all that a cluster has on the host beside its files."""
     if config.engine != "containerd" or config.network_index < 0:
         return
+    from ..network.shell import CommandFailed
+    from ..runtime.interface import EngineError
     from .nodes import teardown
 
-    await teardown(config, paths, progress)
+    try:
+        await teardown(config, paths, progress)
+    except (EngineError, CommandFailed) as error:
+        raise ClusterError(f"not all of cluster {config.name!r} could be taken down: {error}") from error
 
 
 def remove(paths: ClusterPaths, progress: Progress) -> None:
@@ -297,8 +302,16 @@ def remove(paths: ClusterPaths, progress: Progress) -> None:
         target = Path(config.kubeconfig) if config.kubeconfig else kubeconfig.default_path()
         with contextlib.suppress(kubeconfig.KubeconfigError):
             kubeconfig.remove(target, config.name)
-    for directory in (paths.run, paths.data):
-        shutil.rmtree(directory, ignore_errors=True)
+    # the configuration goes last: as long as it is there, `delete` can be called again
+    others = [path for path in paths.data.glob("*") if path != paths.config]
+    for path in (*others, paths.run, paths.data):
+        if path.is_dir() and not path.is_symlink():
+            try:
+                shutil.rmtree(path)
+            except OSError as error:
+                raise ClusterError(f"not everything could be removed: {error}") from error
+        else:
+            path.unlink(missing_ok=True)
     link = root() / "clusters" / paths.name
     if link.is_symlink():
         link.unlink()
