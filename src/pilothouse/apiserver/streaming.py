@@ -185,25 +185,25 @@ class Messages:
 
         self._raw = raw
         self._connection = Connection(ConnectionType.SERVER)
+        self._parts: list[Any] = []  # of a message that has not come whole
         self._closed = False
 
     async def receive(self) -> list[bytes | str]:
         """The next messages; an empty list at the end."""
         from wsproto.events import BytesMessage, CloseConnection, Ping, TextMessage
 
-        parts: list[Any] = []
         messages: list[bytes | str] = []
         while not messages:
             data = await self._raw.read()
             self._connection.receive_data(data or None)
             for event in self._connection.events():
                 if isinstance(event, (BytesMessage, TextMessage)):
-                    parts.append(event.data if isinstance(event, TextMessage) else bytes(event.data))
+                    self._parts.append(event.data if isinstance(event, TextMessage) else bytes(event.data))
                     if event.message_finished:
                         messages.append(
-                            b"".join(parts) if isinstance(event, BytesMessage) else "".join(parts)
+                            b"".join(self._parts) if isinstance(event, BytesMessage) else "".join(self._parts)
                         )
-                        parts = []
+                        self._parts = []
                 elif isinstance(event, Ping):
                     await self._raw.write(self._connection.send(event.response()))
                 elif isinstance(event, CloseConnection):
