@@ -207,9 +207,9 @@ class Messages:
                 elif isinstance(event, Ping):
                     await self._raw.write(self._connection.send(event.response()))
                 elif isinstance(event, CloseConnection):
-                    if not self._closed:
-                        self._closed = True
+                    if not self._closed and data:  # a peer that is simply gone gets no answer
                         await self._raw.write(self._connection.send(event.response()))
+                    self._closed = True
                     return messages
             if not data:
                 return messages
