@@ -351,6 +351,26 @@ def _named_kinds(rules: Any) -> list[Kind]:
 # -- values ------------------------------------------------------------------------------------------------------------
 
 
+def type_mismatch(value: Any) -> str:
+    """Objects within an object are named after the fields that they are in: what is not. "" where all is well."""
+    found: list[str] = []
+
+    def walk(value: Any, path: str) -> None:
+        if isinstance(value, StructValue):
+            if value.type_name != path:
+                which = "which matches field name path from root Object type"
+                found.append(f'unexpected type name "{value.type_name}", expected "{path}", {which}')
+            for name, inner in value.items():
+                walk(inner, f"{path}.{name}")
+        elif isinstance(value, (dict, list)):
+            for inner in value.values() if isinstance(value, dict) else value:
+                walk(inner, path)
+
+    if isinstance(value, StructValue):
+        walk(value, value.type_name)
+    return "\n".join(found)
+
+
 def to_json(value: Any) -> Any:
     """What an expression made, as JSON."""
     if isinstance(value, (dict, StructValue)):

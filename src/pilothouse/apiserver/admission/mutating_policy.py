@@ -16,7 +16,7 @@ from ...api.object import Object
 from ..registry.ownership import versions_of
 from . import Environment, Plugin
 from .attributes import Attributes
-from .mutations import MutationError, json_patch, replace_object
+from .mutations import MutationError, check_fields, json_patch, replace_object
 from .policy_hooks import Binding, Hook, Hooks, Misconfigured, attributes_for
 
 if TYPE_CHECKING:
@@ -106,21 +106,26 @@ def _denied(
 
 
 def _mutated(mutation: Mutation, value: Any, kind: Kind, current: Object) -> Object:
-    from ...api.policies import to_json
+    from ...api.policies import to_json, type_mismatch
 
+    for each in [operation.get("value") for operation in value] if mutation.json_patch else [value]:
+        if wrong := type_mismatch(each):
+            raise MutationError(f"type mismatch: {wrong}")
     made = to_json(value)
     if mutation.json_patch:
-        return json_patch(current, made)
+        patched = json_patch(current, made)
+        check_fields(kind, patched)
+        return patched
     shape = versions_of(kind).shape(kind.api_version)
     assert shape is not None
-    if atomic := _atomic(shape, made, ""):
-        raise MutationError(
-            f"invalid ApplyConfiguration: may not mutate atomic arrays, maps or structs: {', '.join(atomic)}"
-        )
     try:
         merging.check(shape, made)
     except merging.Mismatch as error:
-        raise MutationError(f"error applying patch: {error}") from None
+        why = f"failed to convert patch object to typed object: {error}"
+        raise MutationError(f"error applying patch: {why}") from None
+    if atomic := _atomic(shape, made, ""):
+        why = f"may not mutate atomic arrays, maps or structs: {', '.join(atomic)}"
+        raise MutationError(f"error applying patch: invalid ApplyConfiguration: {why}")
     merged: Object = merging.merge(shape, current, made)
     return merged
 
@@ -130,9 +135,7 @@ def _atomic(shape: Shape, value: Any, path: str) -> list[str]:
     shape = resolved(shape, value)
     if shape.kind == LEAF or not isinstance(value, (dict, list)):
         return []
-    if shape.atomic:
-        return [path]
-    found = []
+    found = [path] if shape.atomic else []
     if isinstance(value, dict):
         for name, inner in value.items():
             below = shape.of(name)

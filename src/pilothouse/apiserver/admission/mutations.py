@@ -44,6 +44,17 @@ def json_patch(obj: Object, operations: list[Object]) -> Object:
     return dict(current)
 
 
+def check_fields(kind: Kind, obj: Object) -> None:
+    """Raises MutationError for fields that the type does not have."""
+    if not isinstance(kind, CustomKind) and has_schema(kind.group, kind.version, kind.kind):
+        try:
+            problems = normalize(schema_of(kind.group, kind.version, kind.kind), obj)[1]
+        except WrongValue as error:
+            raise MutationError(f"Internal error occurred: {error}") from None
+        if problems:
+            raise MutationError(f"Internal error occurred: strict decoding error: {', '.join(problems)}")
+
+
 def replace_object(op: Operation, kind: Kind, new: Object) -> None:
     """The object of the write is `new` (of version `kind`) from now on: typed, with defaults, in place, since others hold on to it."""
     assert op.object is not None
