@@ -1,29 +1,23 @@
-"""Who set which field: `metadata.managedFields` through creates, updates and server-side applies (KEP-555; apimachinery's util/managedfields).
+"""Who set which field: `metadata.managedFields` through creates and updates (KEP-555; apimachinery's util/managedfields). Applies are in apply.py.
 
-An update takes what it changed from everybody else and adds it to its manager's entry. An apply merges a configuration into the live object,
-takes what the configuration sets, and removes what the same manager applied last time and nobody else holds; fields of others that it would
-change are conflicts, unless forced. Entries are kept as the API shows them, and are never changed, only replaced.
+An update takes what it changed from everybody else and adds it to its manager's entry. Entries are kept as the API shows them, and are
+never changed, only replaced.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol
-
-import orjson
 
 from . import fieldset as sets
 from . import merge as merging
-from .errors import ApiError, Cause, bad_request
 from .fieldset import FieldSet
 from .merge_types import Shape
 from .object import Object
 
 UPDATE_MANAGERS_MAX = 10
-ANCIENT, BEFORE_FIRST_APPLY, UNKNOWN = "ancient-changes", "before-first-apply", "unknown"
-LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
-ANNOTATIONS_SIZE_MAX = 256 * 1024
+ANCIENT, UNKNOWN = "ancient-changes", "unknown"
 _STRIPPED: FieldSet = {
     "f:apiVersion": {},
     "f:kind": {},
@@ -130,11 +124,11 @@ def encode(managers: Managers) -> list[Object]:
     )
 
 
-def _with_fields(entry: Object, fields: FieldSet) -> Object:
+def _withfields_of(entry: Object, fields: FieldSet) -> Object:
     return {**entry, "fieldsV1": fields}
 
 
-def _fields(entry: Object) -> FieldSet:
+def fields_of(entry: Object) -> FieldSet:
     return entry.get("fieldsV1") or {}
 
 
@@ -161,12 +155,12 @@ def update(live: Object | None, new: Object, versions: Versions, request: Reques
     if live is not None and not before:
         return []  # nobody is tracked until the first apply
     try:
-        return _updated(live, new, decode(before), versions, request) or []
+        return updated(live, new, decode(before), versions, request) or []
     except merging.Mismatch:
         return (live or {}).get("metadata", {}).get("managedFields") or []
 
 
-def _updated(
+def updated(
     live: Object | None, new: Object, managers: Managers, versions: Versions, request: Request
 ) -> list[Object]:
     shape = versions.shape(request.api_version)
@@ -180,19 +174,19 @@ def _updated(
         changed, removed = merging.compare(shape, versions.convert(live, request.api_version), made)
     changed, removed = request.filtered(changed), request.filtered(removed)
     if managers:
-        managers = _released(managers, live or {}, new, versions, request, (changed, removed))
-    mine = _stripped(changed)
+        managers = released(managers, live or {}, new, versions, request, (changed, removed))
+    mine = stripped(changed)
     if mine:
         key = request.key("Update")
         previous = managers.get(key)
-        fields = mine if previous is None else sets.union(mine, _fields(previous))
+        fields = mine if previous is None else sets.union(mine, fields_of(previous))
         managers = {**managers, key: request.entry("Update", fields, request.now)}
         if len(managers) > UPDATE_MANAGERS_MAX:
             managers = _capped(managers)
     return encode(managers)
 
 
-def _stripped(fields: FieldSet) -> FieldSet:
+def stripped(fields: FieldSet) -> FieldSet:
     """Without what nobody owns."""
     if "f:apiVersion" in fields or "f:kind" in fields:
         fields = {element: below for element, below in fields.items() if element not in _STRIPPED or below}
@@ -206,7 +200,7 @@ def _stripped(fields: FieldSet) -> FieldSet:
     return {element: below for element, below in fields.items() if element != "f:metadata"}
 
 
-def _released(
+def released(
     managers: Managers,
     live: Object,
     new: Object,
@@ -235,13 +229,13 @@ def _released(
             changed, removed = merging.compare(shape, old, now)
             compared[version] = (request.filtered(changed), request.filtered(removed))
         changed, removed = compared[version]
-        fields = _fields(entry)
+        fields = fields_of(entry)
         taken = sets.intersection(fields, changed) if changed else {}
         if taken and conflicts is not None:
             conflicts[key] = taken
         kept = sets.difference(sets.difference(fields, taken), removed)
         if kept:
-            left[key] = entry if kept == fields else _with_fields(entry, kept)
+            left[key] = entry if kept == fields else _withfields_of(entry, kept)
     return left
 
 
@@ -264,245 +258,12 @@ def _capped(managers: Managers) -> Managers:
         if bucket not in managers:
             managers[bucket] = {**managers.pop(first[version]), "manager": ANCIENT}
             managers[bucket].pop("subresource", None)
-        merged = _with_fields(managers[bucket], sets.union(_fields(entry), _fields(managers[bucket])))
+        merged = _withfields_of(managers[bucket], sets.union(fields_of(entry), fields_of(managers[bucket])))
         managers[bucket] = {**merged, "time": entry.get("time")}
         if key != bucket:
             del managers[key]
         count -= 1
     return managers
-
-
-# -- apply ---------------------------------------------------------------------------------------------------
-
-
-class Conflicts(Exception):
-    """Fields that others hold with other values."""
-
-    def __init__(self, found: dict[Key, FieldSet], managers: Managers):
-        super().__init__()
-        self.found, self.managers = found, managers
-
-    def error(self) -> ApiError:
-        of: dict[str, list[str]] = {}
-        for key, fields in sorted(self.found.items(), key=lambda item: _described(item[0])):
-            of[_described(key)] = list(sets.paths(fields))
-        causes = [
-            Cause("FieldManagerConflict", f"conflict with {who}", path) for who in of for path in of[who]
-        ]
-        if len(causes) == 1:
-            message = f"Apply failed with 1 conflict: {causes[0].message}: {causes[0].field}"
-        else:
-            lines = [
-                line for who in of for line in (f"conflicts with {who}:", *(f"- {path}" for path in of[who]))
-            ]
-            message = f"Apply failed with {len(causes)} conflicts: " + "\n".join(lines)
-        error = ApiError(409, "Conflict", message)
-        error.causes = causes
-        return error
-
-
-def _described(key: Key) -> str:
-    manager, operation, version, subresource = key
-    text = orjson.dumps(manager).decode()
-    if subresource:
-        text += f' with subresource "{subresource}"'
-    return f"{text} using {version}" if operation == "Update" else text
-
-
-def apply(
-    live: Object,
-    config: Object,
-    versions: Versions,
-    request: Request,
-    kind: str,
-    *,
-    force: bool,
-    exists: bool,
-) -> tuple[Object | None, list[Object]]:
-    """(the new object in the request's version, or None if nothing changes; the entries). Raises ApiError for what cannot be applied.
-
-    `live` is in the request's version too; for an object to be created it is the kind's empty one.
-    """
-    api_version, given_kind = config.get("apiVersion") or "", config.get("kind") or ""
-    if (api_version, given_kind) != (request.api_version, kind):
-        raise bad_request(f"invalid object type: {_gvk(api_version, given_kind)}")
-    managers = decode(live["metadata"].get("managedFields"))
-    if not managers and exists:
-        first = replace(request, manager=BEFORE_FIRST_APPLY)
-        try:
-            managers = decode(_updated(None, live, {}, versions, first))
-        except merging.Mismatch as error:
-            text = f"failed to create manager for existing fields: {error}"
-            raise ApiError(500, "", text, details=False) from None
-    meta = config.get("metadata")
-    if isinstance(meta, dict) and meta.get("managedFields") is not None:
-        raise bad_request("metadata.managedFields must be nil")
-    shape = versions.shape(request.api_version)
-    assert shape is not None
-    try:
-        merging.check(shape, config)
-    except merging.Mismatch as error:
-        text = f"failed to create typed patch object ({described(config)}): {error}"
-        raise ApiError(500, "", text, details=False) from None
-    try:
-        return _applied(live, config, managers, versions, request, shape, force)
-    except merging.Mismatch as error:
-        text = f"failed to merge config: {error}"
-        raise ApiError(500, "", text, details=False) from None
-
-
-def described(obj: Object) -> str:
-    """`namespace/name; group/version, Kind=kind`."""
-    meta = obj.get("metadata")
-    meta = meta if isinstance(meta, dict) else {}
-    gvk = _gvk(obj.get("apiVersion") or "", obj.get("kind") or "")
-    return f"{meta.get('namespace') or ''}/{meta.get('name') or ''}; {gvk}"
-
-
-def _gvk(api_version: str, kind: str) -> str:
-    group, _, version = api_version.rpartition("/")
-    return f"{group}/{version}, Kind={kind}"
-
-
-def _applied(
-    live: Object,
-    config: Object,
-    managers: Managers,
-    versions: Versions,
-    request: Request,
-    shape: Shape,
-    force: bool,
-) -> tuple[Object | None, list[Object]]:
-    try:
-        new, after = _merged(live, config, managers, versions, request, shape, force)
-    except Conflicts as conflicts:
-        allowed = _allowed_by_last_applied(live, versions, request, shape)
-        if allowed is None:
-            raise conflicts.error() from None
-        rest = {
-            key: found
-            for key, fields in conflicts.found.items()
-            if (found := sets.difference(fields, allowed))
-        }
-        if rest:
-            raise Conflicts(rest, conflicts.managers).error() from None
-        new, after = _merged(live, config, managers, versions, request, shape, True)
-    if request.manager == "kubectl":
-        new = _with_last_applied(new, live, config)
-    return new, encode(after)
-
-
-def _merged(
-    live: Object,
-    config: Object,
-    managers: Managers,
-    versions: Versions,
-    request: Request,
-    shape: Shape,
-    force: bool,
-) -> tuple[Object | None, Managers]:
-    merged = merging.merge(shape, live, config)
-    key = request.key("Apply")
-    last = managers.get(key)
-    mine = request.filtered(merging.field_set(shape, config))
-    entry = request.entry("Apply", mine, (last or {}).get("time") or "")
-    managers = {**managers, key: entry}
-    new = _pruned(merged, managers, versions, request, last, entry)
-    comparison = merging.compare(shape, live, new)
-    comparison = (request.filtered(comparison[0]), request.filtered(comparison[1]))
-    conflicts: dict[Key, FieldSet] = {}
-    managers = _released(managers, live, new, versions, request, comparison, key, conflicts)
-    if conflicts and not force:
-        raise Conflicts(conflicts, managers)
-    mine = _stripped(mine)
-    unchanged = _same(live, new)
-    if mine:
-        time = ((last or {}).get("time") or "") if unchanged else request.now
-        managers[key] = request.entry("Apply", mine, time)
-    else:
-        managers.pop(key)
-    return None if unchanged else new, managers
-
-
-def _same(live: Object, new: Object) -> bool:
-    return live is new or live == new
-
-
-def _pruned(
-    merged: Object, managers: Managers, versions: Versions, request: Request, last: Object | None, now: Object
-) -> Object:
-    """Without the fields, list items and map entries that the manager applied last time, does not apply now, and nobody else holds."""
-    if last is None or not _fields(last):
-        return merged
-    version = last["apiVersion"]
-    shape = versions.shape(version)
-    given_up = version != request.api_version or sets.difference(_fields(last), _fields(now))
-    if shape is None or not given_up:
-        return merged
-    at_last = versions.convert(merged, version)
-    last_fields = merging.with_named(shape, _fields(last))
-    pruned = {"apiVersion": version, **(merging.remove(shape, at_last, last_fields) or {})}
-    held: dict[str, FieldSet] = {version: {}}  # first, so that no conversion misses what it needs
-    for entry in managers.values():
-        held[entry["apiVersion"]] = sets.union(held.get(entry["apiVersion"], {}), _fields(entry))
-    whole = at_last
-    for at, fields in held.items():
-        there = versions.shape(at)
-        if there is None or not fields:
-            continue
-        whole, pruned = versions.convert(whole, at), versions.convert(pruned, at)
-        everything = merging.with_named(there, merging.field_set(there, whole))
-        kept = merging.with_named(there, merging.field_set(there, pruned))
-        kept = sets.union(kept, merging.with_named(there, fields))
-        pruned = merging.remove(there, whole, sets.difference(everything, kept)) or {}
-    kept = merging.with_named(shape, merging.field_set(shape, versions.convert(pruned, version)))
-    everything = merging.with_named(shape, merging.field_set(shape, at_last))
-    gone = sets.intersection(sets.difference(everything, kept), last_fields)
-    if not gone:
-        return merged
-    return versions.convert(merging.remove(shape, at_last, gone) or {}, request.api_version)
-
-
-# -- kubectl's own apply, before and after ---------------------------------------------------------------------
-
-
-def _allowed_by_last_applied(
-    live: Object, versions: Versions, request: Request, shape: Shape
-) -> FieldSet | None:
-    """What client-side apply set and is still so: `kubectl apply --server-side` may take that over. None: this is not that."""
-    if request.manager != "kubectl":
-        return None
-    text = (live["metadata"].get("annotations") or {}).get(LAST_APPLIED)
-    if not text:
-        return None
-    try:
-        config = orjson.loads(text)
-        if not isinstance(config, dict) or config.get("apiVersion") != request.api_version:
-            return None
-        merging.check(shape, config)
-        changed, removed = merging.compare(shape, config, live)
-        fields = merging.field_set(shape, config)
-    except (orjson.JSONDecodeError, merging.Mismatch):
-        return None
-    return sets.difference(sets.difference(fields, changed), removed)
-
-
-def _with_last_applied(new: Object | None, live: Object, config: Object) -> Object | None:
-    """Where the annotation of client-side apply is, it follows what is applied here."""
-    base = live if new is None else new
-    annotations = base["metadata"].get("annotations") or {}
-    if not annotations.get(LAST_APPLIED):
-        return new
-    meta = dict(config.get("metadata") or {})
-    if LAST_APPLIED in (meta.get("annotations") or {}):
-        meta["annotations"] = {k: v for k, v in meta["annotations"].items() if k != LAST_APPLIED}
-    text = orjson.dumps({**config, "metadata": meta}, option=orjson.OPT_SORT_KEYS).decode() + "\n"
-    annotations = {**annotations, LAST_APPLIED: text}
-    if sum(len(k) + len(v) for k, v in annotations.items()) > ANNOTATIONS_SIZE_MAX:
-        del annotations[LAST_APPLIED]
-    if annotations == base["metadata"].get("annotations"):
-        return new
-    return {**base, "metadata": {**base["metadata"], "annotations": annotations}}
 
 
 # -- scale -----------------------------------------------------------------------------------------------------
@@ -516,7 +277,7 @@ def to_scale(entries: Any, paths: Mapping[str, tuple[str, ...]]) -> list[Object]
     found = []
     for entry in entries or ():
         path = paths.get(entry["apiVersion"])
-        if path and sets.has(_fields(entry), *path):
+        if path and sets.has(fields_of(entry), *path):
             found.append({**entry, "apiVersion": SCALE_VERSION, "fieldsV1": sets.of_path(*REPLICAS)})
     return found
 
@@ -531,14 +292,18 @@ def from_scale(
         if entry["apiVersion"] not in paths:
             continue
         path = paths[entry["apiVersion"]]
-        if not path or not sets.has(_fields(entry), *path) or scale.pop(_scale_key(entry), None) is not None:
+        if (
+            not path
+            or not sets.has(fields_of(entry), *path)
+            or scale.pop(_scale_key(entry), None) is not None
+        ):
             managers[key] = entry
             continue
-        rest = sets.difference(_fields(entry), sets.of_path(*path))
+        rest = sets.difference(fields_of(entry), sets.of_path(*path))
         if rest:
-            managers[key] = _with_fields(entry, rest)
+            managers[key] = _withfields_of(entry, rest)
     for entry in scale.values():
-        if sets.has(_fields(entry), *REPLICAS):
+        if sets.has(fields_of(entry), *REPLICAS):
             made = {
                 **entry,
                 "apiVersion": api_version,

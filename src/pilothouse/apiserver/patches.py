@@ -2,7 +2,7 @@
 
 The patch applies to the object in the version of the request; what comes out is checked against the schema as a body would be, and then goes the
 way of an update. A conflict with another writer makes it start again from the newer object, unless the patch itself names a version.
-An apply (server-side) may also create; who owns which field is in `api/managed_fields.py`.
+An apply (server-side) may also create; who owns which field is in `api/apply.py` and `api/managed_fields.py`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from ..api import managed_fields
+from ..api import apply, managed_fields
 from ..api import patch as patching
 from ..api.decode import custom_problems
 from ..api.decode_text import SyntaxFailure, parse_json, parse_yaml
@@ -112,7 +112,7 @@ def _applying(
     async def change(old: Object) -> Object:
         request.warnings[:] = warnings_before
         shown = from_storage(kind, old) if old else empty(kind)
-        made, entries = managed_fields.apply(
+        made, entries = apply.apply(
             shown,
             config,
             versions_of(kind),
@@ -183,7 +183,7 @@ def _fitting(kind: Kind, made: Object) -> Object:
     try:
         new, _ = normalize(schema_of(kind.group, kind.version, kind.kind), made)
     except WrongValue as error:
-        shown = managed_fields.described(made)
+        shown = apply.described(made)
         why = f"failed to convert new object ({shown}) to proper version: {error}"
         raise ApiError(500, "", why, details=False) from None
     new["apiVersion"], new["kind"] = kind.api_version, kind.kind

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from ..api import apply as applying
 from ..api import managed_fields, selectors
 from ..api.decode import decode
 from ..api.errors import (
@@ -425,7 +426,7 @@ async def _write_scale(
         live["metadata"]["managedFields"] = managed_fields.to_scale(owners, paths)
         versions = versions_of(scale_kind)
         if apply:
-            made, entries = managed_fields.apply(
+            made, entries = applying.apply(
                 live, scale, versions, whose, scale_kind.kind, force=bool(options.force), exists=True
             )
             scale = made or live

@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pilothouse.api import fieldset as sets
-from pilothouse.api.managed_fields import Request, apply, set_entries, update
+from pilothouse.api.apply import apply
+from pilothouse.api.managed_fields import Request, set_entries, update
 from pilothouse.api.merge import initial, merge
 from pilothouse.api.merge_types import shape_of_kind
 

@@ -3,8 +3,9 @@
 import pytest
 
 from pilothouse.api import managed_fields
+from pilothouse.api.apply import LAST_APPLIED, apply
 from pilothouse.api.errors import ApiError
-from pilothouse.api.managed_fields import Request, apply, from_scale, set_entries, to_scale, update
+from pilothouse.api.managed_fields import Request, from_scale, set_entries, to_scale, update
 from pilothouse.api.merge_types import shape_of_kind
 
 
@@ -142,11 +143,11 @@ def test_of_many_updaters_the_oldest_become_one():
 def test_kubectl_takes_over_what_its_client_side_apply_set():
     live = created({"k": "v"}, "kubectl-client-side-apply")
     live["metadata"]["annotations"] = {
-        managed_fields.LAST_APPLIED: '{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a"},"data":{"k":"v"}}'
+        LAST_APPLIED: '{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a"},"data":{"k":"v"}}'
     }
     after = applied(live, {"k": "w"}, "kubectl")
     assert after["data"] == {"k": "w"}
-    assert '"k":"w"' in after["metadata"]["annotations"][managed_fields.LAST_APPLIED]
+    assert '"k":"w"' in after["metadata"]["annotations"][LAST_APPLIED]
     with pytest.raises(ApiError):
         applied(live, {"k": "w"}, "somebody")
 
