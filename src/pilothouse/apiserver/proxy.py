@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 from ..api.errors import ApiError, bad_request, not_found
 from ..api.kinds import Kind, kind_of_resource
 from ..api.object import Object
 from .backend import dial, exchange, unavailable
+from .html_links import rewrite_page, rewrite_url
 from .request import Request, Response
 
 if TYPE_CHECKING:
     from .server import ApiServer
+
+PAGE_MAX = 4 * 1024 * 1024
 
 
 def split_name(name: str) -> tuple[str, str, str]:
@@ -51,7 +55,42 @@ async def proxy(server: ApiServer, request: Request, kind: Kind) -> Response:
     node = name if kind.plural == "nodes" else ""
     reader, writer = await dial(server, host, number, tls, node=node)
     target = "/" + request.info.rest + (f"?{request.query}" if request.query else "")
-    return await exchange(request, reader, writer, f"{host}:{number}", target)
+    response = await exchange(request, reader, writer, f"{host}:{number}", target)
+    return await _through(request, response, f"{host}:{number}")
+
+
+async def _through(request: Request, response: Response, host: str) -> Response:
+    """The answer with its links and its redirect leading through the proxy again."""
+    assert request.info is not None
+    prefix = request.path.removesuffix(request.info.rest).rstrip("/")
+    hosts = (host, request.headers.get("host", ""))
+    if any(name.lower() == "location" for name, _ in response.headers):
+        response.headers = [
+            (n, rewrite_url(v, prefix, hosts) if n.lower() == "location" else v) for n, v in response.headers
+        ]
+        return response
+    encoded = any(name.lower() == "content-encoding" for name, _ in response.headers)
+    if response.content_type.split(";")[0].strip() != "text/html" or encoded or response.upgrade is not None:
+        return response
+    chunks, size = [response.body], len(response.body)
+    if response.stream is not None:
+        async for chunk in response.stream:
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > PAGE_MAX:  # too long to look through
+                response.stream = _and_then(chunks, response.stream)
+                return response
+    response.stream = None
+    page = b"".join(chunks).decode("utf-8", "surrogateescape")
+    response.body = rewrite_page(page, prefix, hosts).encode("utf-8", "surrogateescape")
+    response.headers = [(n, v) for n, v in response.headers if n.lower() != "content-length"]
+    return response
+
+
+async def _and_then(chunks: list[bytes], rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield b"".join(chunks)
+    async for chunk in rest:
+        yield chunk
 
 
 def _pod_address(pod: Object, port: str) -> tuple[str, int]:
