@@ -24,6 +24,7 @@ _PLAIN_COUNTS = {
     "persistentvolumeclaims",
 }
 _CLASS_SUFFIX = ".storageclass.storage.k8s.io/"
+DEVICES_SUFFIX, DEVICES_MAX = ".deviceclass.resource.k8s.io/devices", 32
 _NATIVE = {"cpu", "memory", "ephemeral-storage"}
 
 
@@ -79,10 +80,26 @@ def _claim(claim: Object) -> Usage:
     return usage
 
 
+def _device_claim(claim: Object) -> Usage:
+    """Of alternatives, the most that one of them takes of each class; of "all devices", the most that a claim can get."""
+    usage: Usage = {}
+    for request in get(claim, "spec.devices.requests", []):
+        most: Usage = {}
+        for choice in request.get("firstAvailable") or (request.get("exactly") or {},):
+            count = DEVICES_MAX if choice.get("allocationMode") == "All" else choice.get("count") or 0
+            name, number = f"{choice.get('deviceClassName', '')}{DEVICES_SUFFIX}", Quantity.parse(str(count))
+            if name not in most or most[name].number < number.number:
+                most[name] = number
+        for name, number in most.items():
+            usage[name] = usage.get(name, ZERO) + number
+    return usage
+
+
 _SPECIAL: dict[str, Callable[[Object], Usage]] = {
     "pods": _pod,
     "services": _service,
     "persistentvolumeclaims": _claim,
+    "resourceclaims.resource.k8s.io": _device_claim,
 }
 
 
@@ -90,25 +107,39 @@ _SPECIAL: dict[str, Callable[[Object], Usage]] = {
 
 
 def applies(quota: Object, resource: str, obj: Object) -> bool:
-    """Whether the object is in all of the quota's scopes. Only pods have scopes; a scoped quota counts nothing else."""
+    """Whether the object is in all of the quota's scopes. Only pods and volume claims have any; a scoped quota counts nothing else."""
     rules = [{"scopeName": name, "operator": "Exists"} for name in get(quota, "spec.scopes", [])]
     rules += get(quota, "spec.scopeSelector.matchExpressions", [])
     if not rules:
         return True
-    return resource == "pods" and all(_in_scope(rule, obj) for rule in rules)
+    in_scope = {"pods": _in_scope, "persistentvolumeclaims": _claim_in_scope}.get(resource)
+    return in_scope is not None and all(in_scope(rule, obj) for rule in rules)
+
+
+def _claim_in_scope(rule: Object, claim: Object) -> bool:
+    """By the volume attributes class it wants, has, or is on its way to."""
+    status = claim.get("status") or {}
+    classes = {
+        get(claim, "spec.volumeAttributesClassName", ""),
+        status.get("currentVolumeAttributesClassName", ""),
+        (status.get("modifyVolumeStatus") or {}).get("targetVolumeAttributesClassName", ""),
+    } - {""}
+    return rule["scopeName"] == "VolumeAttributesClass" and any(
+        _matches_class(rule, name) for name in classes or {""}
+    )
 
 
 def _in_scope(rule: Object, pod: Object) -> bool:
     name = rule["scopeName"]
     if name == "PriorityClass":
-        return _matches_priority(rule, get(pod, "spec.priorityClassName", ""))
+        return _matches_class(rule, get(pod, "spec.priorityClassName", ""))
     holds = _SCOPES.get(name)
     if holds is None:
         return False
     return holds(pod) != (rule.get("operator") in ("DoesNotExist", "NotIn"))
 
 
-def _matches_priority(rule: Object, class_name: str) -> bool:
+def _matches_class(rule: Object, class_name: str) -> bool:
     values = rule.get("values") or []
     match rule.get("operator"):
         case "In":

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from ..api.object import Object, get, is_deleting, name_of, namespace_of, split_key
 from ..api.quantity import ZERO, Quantity
-from ..api.quota import Usage, applies, usage_of
+from ..api.quota import DEVICES_SUFFIX, Usage, applies, usage_of
 from .common import same, with_status
 from .plan import NOTHING, Controller, Environment, Plan, Source, Update, View
 from .resources import is_namespaced, owned_resources
@@ -57,6 +57,8 @@ def _needed(hard: Object, resources: set[str]) -> list[str]:
             needed.add(name.removeprefix("count/"))
         elif "storageclass.storage.k8s.io/" in name or name == "requests.storage":
             needed.add("persistentvolumeclaims")
+        elif name.endswith(DEVICES_SUFFIX):
+            needed.add("resourceclaims.resource.k8s.io")
         elif name.startswith("services"):
             needed.add("services")
         elif name in resources:

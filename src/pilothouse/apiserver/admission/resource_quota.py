@@ -31,7 +31,7 @@ class ResourceQuota(Plugin):
     name = "ResourceQuota"
 
     def charge(self, op: Operation, env: Environment) -> None:
-        if not op.kind.namespaced or op.verb not in ("CREATE", "UPDATE") or op.resource == "resourcequotas":
+        if not op.kind.namespaced or op.verb not in ("CREATE", "UPDATE") or op.resource == "events":
             return
         updating = op.verb == "UPDATE"
         if op.subresource and not (op.resource == "pods" and op.subresource == "resize"):
@@ -60,6 +60,8 @@ def _charged(op: Operation, quota: Object, after: Usage, before: Usage) -> dict[
     assert op.object is not None
     if not applies(quota, op.resource, op.object):
         return None
+    if op.old is not None and not applies(quota, op.resource, op.old):
+        before = {}
     status = quota.get("status") or {}
     hard, used = status.get("hard") or {}, status.get("used") or {}
     name = quota["metadata"]["name"]
