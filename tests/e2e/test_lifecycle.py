@@ -166,12 +166,21 @@ def test_a_killed_containerd_is_started_again_and_its_containers_run_on(cluster)
 def test_what_was_stopped_comes_back(cluster):
     uid = cluster.get("pod/steady", "{.metadata.uid}")
     _, restarts = container_of(cluster, "steady")
+    polite = pod("polite", volumes=[{"name": "state", "hostPath": {"path": str(cluster.home)}}])
+    script = "trap 'sleep 0.2; echo saved > /state/saved; exit' TERM; while :; do sleep 0.05; done"
+    polite["spec"]["containers"][0] |= {
+        "command": ["/bin/sh", "-c", script],
+        "volumeMounts": [{"name": "state", "mountPath": "/state"}],
+    }
+    cluster.apply(json.dumps(polite))
+    cluster.ready("polite")
     cluster.pilothouse("stop", cluster.name)
+    assert (cluster.home / "saved").read_text() == "saved\n", "containers have time for their SIGTERM"
     assert SLEEPER not in run("ps", "-eo", "args")
     assert cluster.network.switch_netns not in run("ip", "netns", "list")
     cluster.up()
     until(lambda: int(container_of(cluster, "steady")[1]) > int(restarts), what="a restarted container")
-    cluster.ready("steady")
+    cluster.ready("steady", "polite")
     assert cluster.get("pod/steady", "{.metadata.uid}") == uid
     assert cluster.shell("steady", "echo alive") == "alive\n"
 

@@ -28,6 +28,7 @@ from .paths import ClusterPaths, root
 
 Progress = Callable[[str], None]
 STOP_TIMEOUT_S = 60.0
+STOP_GRACE_S = 10.0  # for containers that listen to SIGTERM
 LOG_TAIL_LINES = 15
 LOG_BYTES_MAX = 16 * 1024 * 1024  # a longer log is put aside at the next start
 
@@ -255,7 +256,7 @@ def stop(paths: ClusterPaths, clock: Clock, progress: Progress) -> None:
     config = ClusterConfig.load(paths.config)
     with _alone(paths):
         _end_daemon(paths, clock, progress)
-        asyncio.run(_teardown(config, paths, progress))
+        asyncio.run(_teardown(config, paths, progress, STOP_GRACE_S))
 
 
 def _end_daemon(paths: ClusterPaths, clock: Clock, progress: Progress) -> None:
@@ -278,7 +279,9 @@ async def _wait_for_end(paths: ClusterPaths, pid: int, clock: Clock) -> None:
         await clock.sleep(0.02)
 
 
-async def _teardown(config: ClusterConfig, paths: ClusterPaths, progress: Progress) -> None:
+async def _teardown(
+    config: ClusterConfig, paths: ClusterPaths, progress: Progress, grace_s: float = 0.0
+) -> None:
     """Containers, engines, namespaces, interfaces, rules: all that a cluster has on the host beside its files."""
     if config.engine != "containerd" or config.network_index < 0:
         return
@@ -287,7 +290,7 @@ async def _teardown(config: ClusterConfig, paths: ClusterPaths, progress: Progre
     from .nodes import teardown
 
     try:
-        await teardown(config, paths, progress)
+        await teardown(config, paths, progress, grace_s)
     except (EngineError, CommandFailed) as error:
         raise ClusterError(f"not all of cluster {config.name!r} could be taken down: {error}") from error
 

@@ -218,7 +218,9 @@ def cgroup_of(cluster: str) -> str:
     return f"/pilothouse-{cluster}"
 
 
-async def teardown(config: ClusterConfig, paths: ClusterPaths, progress: Progress) -> None:
+async def teardown(
+    config: ClusterConfig, paths: ClusterPaths, progress: Progress, grace_s: float = 0.0
+) -> None:
     """Ends every container and engine of a cluster whose daemon has ended, and takes its network up. Files stay."""
     network = ClusterNetwork(config.network_index, config.name, config.service_cidr)
     prefix = f"{network.switch_netns}-node-"
@@ -227,7 +229,7 @@ async def teardown(config: ClusterConfig, paths: ClusterPaths, progress: Progres
     progress("stopping containers")
 
     async def node_down(node: NodeNetwork) -> None:
-        await containerd_of(config, paths, node, RealClock()).stop()
+        await containerd_of(config, paths, node, RealClock()).stop(grace_s)
         await asyncio.to_thread(unmount_below, (paths.node(node.name),))
         await take_up_node(network, node)
 

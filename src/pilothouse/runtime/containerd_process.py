@@ -224,8 +224,11 @@ class ContainerdProcess:
             await self._end([pid], signal.SIGKILL)
         self.config.pid_file.unlink(missing_ok=True)
 
-    async def stop(self) -> None:
-        """Ends containerd and all that ran in it; what it knew (images, dead containers) stays in `root`."""
+    async def stop(self, grace_s: float = 0.0) -> None:
+        """Ends containerd and all that ran in it; what it knew (images, dead containers) stays in `root`.
+
+        Containers get SIGTERM, and those that listen to it so much time.
+        """
         containerd = self.pid
         if containerd:
             await self._end([containerd], signal.SIGKILL)  # first, so that nothing is started any more
@@ -234,6 +237,9 @@ class ContainerdProcess:
         while shims := await asyncio.to_thread(shims_of, str(self.config.socket)):
             inside = await asyncio.to_thread(descendants, shims)
             cgroups.update(await asyncio.to_thread(cgroups_of, inside))
+            if grace_s > 0:
+                await self._ask_to_end([pid for pid in inside if listens_as_init(pid)], grace_s)
+                grace_s, deadline = 0.0, deadline + grace_s
             await self._end(inside, signal.SIGKILL)
             await self._end(shims, signal.SIGKILL)
             if self.clock.monotonic() > deadline:
@@ -261,6 +267,14 @@ class ContainerdProcess:
         shutil.rmtree(config.state, ignore_errors=True)
         if config.ipam_dir is not None:
             shutil.rmtree(config.ipam_dir, ignore_errors=True)
+
+    async def _ask_to_end(self, pids: list[int], grace_s: float) -> None:
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+        deadline = self.clock.monotonic() + grace_s
+        while any(map(self._alive, pids)) and self.clock.monotonic() < deadline:
+            await self.clock.sleep(0.02)
 
     async def _end(self, pids: Iterable[int], number: int) -> None:
         """Signals these processes and waits until each is gone."""
@@ -313,6 +327,17 @@ def descendants(roots: Iterable[int]) -> list[int]:
         level = [child for pid in level for child in children.get(pid, ())]
         found += level
     return found
+
+
+def listens_as_init(pid: int) -> bool:
+    """Whether it is the first process of its PID namespace, and has a handler for SIGTERM."""
+    facts = {}
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            name, _, value = line.partition(":")
+            facts[name] = value.split()
+    caught = int((facts.get("SigCgt") or ["0"])[0], 16)
+    return facts.get("NSpid", [""])[-1] == "1" and bool(caught >> (signal.SIGTERM - 1) & 1)
 
 
 def cgroups_of(pids: Iterable[int]) -> set[str]:
