@@ -22,9 +22,10 @@ from ..api.crd.kinds import CustomKind, WrongNesting, nested, rows
 from ..api.crd.shaping import BadMetadata, copied
 from ..api.errors import ApiError, Cause, bad_request, forbidden, internal_error, invalid, not_found
 from ..api.kinds import KINDS, Kind, find_gvk, kind_of_resource
+from ..api.managed_fields import set_entries
 from ..api.object import Object
 from .answers import with_warnings
-from .options import DeleteOptions, write_options
+from .options import DeleteOptions, WriteOptions, write_options
 from .registry.operation import DELETE, UPDATE, Operation
 from .registry.strategy import Strategy
 from .request import Request, Response, User
@@ -87,9 +88,11 @@ class CustomResources:
             known = self._rows.get(entry.key)
             if known is None or known[0] != str(entry.revision):
                 self._rows[entry.key] = (str(entry.revision), rows(entry.object))
+                if known is not None:
+                    _hand_over(known[1], self._rows[entry.key][1])
                 changed = changed or known is None or bool(known[1] or self._rows[entry.key][1])
         for key in self._rows.keys() - seen:
-            del self._rows[key]
+            _hand_over(self._rows.pop(key)[1], [])
             changed = True
         self._wake.set()
         if not changed:
@@ -283,6 +286,21 @@ class CustomResources:
         return False
 
 
+def _hand_over(before: list[CustomKind], after: list[CustomKind]) -> None:
+    """Open watches go on while what they show means the same; else they end, and who watches begins anew."""
+    if not before:
+        return
+    old, new = before[0].definition, after[0].definition if after else None
+    if new is not None and all(
+        old.crd[part].get(name) == new.crd[part].get(name)
+        for part, name in (("spec", "versions"), ("spec", "conversion"), ("status", "acceptedNames"))
+    ):
+        new.ends = old.ends
+        return
+    for end in list(old.ends):
+        end()
+
+
 class _Changed(Exception):
     pass
 
@@ -452,28 +470,37 @@ async def put_scale(server: ApiServer, request: Request, kind: CustomKind) -> Re
     scale = body_of(request, kind.of_subresource("scale"))
     assert request.info is not None
     check_name(scale, request.info, kind)
-    return await _write_scale(server, request, kind, options.dry_run, lambda old: scale)
+    return await _write_scale(server, request, kind, options, "", lambda live: scale)
 
 
 async def patch_scale(server: ApiServer, request: Request, kind: CustomKind) -> Response:
-    from .patches import apply_patch, parse_patch, patch_type
+    from .patches import patch_type
+    from .subresources import scale_patch
 
-    options = write_options(request, "PatchOptions")
     how = patch_type(request, kind)
-    patch = request.object if request.object is not None else parse_patch(request.body, how)[0]
-    scale_kind = kind.of_subresource("scale")
-    return await _write_scale(
-        server, request, kind, options.dry_run, lambda old: apply_patch(how, scale_kind, old, patch)
-    )
+    options = write_options(request, "PatchOptions", apply=how == "apply")
+    make = scale_patch(request, kind, options, how)
+    return await _write_scale(server, request, kind, options, how, make)
+
+
+def _replicas_paths(kind: CustomKind) -> dict[str, tuple[str, ...]]:
+    """By version; of one without a scale, nowhere."""
+    paths: dict[str, tuple[str, ...]] = {}
+    for name, version in kind.definition.versions.items():
+        scale = (version.get("subresources") or {}).get("scale") or {}
+        names = str(scale.get("specReplicasPath") or "").removeprefix(".").split(".")
+        paths[f"{kind.group}/{name}"] = tuple(f"f:{part}" for part in names if part)
+    return paths
 
 
 async def _write_scale(
-    server: ApiServer, request: Request, kind: CustomKind, dry_run: bool, make: Any
+    server: ApiServer, request: Request, kind: CustomKind, options: WriteOptions, how: str, make: Any
 ) -> Response:
-    from .subresources import reply
+    from .subresources import reply, scale_write
 
     info, resources, path = request.info, server.resources, (kind.scale or {})["specReplicasPath"]
     assert info is not None
+    write = scale_write(request, kind, options, how, resources.registry.now(), _replicas_paths(kind))
 
     async def change(old: Object) -> Object:
         try:
@@ -482,7 +509,7 @@ async def _write_scale(
             raise ApiError(500, "", str(error), details=False)
         if not said:
             current["spec"] = {"replicas": _UNSET}
-        scale = make(current)
+        scale, entries = write.made(old, current, make)
         replicas = (scale.get("spec") or {}).get("replicas") or 0
         if replicas == _UNSET:
             raise bad_request(f'the spec replicas field "{path}" cannot be empty')
@@ -497,13 +524,15 @@ async def _write_scale(
             new["metadata"]["resourceVersion"] = version
         else:
             new["metadata"].pop("resourceVersion", None)
+        set_entries(new, entries)
         return cast(Object, new)
 
-    op = resources.operation(request, kind, UPDATE, dry_run=dry_run)
+    op = resources.operation(request, kind, UPDATE, dry_run=options.dry_run)
     op.patch = True  # a version is not needed
+    op.applied = True  # who owns the replicas is settled above
     outcome = await resources.registry.update(op, change)
     made, _ = scale_of(kind.from_stored(outcome.value()), kind)
-    return reply(resources, request, kind.of_subresource("scale"), made, 200)
+    return reply(resources, request, write.scale_kind, made, 200)
 
 
 _SCALE: dict[str, Callable[[ApiServer, Request, CustomKind], Response | Awaitable[Response]]] = {

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from ..api.crd.conversion import NeedsConversion
+from ..api.crd.kinds import CustomKind
 from ..api.errors import ApiError
 from ..api.kinds import Kind
 from ..api.object import Object
@@ -47,6 +48,8 @@ def watch_answer(resources: Resources, request: Request, kind: Kind) -> Response
     watch = Watch(resources, kind, request.info.namespace, selection, options, asked)
     encoder = Encoder(kind, form, request.parameter("includeObject"), resources)
     source = PushedWatch(resources, watch, encoder, options)
+    if isinstance(kind, CustomKind):
+        source.ended_by = kind.definition.ends
     response = Response(200, [("Cache-Control", "no-cache, private")], source=source)
     if watch.wants_initial and asked > resources.storage.cache.revision:
         return _when_fresh(resources, asked, response)
@@ -173,10 +176,15 @@ class PushedWatch:
         self._writable = True
         self._seen = 0
         self._converting: asyncio.Future[None] | None = None
+        self.ended_by: set[Callable[[], None]] | None = (
+            None  # what its kind's definition ends when it changes
+        )
 
     def start(self, sink: Sink) -> None:
         self._sink = sink
         loop = asyncio.get_running_loop()
+        if self.ended_by is not None:
+            self.ended_by.add(self._end_after_all)
         self._timers.append(loop.call_later(self._ends_after_s, self._end))
         if self._options.bookmarks:
             self._timers.append(loop.call_later(BOOKMARK_EVERY_S, self._bookmark))
@@ -247,12 +255,18 @@ class PushedWatch:
             self._wake()  # so that nothing before the bookmark is missing
             self._write(self._encoder.bookmark(max(self._seen, self._cache.revision)))
 
+    def _end_after_all(self) -> None:
+        self._wake()
+        self._end()
+
     def _end(self) -> None:
         if self._sink is not None:
             self._sink.finish()
 
     def stop(self) -> None:
         self._sink = None
+        if self.ended_by is not None:
+            self.ended_by.discard(self._end_after_all)
         self._collection.unsubscribe(self._wake)
         for timer in self._timers:
             timer.cancel()

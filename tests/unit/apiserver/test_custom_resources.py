@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from pilothouse.apiserver.config import ADMIN, ApiConfig
-from pilothouse.apiserver.request import Request
+from pilothouse.apiserver.request import Request, Response
 from pilothouse.apiserver.server import ApiServer
 from pilothouse.base.clock import RealClock
 from pilothouse.base.random import Random
@@ -161,29 +161,56 @@ async def test_a_list_is_converted_in_one_go(server, hooks):
     assert len(hooks.reviews) == 1
 
 
+class Sink:
+    def __init__(self):
+        self.lines, self.finished = [], False
+
+    def push(self, data):
+        self.lines += [orjson.loads(line) for line in data.splitlines()]
+        return True
+
+    def finish(self):
+        self.finished = True
+
+
+async def watched(server, path: str) -> tuple[Sink, object]:
+    request = Request("GET", path, "watch=true", {"authorization": "Bearer t"}, peer="127.0.0.1:9")
+    answer = server.handle(request)
+    answer = answer if isinstance(answer, Response) else await answer
+    sink = Sink()
+    answer.source.start(sink)
+    return sink, answer.source
+
+
 async def test_a_watch_is_converted(server, hooks):
     hooks.answer = converting
     await define_converted(server, hooks)
     await ask(server, "POST", GATES_V2, gate("v2", host="h", port=1))
-    request = Request("GET", GATES, "watch=true", {"authorization": "Bearer t"}, peer="127.0.0.1:9")
-    answer = await server.handle(request)
-    lines = []
-
-    class Sink:
-        def push(self, data):
-            lines.extend(orjson.loads(line) for line in data.splitlines())
-            return True
-
-        def finish(self):
-            pass
-
-    answer.source.start(Sink())
-    await until(lambda: len(lines) == 1)
+    sink, source = await watched(server, GATES)
+    await until(lambda: len(sink.lines) == 1)
     await ask(server, "PATCH", f"{GATES_V2}/g", {"spec": {"port": 2}})
-    await until(lambda: len(lines) == 2)
-    answer.source.stop()
-    seen = [(line["type"], line["object"]["spec"]["where"]) for line in lines]
+    await until(lambda: len(sink.lines) == 2)
+    source.stop()
+    seen = [(line["type"], line["object"]["spec"]["where"]) for line in sink.lines]
     assert seen == [("ADDED", "h:1"), ("MODIFIED", "h:2")]
+
+
+async def test_a_watch_ends_when_what_it_shows_changes_its_meaning(server):
+    await define(server, V2)
+    sink, source = await watched(server, GATES_V2)
+    await ask(server, "PATCH", f"{CRDS}/gates.example.com", {"metadata": {"labels": {"a": "b"}}})
+    await ask(server, "POST", GATES_V2, gate("v2"))
+    await until(lambda: len(sink.lines) == 1)
+    assert not sink.finished
+    schema = version("v2", {"x-kubernetes-preserve-unknown-fields": True})
+    await ask(server, "PATCH", f"{CRDS}/gates.example.com", {"spec": {"versions": [schema]}})
+    await until(lambda: sink.finished)
+    source.stop()
+    sink, source = await watched(server, GATES_V2)
+    await ask(server, "DELETE", f"{CRDS}/gates.example.com")
+    await until(lambda: sink.finished)
+    assert [line["type"] for line in sink.lines] == ["ADDED", "DELETED"]
+    source.stop()
 
 
 async def test_a_conversion_that_fails_is_an_error_and_nothing_is_written(server, hooks):

@@ -60,6 +60,8 @@ class Definition:
             self.conversions = Conversions(spec["conversion"].get("webhook") or {})
         self.unchanged = crd["metadata"].get("generation") == 1
         """What is stored was written under this very definition."""
+        self.ends: set[Callable[[], None]] = set()
+        """What ends the watches that are open under it."""
         self._nodes: dict[str, Node | None] = {}
 
     def schema(self, version: str) -> Node | None:
