@@ -243,6 +243,13 @@ class ApiServer:
         log.exception("%s %s", request.method, request.path, exc_info=error)
         return error_response(internal_error(f"{type(error).__name__}: {error}"), request)
 
+    def may_request_certificate(self, csr: Object, subresource: str) -> bool:
+        """Whether the user of a CSR's spec may have it approved without anybody looking (`selfnodeclient`, `nodeclient`)."""
+        user = User(csr.get("username", ""), tuple(csr.get("groups") or ()))
+        resource = "certificatesigningrequests"
+        question = Attributes(user, "create", "certificates.k8s.io", "*", resource, subresource)
+        return self.authorizer.allows(question)[0]
+
     def authorize(self, request: Request, info: RequestInfo) -> None:
         name = authorized_name(info, request.parameters)
         self.authorizer.check(Attributes.of(request.user, info, name, request.parameter("fieldSelector")))

@@ -218,6 +218,7 @@ class Cluster:
             cluster_ca=(pki.read("ca.crt").decode(), pki.read("ca.key").decode()),
             data_directory=str(self.paths.volumes),
             issue_token=self.server.tokens.issue_legacy if self.server else None,
+            may_request=self.server.may_request_certificate if self.server else None,
             load_balancer_pool=self.network.load_balancer_pool if self.has_containers else None,
         )
         client = self.client("system:kube-controller-manager")

@@ -1,4 +1,4 @@
-"""CertificateSigningRequests for the cluster's own signers: approved ones are signed, old ones go.
+"""CertificateSigningRequests for the cluster's own signers: kubelets' are approved, approved ones signed, old ones go.
 
 What each signer signs is in the table `_SIGNERS` (Kubernetes' documentation, "Kubernetes signers"). The certificate is
 made here, by pure functions of the request, the CA and the time; the CA's key comes with the environment.
@@ -115,11 +115,12 @@ def _check_kubelet_serving(request: x509.CertificateSigningRequest) -> None:
 
 
 _EVERYTHING = frozenset((*_KEY_USAGES, *_EXTENDED_USAGES))
+_KUBELET_CLIENT = "kubernetes.io/kube-apiserver-client-kubelet"
 _SIGNERS = {
     "kubernetes.io/kube-apiserver-client": _Signer(
         frozenset((_SIGNING, _ENCIPHERMENT, _CLIENT)), frozenset((_CLIENT,))
     ),
-    "kubernetes.io/kube-apiserver-client-kubelet": _Signer(
+    _KUBELET_CLIENT: _Signer(
         frozenset((_SIGNING, _ENCIPHERMENT, _CLIENT)), frozenset((_SIGNING, _CLIENT)), _check_kubelet_client
     ),
     "kubernetes.io/kubelet-serving": _Signer(
@@ -129,6 +130,24 @@ _SIGNERS = {
 }
 
 
+def _parsed(spec: Object) -> x509.CertificateSigningRequest:
+    """The request, if it is one that its signer signs. Raises Refused, or ValueError for what is none at all."""
+    from cryptography import x509
+
+    request = x509.load_pem_x509_csr(base64.b64decode(spec["request"]))
+    signer = _SIGNERS[spec["signerName"]]
+    if not (signer.required <= set(spec.get("usages") or []) <= signer.allowed):
+        raise Refused(f"usages did not match {sorted(signer.required)}")
+    if signer.check is not None:
+        signer.check(request)
+    return request
+
+
+def _checked(spec: Object) -> str:
+    """The name that the certificate would be for."""
+    return _subject(_parsed(spec))[0]
+
+
 def sign(csr: Object, ca: tuple[str, str], serial: int, now: float) -> str:
     """The certificate, as PEM. Raises Refused. `ca`: certificate and key, as PEM."""
     from cryptography import x509
@@ -136,12 +155,7 @@ def sign(csr: Object, ca: tuple[str, str], serial: int, now: float) -> str:
     from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
     spec = csr["spec"]
-    request = x509.load_pem_x509_csr(base64.b64decode(spec["request"]))
-    signer, usages = _SIGNERS[spec["signerName"]], spec.get("usages") or []
-    if not (signer.required <= set(usages) <= signer.allowed):
-        raise Refused(f"usages did not match {sorted(signer.required)}")
-    if signer.check is not None:
-        signer.check(request)
+    request, usages = _parsed(spec), spec.get("usages") or []
     authority = x509.load_pem_x509_certificate(ca[0].encode())
     key = serialization.load_pem_private_key(ca[1].encode(), None)
     assert isinstance(key, (ec.EllipticCurvePrivateKey, rsa.RSAPrivateKey))
@@ -178,6 +192,48 @@ def sign(csr: Object, ca: tuple[str, str], serial: int, now: float) -> str:
 
 def _is(csr: Object, type_: str) -> bool:
     return (condition_of(csr, type_) or {}).get("status") == "True"
+
+
+class CertificateApprover(Controller):
+    """Kubelets' client certificates, for whoever may ask for one: bootstrap tokens for a new node, nodes for themselves."""
+
+    name = "certificatesigningrequest-approving"
+    component = "certificate-controller"
+
+    @property
+    def sources(self) -> Mapping[str, Source]:
+        return {_RESOURCE: own}
+
+    def reconcile(self, key: str, view: View, now: float) -> Plan:
+        csr = view.of(_RESOURCE).get(*split_key(key))
+        if csr is None or self.env.may_request is None or csr["spec"]["signerName"] != _KUBELET_CLIENT:
+            return NOTHING
+        status, spec = csr.get("status") or {}, csr["spec"]
+        if status.get("certificate") or any(
+            c["type"] in ("Approved", "Denied") for c in status.get("conditions") or ()
+        ):
+            return NOTHING
+        try:
+            name = _checked(spec)
+        except (Refused, ValueError):
+            return NOTHING  # a person may look at it
+        for subresource, whose in (("selfnodeclient", "self kubelet"), ("nodeclient", "kubelet")):
+            if subresource == "selfnodeclient" and spec.get("username") != name:
+                continue
+            if self.env.may_request(spec, subresource):
+                approved = {
+                    "type": "Approved",
+                    "status": "True",
+                    "reason": "AutoApproved",
+                    "message": f"Auto approving {whose} client certificate after SubjectAccessReview.",
+                    "lastUpdateTime": timestamp(now),
+                    "lastTransitionTime": timestamp(now),
+                }
+                conditions = [*(status.get("conditions") or []), approved]
+                return Plan(
+                    [Update(_RESOURCE, with_status(csr, {**status, "conditions": conditions}), "approval")]
+                )
+        return NOTHING
 
 
 class CertificateSigner(Controller):

@@ -238,6 +238,9 @@ class Environment:
     cluster_domain: str = "cluster.local"
     root_ca: str = ""  # PEM, for kube-root-ca.crt and token secrets
     cluster_ca: tuple[str, str] | None = None  # certificate and key (PEM) that sign what is approved
+    may_request: Callable[[Object, str], bool] | None = (
+        None  # (spec of a CSR, subresource): may its user create it?
+    )
     data_directory: str = ""  # local-path volumes live under it
     load_balancer_pool: tuple[str, str] | None = (
         None  # first and last address for Services of type LoadBalancer

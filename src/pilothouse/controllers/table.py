@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .autoscaler import HorizontalPodAutoscalerController
-from .certificates import CertificateCleaner, CertificateSigner
+from .certificates import CertificateApprover, CertificateCleaner, CertificateSigner
 from .cronjob import CronJobController
 from .daemonset import DaemonSetController
 from .deployment import DeploymentController
@@ -63,6 +63,7 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     ClusterRoleAggregationController,
     ValidatingAdmissionPolicyStatusController,
     TokenSecretsController,
+    CertificateApprover,
     CertificateSigner,
     CertificateCleaner,
     ServiceCidrController,

@@ -146,3 +146,33 @@ def test_requests_go_when_nobody_needs_them_any_more(run):
         assert w.all(CSR) == []
 
     run(story, NAMES, cluster_ca=CA)
+
+
+def test_kubelets_are_given_theirs_if_they_may_ask(run):
+    names = ("system:node:a", "system:nodes")
+    usages = ("client auth", "digital signature")
+
+    def may(spec: dict[str, Any], subresource: str) -> bool:
+        return (spec["username"], subresource) in (
+            ("bootstrap", "nodeclient"),
+            ("system:node:a", "selfnodeclient"),
+        )
+
+    async def story(w):
+        for name, user, text in (
+            ("bootstrap", "bootstrap", request(*names)),
+            ("renewal", "system:node:a", request(*names)),
+            ("theft", "system:node:a", request("system:node:b", "system:nodes")),
+            ("stranger", "me", request(*names)),
+            ("other", "bootstrap", request("me")),
+        ):
+            await w.apply(CSR, name, **csr(KUBELET, text, *usages, username=user))
+        await w.settle()
+        conditions = {o["metadata"]["name"]: (o.get("status") or {}).get("conditions") for o in w.all(CSR)}
+        approved = {name: found[0]["message"] for name, found in conditions.items() if found}
+        assert approved == {
+            "bootstrap": "Auto approving kubelet client certificate after SubjectAccessReview.",
+            "renewal": "Auto approving self kubelet client certificate after SubjectAccessReview.",
+        }
+
+    run(story, ["certificatesigningrequest-approving"], may_request=may)
