@@ -6,12 +6,11 @@ because they are ordinary updates that the kind's strategy treats differently.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING
 
 import orjson
 
-from ..api import apply as applying
 from ..api import managed_fields, selectors
 from ..api.decode import decode
 from ..api.errors import (
@@ -32,7 +31,7 @@ from .negotiation import negotiate
 from .options import DeleteOptions, WriteOptions, delete_options, write_options
 from .patches import apply_patch, check_duplicates, parse_apply, parse_patch, patch_type
 from .registry.operation import CREATE, DELETE, UPDATE
-from .registry.ownership import versions_of
+from .registry.ownership import ScaleWrite
 from .request import Request, Response, User
 from .resources import Resources, check_name, manager_of
 
@@ -378,25 +377,40 @@ async def put_scale(server: ApiServer, request: Request, kind: Kind) -> Response
     options = write_options(request, "UpdateOptions")
     scale = body_of(request, kind.of_subresource("scale"))
     check_name(scale, info, kind)
-    return await _write_scale(server, request, kind, options, lambda old: scale)
+    return await _write_scale(server, request, kind, options, "", lambda live: scale)
 
 
 async def patch_scale(server: ApiServer, request: Request, kind: Kind) -> Response:
     how = patch_type(request, kind)
     options = write_options(request, "PatchOptions", apply=how == "apply")
-    scale_kind = kind.of_subresource("scale")
+    make = scale_patch(request, kind, options, how)
+    return await _write_scale(server, request, kind, options, how, make)
+
+
+def scale_patch(request: Request, kind: Kind, options: WriteOptions, how: str) -> Callable[[Object], Object]:
+    """What a PATCH makes of a scale; of an apply, what is applied."""
     if how == "apply":
         config, duplicates = parse_apply(request)
         check_duplicates(duplicates, options, request.warnings)
-        return await _write_scale(server, request, kind, options, lambda old: config, apply=True)
+        return lambda live: config
     patch = request.object if request.object is not None else parse_patch(request.body, how)[0]
-    return await _write_scale(
-        server,
-        request,
-        kind,
-        options,
-        lambda old: apply_patch(how, scale_kind, scale_of(old, kind), patch),
+    scale_kind = kind.of_subresource("scale")
+    return lambda live: apply_patch(how, scale_kind, live, patch)
+
+
+def scale_write(
+    request: Request,
+    kind: Kind,
+    options: WriteOptions,
+    how: str,
+    now: str,
+    paths: Mapping[str, tuple[str, ...]],
+) -> ScaleWrite:
+    whose = managed_fields.Request(
+        options.field_manager or manager_of(request), managed_fields.SCALE_VERSION, "scale", now
     )
+    force = bool(options.force) if how == "apply" else None
+    return ScaleWrite(kind.of_subresource("scale"), kind.api_version, paths, whose, force)
 
 
 async def _write_scale(
@@ -404,34 +418,16 @@ async def _write_scale(
     request: Request,
     kind: Kind,
     options: WriteOptions,
+    how: str,
     make: Callable[[Object], Object],
-    *,
-    apply: bool = False,
 ) -> Response:
     assert request.info is not None
     info, resources = request.info, server.resources
-    scale_kind = kind.of_subresource("scale")
     paths = {kind.api_version: managed_fields.REPLICAS}
-    whose = managed_fields.Request(
-        options.field_manager or manager_of(request),
-        managed_fields.SCALE_VERSION,
-        "scale",
-        resources.registry.now(),
-    )
+    write = scale_write(request, kind, options, how, resources.registry.now(), paths)
 
     async def change(old: Object) -> Object:
-        scale = make(old)
-        owners = old["metadata"].get("managedFields")
-        live = scale_of(old, kind)
-        live["metadata"]["managedFields"] = managed_fields.to_scale(owners, paths)
-        versions = versions_of(scale_kind)
-        if apply:
-            made, entries = applying.apply(
-                live, scale, versions, whose, scale_kind.kind, force=bool(options.force), exists=True
-            )
-            scale = made or live
-        else:
-            entries = managed_fields.update(live, {"metadata": {}, **scale}, versions, whose)
+        scale, entries = write.made(old, scale_of(old, kind), make)
         _check_scale(scale, info.name)
         meta = scale.get("metadata") or {}
         if meta.get("uid") and meta["uid"] != old["metadata"]["uid"]:
@@ -444,7 +440,7 @@ async def _write_scale(
             metadata.pop("resourceVersion", None)
         spec = {**(old.get("spec") or {}), "replicas": (scale.get("spec") or {}).get("replicas") or 0}
         new = {**old, "metadata": metadata, "spec": spec}
-        managed_fields.set_entries(new, managed_fields.from_scale(owners, entries, paths, kind.api_version))
+        managed_fields.set_entries(new, entries)
         return new
 
     op = resources.registry.operation(
@@ -460,7 +456,7 @@ async def _write_scale(
     op.patch = True  # a version is not needed
     op.applied = True  # who owns the replicas is settled above
     outcome = await resources.registry.update(op, change)
-    return reply(resources, request, scale_kind, scale_of(outcome.value(), kind), 200)
+    return reply(resources, request, write.scale_kind, scale_of(outcome.value(), kind), 200)
 
 
 # -- serviceaccounts/token -------------------------------------------------------------------------------------

@@ -229,3 +229,55 @@ async def test_an_object_that_is_too_large_for_etcd_is_too_large_here(api):
     )
     assert code == 201
     assert "managedFields" not in made["metadata"]
+
+
+async def test_replicas_of_a_custom_resource_are_where_its_definition_says(api):
+    schema = {
+        "type": "object",
+        "properties": {
+            "spec": {"type": "object", "properties": {"size": {"type": "integer"}, "x": {"type": "string"}}}
+        },
+    }
+    scale = {"specReplicasPath": ".spec.size", "statusReplicasPath": ".status.size"}
+    version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
+    definition = {
+        "metadata": {"name": "fleets.example.com"},
+        "spec": {
+            "group": "example.com",
+            "scope": "Namespaced",
+            "names": {"plural": "fleets", "singular": "fleet", "kind": "Fleet", "listKind": "FleetList"},
+            "versions": [{**version, "subresources": {"scale": scale}}],
+        },
+    }
+    await api("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", definition)
+    crd = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/fleets.example.com"
+    while "Established" not in str((await api("GET", crd))[1]["status"].get("conditions")):
+        await asyncio.sleep(0.01)
+    path = "/apis/example.com/v1/namespaces/default/fleets"
+    fleet = {
+        "apiVersion": "example.com/v1",
+        "kind": "Fleet",
+        "metadata": {"name": "f"},
+        "spec": {"size": 1, "x": "y"},
+    }
+    code, _ = await api("PATCH", f"{path}/f?fieldManager=m", fleet, APPLY)
+    assert code == 201
+    wanted = {
+        "apiVersion": "autoscaling/v1",
+        "kind": "Scale",
+        "metadata": {"name": "f"},
+        "spec": {"replicas": 4},
+    }
+    code, refused = await api("PATCH", f"{path}/f/scale?fieldManager=s", wanted, APPLY)
+    assert (code, refused["message"]) == (
+        409,
+        'Apply failed with 1 conflict: conflict with "m": .spec.replicas',
+    )
+    code, scaled = await api("PATCH", f"{path}/f/scale?fieldManager=s&force=true", wanted, APPLY)
+    assert (code, scaled["spec"]) == (200, {"replicas": 4})
+    _, found = await api("GET", f"{path}/f")
+    assert found["spec"] == {"size": 4, "x": "y"}
+    fields = {
+        e["manager"]: (e.get("subresource", ""), e["fieldsV1"]) for e in found["metadata"]["managedFields"]
+    }
+    assert fields == {"m": ("", {"f:spec": {"f:x": {}}}), "s": ("scale", {"f:spec": {"f:size": {}}})}

@@ -5,15 +5,18 @@ What is in `api/managed_fields.py` is pure and knows no kinds; this is what it n
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import orjson
 
+from ...api.apply import apply
 from ...api.crd.kinds import CustomKind
 from ...api.fieldset import FieldSet
 from ...api.kinds import Kind, find_gvk, storage_kind
-from ...api.managed_fields import Request, set_entries, update
+from ...api.managed_fields import Request, from_scale, set_entries, to_scale, update
 from ...api.merge_types import DEDUCED, Shape, shape_of_kind, shape_of_openapi
 from ...api.object import Object
 from ...api.schema import has_schema
@@ -136,6 +139,32 @@ def _without_doubles(op: Operation, meta: Object) -> None:
         f".metadata.ownerReferences contains duplicate entries{when}; API server dedups owner references in 1.20+, and may reject such "
         f"requests as early as 1.24; please fix your requests; duplicate UID(s) observed: {', '.join(doubled)}"
     )
+
+
+@dataclass(frozen=True, slots=True)
+class ScaleWrite:
+    """A write to the scale of an object: whoever changes the replicas there owns them in the object."""
+
+    scale_kind: Kind
+    api_version: str  # of the object, as it was asked for
+    paths: Mapping[str, tuple[str, ...]]  # by the object's version, where its replicas are
+    whose: Request
+    force: bool | None = None  # of an apply; None: it is none
+
+    def made(
+        self, old: Object, live: Object, make: Callable[[Object], Object]
+    ) -> tuple[Object, list[Object]]:
+        """(the new scale, the owners of the object's fields), from the object, its scale, and what makes a new scale of that."""
+        owners, scale = old["metadata"].get("managedFields"), make(live)
+        versions = versions_of(self.scale_kind)
+        shown = {**live, "metadata": {**live["metadata"], "managedFields": to_scale(owners, self.paths)}}
+        if self.force is None:
+            entries = update(shown, {"metadata": {}, **scale}, versions, self.whose)
+        else:
+            kind = self.scale_kind.kind
+            applied, entries = apply(shown, scale, versions, self.whose, kind, force=self.force, exists=True)
+            scale = live if applied is None else applied
+        return scale, from_scale(owners, entries, self.paths, self.api_version)
 
 
 def manager_of_agent(user_agent: str) -> str:
