@@ -201,7 +201,9 @@ class _Builder:
         over, start = self.build(expr.range), self.build(expr.start)
         before = self.size
         condition, step = self.build(expr.condition), self.build(expr.step)
-        each = self.size - before
+        each = max(
+            1, (self.size - before) * 2 // 5
+        )  # about what cel-go counts: constants and macros' own parts cost nothing there
         result = self.build(expr.result)
         one, two = expr.variable, expr.second
         quantifier = _quantifier(expr)
