@@ -191,7 +191,8 @@ def _table() -> dict[str, Strategy]:
         "priorityclasses.scheduling.k8s.io": Strategy(
             generation=never, commit_delete=kinds_rules.priority_class_commit_delete
         ),
-        "runtimeclasses.node.k8s.io": Strategy(unconditional_update=False),
+        "runtimeclasses.node.k8s.io": Strategy(unconditional_update=False, create_on_update=True),
+        "volumeattributesclasses.storage.k8s.io": Strategy(returns_deleted=True),
         "storageclasses.storage.k8s.io": Strategy(returns_deleted=True),
         "csidrivers.storage.k8s.io": Strategy(
             unconditional_update=False,
@@ -263,11 +264,16 @@ def _table() -> dict[str, Strategy]:
             prepare_create=kinds_rules.api_service_prepare_create,
         ),
         "resourceclaims.resource.k8s.io": Strategy(
-            initial_status={}, status_keeps=METADATA, validate_create=kinds_rules.check_admin_access
+            initial_status={},
+            status_keeps=METADATA,
+            returns_deleted=True,
+            validate_create=kinds_rules.check_admin_access,
         ),
-        "resourceclaimtemplates.resource.k8s.io": Strategy(validate_create=kinds_rules.check_admin_access),
-        "resourceslices.resource.k8s.io": Strategy(generation=spec_changed),
-        "deviceclasses.resource.k8s.io": Strategy(generation=spec_changed),
+        "resourceclaimtemplates.resource.k8s.io": Strategy(
+            returns_deleted=True, validate_create=kinds_rules.check_admin_access
+        ),
+        "resourceslices.resource.k8s.io": Strategy(generation=spec_changed, returns_deleted=True),
+        "deviceclasses.resource.k8s.io": Strategy(generation=spec_changed, returns_deleted=True),
     }
     return table
 
