@@ -26,7 +26,6 @@ WHOLE = """
 """
 SHARES = {
     **{f"api/{name}": 1.0 for name in WHOLE.split()},
-    "api/apply-lists": 0.974,
     "api/crd-openapi": 0.863,  # the descriptions of query parameters are our own
     "api/limit-range": 0.97,  # kubectl describes its limits in any order
     "api/validation-updates": 0.989,

@@ -13,6 +13,7 @@ from ..api.crd.kinds import CustomKind
 from ..api.kinds import Kind, storage_kind
 from ..api.object import Object
 
+CPU_DEFAULT_PERCENT = 80
 METRICS = "autoscaling.alpha.kubernetes.io/metrics"
 CURRENT_METRICS = "autoscaling.alpha.kubernetes.io/current-metrics"
 CONDITIONS = "autoscaling.alpha.kubernetes.io/conditions"
@@ -199,11 +200,10 @@ def _hpa_to_v2(hpa: Object) -> Object:
     cpu = spec.pop("targetCPUUtilizationPercentage", None)
     if METRICS in annotations:
         metrics += [_metric_to_v2(metric) for metric in _parsed(annotations.pop(METRICS), [])]
-    if cpu is not None:
-        target = {"type": "Utilization", "averageUtilization": cpu}
+    if cpu is not None or not metrics:  # v1 has had its default here ever since: what is nothing there is 80 % in v2
+        target = {"type": "Utilization", "averageUtilization": CPU_DEFAULT_PERCENT if cpu is None else cpu}
         metrics.insert(0, {"type": "Resource", "resource": {"name": "cpu", "target": target}})
-    if metrics:
-        spec["metrics"] = metrics
+    spec["metrics"] = metrics
     if BEHAVIOR in annotations:
         spec["behavior"] = _parsed(annotations.pop(BEHAVIOR), {})
     current: list[Any] = _parsed(annotations.pop(CURRENT_METRICS, "[]"), [])
