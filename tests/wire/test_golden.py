@@ -28,7 +28,6 @@ SHARES = {
     **{f"api/{name}": 1.0 for name in WHOLE.split()},
     "api/crd-openapi": 0.863,  # the descriptions of query parameters are our own
     "api/limit-range": 0.97,  # kubectl describes its limits in any order
-    "api/validation-updates": 0.989,
 }
 
 
