@@ -200,7 +200,7 @@ def _hpa_to_v2(hpa: Object) -> Object:
     cpu = spec.pop("targetCPUUtilizationPercentage", None)
     if METRICS in annotations:
         metrics += [_metric_to_v2(metric) for metric in _parsed(annotations.pop(METRICS), [])]
-    if cpu is not None or not metrics:  # v1 has had its default here ever since: what is nothing there is 80 % in v2
+    if cpu is not None or not metrics:  # v1 has its default here: what is nothing there is 80 % in v2
         target = {"type": "Utilization", "averageUtilization": CPU_DEFAULT_PERCENT if cpu is None else cpu}
         metrics.insert(0, {"type": "Resource", "resource": {"name": "cpu", "target": target}})
     spec["metrics"] = metrics

@@ -197,10 +197,10 @@ def delete_options(request: Request, body: Object | None) -> DeleteOptions:
         given = body
     else:
         given = {}
-        if grace := request.parameter("gracePeriodSeconds"):
-            given["gracePeriodSeconds"] = _integer(grace)
-        if policy := request.parameter("propagationPolicy"):
-            given["propagationPolicy"] = policy
+        if request.parameter("gracePeriodSeconds"):
+            given["gracePeriodSeconds"] = _integer(request.parameter("gracePeriodSeconds"))
+        if request.parameter("propagationPolicy"):
+            given["propagationPolicy"] = request.parameter("propagationPolicy")
         orphan = _boolean(request, "orphanDependents")
         if orphan is not None:
             given["orphanDependents"] = orphan

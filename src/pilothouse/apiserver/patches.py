@@ -76,7 +76,7 @@ async def patched(
         made = apply_patch(how, kind, shown, parsed)
         new = checked(kind, made, strict, request.warnings, problems)
         check_identity(op, new)
-        return resources.ready(kind, new, request.warnings)
+        return resources.ready(kind, new)
 
     return await resources.registry.update(op, patch)
 
@@ -125,7 +125,7 @@ def _applying(
         if made is None and old:
             new: Object = {**old, "metadata": dict(old["metadata"])}
         else:
-            new = resources.ready(kind, _fitting(kind, made or shown), request.warnings)
+            new = resources.ready(kind, _fitting(kind, made or shown))
         managed_fields.set_entries(new, entries)
         meta = new["metadata"]
         if meta.get("uid") and not old:

@@ -6,7 +6,7 @@ import base64
 import binascii
 from collections.abc import Awaitable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import orjson
 
@@ -61,7 +61,7 @@ class Found:
     remaining: int | None = None
 
 
-def list_answer(resources: Resources, request: Request, kind: Kind) -> Any:
+def list_answer(resources: Resources, request: Request, kind: Kind) -> Response | Awaitable[Response]:
     options = list_options(request)
     form = negotiate(request.headers.get("accept", ""))
     check_list_options(options, watch=False)

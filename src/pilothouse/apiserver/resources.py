@@ -114,13 +114,13 @@ class Resources:
                 request.warnings.extend(error.warnings)
                 raise
             request.warnings.extend(warnings)
-        return self.ready(kind, obj, request.warnings)
+        return self.ready(kind, obj)
 
     async def any_body(self, request: Request, kind: Kind, field_validation: str) -> Object:
         content_type = request.headers.get("content-type", "")
         return await decoded(request.body, content_type, self.body, request, kind, field_validation)
 
-    def ready(self, kind: Kind, obj: Object, warnings: list[str] | None = None) -> Object:
+    def ready(self, kind: Kind, obj: Object) -> Object:
         """From the version that was sent to the stored one, with defaults."""
         obj = to_storage(kind, obj)
         apply_defaults(storage_kind(kind), obj)
