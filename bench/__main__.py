@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from . import api, clusters, scale
+from . import actors, api, clusters, scale
 from .table import HEADER, Figure
 
 BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
@@ -22,6 +22,8 @@ BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
     "definitions": scale.definitions,
     "bindings": scale.bindings,
     "cluster": clusters.cluster,
+    "schedule": actors.schedule,
+    "simulated": actors.simulated,
 }
 REPORT = Path(__file__).parents[1] / "docs" / "performance.md"
 PLACE = re.compile(r"(<!-- measured: begin -->\n).*?(<!-- measured: end -->)", re.DOTALL)

@@ -23,7 +23,6 @@ from __future__ import annotations
 from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from operator import mul
 from typing import Any, ClassVar
 
 from ..api.object import Object
@@ -115,7 +114,11 @@ class Decision:
     feasible: int = 0
     victims: tuple[Object, ...] = ()
     nominated: str = ""
-    scores: dict[str, float] = field(default_factory=dict)
+    compared: tuple[list[NodeInfo], list[float]] = ((), ())  # type: ignore[assignment]  # feasible nodes, their scores
+
+    @property
+    def scores(self) -> dict[str, float]:
+        return {node.name: score for node, score in zip(*self.compared, strict=True)}
 
 
 @dataclass(slots=True)
@@ -125,6 +128,7 @@ class _Verdict:
     generation: int
     rejection: Rejection | None
     scores: tuple[float, ...] = ()  # of the local scorers that are active, before they are normalized
+    total: float = 0.0  # of those that need no normalizing, weighted
 
 
 class Framework:
@@ -150,14 +154,13 @@ class Framework:
             return Decision(message=message, plugins={rejection.plugin})
         feasible, rejections, verdicts = self._filter_all(cycle)
         if feasible:
-            totals = self._score(cycle, feasible, verdicts)
-            scores = {node.name: total for node, total in zip(feasible, totals, strict=True)}
-            best = max(totals)
+            scores = self._score(cycle, feasible, verdicts)
+            best = max(scores)
             return Decision(
-                node=pick([name for name, score in scores.items() if score >= best]),
+                node=pick([n.name for n, score in zip(feasible, scores, strict=True) if score >= best]),
                 feasible=len(feasible),
                 rejections=rejections,
-                scores=scores,
+                compared=(feasible, scores),
             )
         decision = Decision(rejections=rejections, plugins={r.plugin for r in rejections.values()})
         decision.message = fit_error(len(nodes), rejections, ())
@@ -229,23 +232,27 @@ class Framework:
         if len(nodes) == 1:
             return [0.0]
         active = [(p, weight) for p, weight in self._scorers if p.pre_score(cycle, nodes)]
-        local = [p for p, _ in active if p.local]
+        local = [(p, weight) for p, weight in active if p.local]
         for node, verdict in zip(nodes, verdicts, strict=True):
             if len(verdict.scores) != len(local):
-                verdict.scores = tuple([plugin.score(cycle, node) for plugin in local])
-        columns: list[tuple[list[float], int]] = []
+                verdict.scores = tuple([plugin.score(cycle, node) for plugin, _ in local])
+                verdict.total = sum(
+                    score * weight
+                    for score, (plugin, weight) in zip(verdict.scores, local, strict=True)
+                    if not _defines(plugin, "normalize")
+                )
+        total = [verdict.total for verdict in verdicts]
         for plugin, weight in active:
-            if plugin.local:
-                position = local.index(plugin)
+            if not plugin.local:
+                scores = plugin.scores(cycle, nodes)
+            elif _defines(plugin, "normalize"):
+                position = local.index((plugin, weight))
                 scores = [verdict.scores[position] for verdict in verdicts]
             else:
-                scores = plugin.scores(cycle, nodes)
-            columns.append((plugin.normalize(cycle, scores), weight))
-        if not columns:
-            return [0.0] * len(nodes)
-        weights = [weight for _, weight in columns]
-        rows = zip(*(column for column, _ in columns), strict=True)
-        return [sum(map(mul, row, weights)) for row in rows]
+                continue
+            scores = plugin.normalize(cycle, scores)
+            total = [sum_ + score * weight for sum_, score in zip(total, scores, strict=True)]
+        return total
 
 
 def _first(plugins: list[Plugin], cycle: Cycle, node: NodeInfo) -> Rejection | None:

@@ -127,7 +127,7 @@ class PodTopologySpread(Plugin):
         return None
 
     def pre_score(self, cycle: Cycle, nodes: list[NodeInfo]) -> bool:
-        """State: what each constraint adds to a node, [(label, whether its domains are nodes, counts, weight, skew)]."""
+        """State: how the constraints count, [(label, whether its domains are nodes, counts, weight, skew)]."""
         soft, by_default = constraints(cycle.pod, "ScheduleAnyway"), False
         if not cycle.pod["spec"].get("topologySpreadConstraints"):
             soft, by_default = _default_constraints(cycle), True
@@ -139,7 +139,7 @@ class PodTopologySpread(Plugin):
             if key == HOSTNAME:  # its domains are single nodes
                 domains, counts = len(nodes), _by_node(cycle, constraint)
             else:
-                domains = len({node.labels[key] for node in nodes if key in node.labels})
+                domains = len({node.labels.get(key) for node in nodes} - {None})
                 if by_default:
                     counts = cycle.snapshot.counts_by(key, *_predicate(cycle, constraint))
                 else:
@@ -156,30 +156,28 @@ class PodTopologySpread(Plugin):
         """The lower the better; -1 for a node that lacks a label and so does not count."""
         prepared, by_default = cycle.state["PodTopologySpread.score"]
         total = [0.0] * len(nodes)
-        lacking = 0.0 if by_default else -math.inf
         for key, per_node, counts, weight, skew in prepared:
-            get = counts.get
-            if per_node:
+            get, values = counts.get, [node.labels.get(key) for node in nodes]
+            domains = [node.name for node in nodes] if per_node else values
+            column = [get(domain, 0) * weight + skew for domain in domains]
+            if None in values:
+                lacking = 0.0 if by_default else -math.inf
                 column = [
-                    get(node.name, 0) * weight + skew if key in node.labels else lacking for node in nodes
-                ]
-            else:
-                column = [
-                    get(node.labels[key], 0) * weight + skew if key in node.labels else lacking
-                    for node in nodes
+                    lacking if value is None else each for value, each in zip(values, column, strict=True)
                 ]
             total = column if len(prepared) == 1 else list(map(add, total, column))
-        return [float(round(sum_)) if sum_ >= 0 else -1.0 for sum_ in total]
+        return [float(int(sum_ + 0.5)) if sum_ >= 0 else -1.0 for sum_ in total]
 
     def score(self, cycle: Cycle, node: NodeInfo) -> float:
         return self.scores(cycle, [node])[0]
 
     def normalize(self, cycle: Cycle, scores: list[float]) -> list[float]:
-        known = [score for score in scores if score >= 0]
+        known = [score for score in scores if score >= 0] if min(scores) < 0 else scores
         low, high = min(known, default=0.0), max(known, default=0.0)
         if high == 0:
             return [SCORE_MAX if score >= 0 else 0.0 for score in scores]
-        return [SCORE_MAX * (high + low - score) // high if score >= 0 else 0.0 for score in scores]
+        sum_ = high + low
+        return [SCORE_MAX * (sum_ - score) // high if score >= 0 else 0.0 for score in scores]
 
 
 def _default_constraints(cycle: Cycle) -> list[Constraint]:
