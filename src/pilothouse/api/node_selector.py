@@ -38,7 +38,8 @@ def term_matches(term: Mapping[str, Any], name: str, labels: Labels) -> bool:
 
 
 def _holds(requirement: Mapping[str, Any], labels: Labels) -> bool:
-    value, wanted = labels.get(requirement["key"]), requirement.get("values") or ()
+    value = labels.get(requirement["key"])
+    wanted: list[str] = requirement.get("values") or []
     match requirement.get("operator"):
         case "In":
             return value is not None and value in wanted

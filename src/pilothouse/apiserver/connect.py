@@ -71,9 +71,9 @@ def _container(pod: Object, asked: str, *, default_annotation: bool) -> str:
     if not asked:
         annotated = (pod["metadata"].get("annotations") or {}).get("kubectl.kubernetes.io/default-container")
         if default_annotation and annotated and annotated in regular:
-            return annotated
+            return str(annotated)
         if len(regular) == 1:
-            return regular[0]
+            return str(regular[0])
         if not regular:
             raise bad_request(f"a container name must be specified for pod {name}")
         message = f"a container name must be specified for pod {name}, choose one of: [{' '.join(regular)}]"
@@ -109,8 +109,8 @@ def log_options(request: Request, name: str) -> LogOptions:
             raise bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax')
 
     def flag(field: str) -> bool:
-        values = request.parameters.get(field)
-        return bool(values) and is_true(values[0])
+        values = request.parameters.get(field) or ["0"]
+        return is_true(values[0])
 
     tail, limit, since = number("tailLines"), number("limitBytes"), number("sinceSeconds")
     if tail is not None and tail < 0:
@@ -195,8 +195,8 @@ async def stream(server: ApiServer, request: Request, kind: str) -> Response:
     value = request.parameters.get
 
     def flag(field: str) -> bool:
-        values = value(field)
-        return bool(values) and is_true(values[0])
+        values = value(field) or ["0"]
+        return is_true(values[0])
 
     container = ""
     if kind != "portforward":

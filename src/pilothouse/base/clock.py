@@ -92,7 +92,7 @@ class VirtualEventLoop(asyncio.SelectorEventLoop):
     def __init__(self, clock: VirtualClock):
         super().__init__(_JumpingSelector(clock))
         self.clock = clock
-        self._clock_resolution = 1e-6  # type: ignore[attr-defined]  # so that a jump reaches its timer
+        self._clock_resolution = 1e-6  # so that a jump reaches its timer
 
     def time(self) -> float:
         return self.clock.monotonic()

@@ -164,4 +164,7 @@ async def test_what_is_wrong_with_an_object_is_named(client):
     with pytest.raises(ApiError) as caught:
         await client.create("services", service)
     assert (caught.value.code, caught.value.reason) == (422, "Invalid")
-    assert [cause.field for cause in caught.value.causes] == ["spec.ports[0].port", "spec.ports[0].targetPort"]
+    assert [cause.field for cause in caught.value.causes] == [
+        "spec.ports[0].port",
+        "spec.ports[0].targetPort",
+    ]

@@ -18,8 +18,8 @@ def default_autoscaler(hpa: Object) -> None:
     if hpa.get("apiVersion") == "autoscaling/v1":
         return
     if not own.get("metrics"):
-        target = {"type": "Utilization", "averageUtilization": 80}
-        own["metrics"] = [{"type": "Resource", "resource": {"name": "cpu", "target": target}}]
+        usual = {"type": "Utilization", "averageUtilization": 80}
+        own["metrics"] = [{"type": "Resource", "resource": {"name": "cpu", "target": usual}}]
     for metric in own["metrics"]:
         for source in metric.values():
             target = source.get("target") if isinstance(source, dict) else None

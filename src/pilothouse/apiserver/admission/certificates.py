@@ -52,13 +52,16 @@ def _signed(csr: Object) -> tuple[object, object]:
 def _permitted(op: Operation, env: Environment, verb: str, signer: str) -> bool:
     names = (signer, f"{signer.partition('/')[0]}/*")
     return any(
-        env.authorizer.allows(Attributes(op.user, verb, GROUP, "*", "signers", name=name))[0] for name in names
+        env.authorizer.allows(Attributes(op.user, verb, GROUP, "*", "signers", name=name))[0]
+        for name in names
     )
 
 
 def _organizations(csr: Object) -> list[str]:
     from cryptography import x509
 
-    request = x509.load_pem_x509_csr(base64.b64decode(csr["spec"]["request"]))  # validation has read it before
+    request = x509.load_pem_x509_csr(
+        base64.b64decode(csr["spec"]["request"])
+    )  # validation has read it before
     found = request.subject.get_attributes_for_oid(x509.NameOID.ORGANIZATION_NAME)
     return [str(attribute.value) for attribute in found]
