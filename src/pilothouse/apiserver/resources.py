@@ -91,6 +91,8 @@ class Resources:
             field_manager=field_manager or manager_of(request),
             warnings=request.warnings,
         )
+        if field_manager:
+            op.options["fieldManager"] = field_manager
         if request.audit is not None:
             op.annotations = request.audit.event.setdefault("annotations", {})
         return op

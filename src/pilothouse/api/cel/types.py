@@ -34,7 +34,6 @@ class Field:
 BOOL, INT, UINT, DOUBLE, STRING, BYTES = map(Type, ("bool", "int", "uint", "double", "string", "bytes"))
 NULL, DYN, ERROR = Type("null"), Type("dyn"), Type("!error!")
 TIMESTAMP, DURATION = Type("timestamp"), Type("duration")
-NUMBERS = (INT, UINT, DOUBLE)
 NULLABLE = ("timestamp", "duration", "optional_type")
 
 

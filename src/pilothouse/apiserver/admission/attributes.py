@@ -120,9 +120,9 @@ class Attributes:
 
     def _options(self) -> Object:
         op = self.op
-        options: Object = {"kind": _OPTIONS.get(self.verb, ""), "apiVersion": "meta.k8s.io/v1"}
-        if op.field_manager and self.verb != "DELETE":
-            options["fieldManager"] = op.field_manager
+        patched = (op.patch or op.applied) and op.subresource != "scale"  # whose PUT looks the same here
+        kind = "PatchOptions" if patched else _OPTIONS.get(self.verb, "")
+        options: Object = {"kind": kind, "apiVersion": "meta.k8s.io/v1"}
         if op.dry_run:
             options["dryRun"] = ["All"]
         options |= {name: value for name, value in op.options.items() if value not in (None, "")}
