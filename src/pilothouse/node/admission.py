@@ -1,13 +1,14 @@
-"""Whether a node takes a pod that was bound to it: sysctls, room, affinity, ports. Pure; the words are kubelet's."""
+"""Whether a node takes a pod that was bound to it: what it cannot enforce, room, affinity, taints, ports. Pure; the words are kubelet's."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
 from ..api.node_selector import node_matches
-from ..api.object import Object
+from ..api.object import Object, labels_of, name_of
 from ..api.qos import pod_requests
 from ..api.quantity import Quantity
+from ..api.tolerations import tolerates
 from .observed import Waiting
 
 SAFE_SYSCTLS = frozenset(
@@ -21,18 +22,48 @@ SAFE_SYSCTLS = frozenset(
 def admit(
     pod: Object,
     others: Iterable[Object],
-    name: str,
-    labels: Mapping[str, str],
+    node: Object,
     allocatable: Mapping[str, str],
+    *,
+    simulated: bool = False,
 ) -> Waiting | None:
-    """None, or why not. `others`: the pods that the node runs."""
+    """None, or why not. `others`: the pods that the node runs. A simulated engine enforces nothing, and refuses nothing for it."""
     others = list(others)
     return (
         _sysctls(pod)
+        or (None if simulated else _unenforceable(pod))
         or room_for(pod, others, allocatable)
-        or _affinity(pod, name, labels)
+        or _affinity(pod, name_of(node), labels_of(node))
         or _ports(pod, others)
+        or _taints(pod, node)
     )
+
+
+def _unenforceable(pod: Object) -> Waiting | None:
+    """What neither our containerd nor the machine's kernel can be counted on for: a pod must not believe itself protected."""
+    spec = pod["spec"]
+    contexts = [
+        part.get("securityContext") or {}
+        for part in [spec, *(spec.get("initContainers") or ()), *spec["containers"]]
+    ]
+    profiles = {(context.get("appArmorProfile") or {}).get("type", "Unconfined") for context in contexts}
+    if profiles != {"Unconfined"}:
+        return Waiting("AppArmor", "Cannot enforce AppArmor: AppArmor is not enabled on the host")
+    if contexts[0].get("supplementalGroupsPolicy") == "Strict":
+        reason = "SupplementalGroupsPolicyNotSupported"
+        return Waiting(reason, "SupplementalGroupsPolicy=Strict is not supported in this node")
+    if (spec.get("os") or {}).get("name") not in (None, "linux"):
+        return Waiting("PodOSNotSupported", "Failed to admit pod as the OS field doesn't match node OS")
+    return None
+
+
+def _taints(pod: Object, node: Object) -> Waiting | None:
+    """Only NoExecute concerns a node: the others are the scheduler's."""
+    for taint in node["spec"].get("taints") or ():
+        if taint["effect"] == "NoExecute" and not tolerates(pod["spec"].get("tolerations") or (), taint):
+            message = "Predicate TaintToleration failed: node(s) had untolerated taint(s)"
+            return Waiting("TaintToleration", message)
+    return None
 
 
 def _sysctls(pod: Object) -> Waiting | None:
@@ -61,6 +92,8 @@ def room_for(pod: Object, others: list[Object], allocatable: Mapping[str, str]) 
         for resource, value in pod_requests(other).items():
             used[resource] = used.get(resource, 0) + _number(resource, value)
     for resource, value in pod_requests(pod).items():
+        if "/" in resource and resource not in allocatable:
+            continue  # an extended resource that nobody here manages
         wanted = _number(resource, value)
         room = _number(resource, allocatable.get(resource, "0"))
         if wanted and wanted + used.get(resource, 0) > room:

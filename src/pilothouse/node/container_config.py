@@ -10,7 +10,7 @@ from ..api.object import Object, annotations_of, labels_of, name_of, namespace_o
 from ..runtime.interface import ContainerConfig, Image, Mount, PodSandboxConfig, PortMapping
 from .context import NodeContext
 from .environment import ConfigError, environment, expand
-from .names import dns_config, hosts_file, sandbox_hostname
+from .names import SandboxError, dns_config, hosts_file, sandbox_hostname
 from .resources import cgroup_parent, container_resources
 from .security import container_security, sandbox_security
 from .sync import HASH, container_hash, is_sidecar
@@ -34,9 +34,11 @@ def pod_labels(pod: Object) -> dict[str, str]:
     }
 
 
-def sandbox_config(pod: Object, attempt: int, node: NodeContext) -> PodSandboxConfig:
-    """Raises names.NameError_."""
+def sandbox_config(pod: Object, attempt: int, node: NodeContext, handler: str = "") -> PodSandboxConfig:
+    """Raises names.SandboxError."""
     spec, config = pod["spec"], node.config
+    if spec.get("hostUsers") is False and config.files:
+        raise SandboxError("can't set `spec.hostUsers: false`, runtime does not support user namespaces")
     host_network = bool(spec.get("hostNetwork"))
     ports = [
         PortMapping(
@@ -60,7 +62,7 @@ def sandbox_config(pod: Object, attempt: int, node: NodeContext) -> PodSandboxCo
         cgroup_parent=cgroup_parent(pod, config),
         sysctls={s["name"]: s["value"] for s in (spec.get("securityContext") or {}).get("sysctls") or ()},
         security=sandbox_security(pod),
-        runtime_handler="",
+        runtime_handler=handler,
     )
 
 

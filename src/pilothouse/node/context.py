@@ -16,12 +16,17 @@ from ..client.recorder import EventRecorder
 from ..runtime.interface import DnsConfig, Engine
 from .config import NodeConfig
 from .images import ImagePuller
+from .observed import Waiting
 from .sources import ApiSources
 from .statuses import StatusWriter
 from .volumes import VolumeManager
 
 T = TypeVar("T")
 Dial = Callable[[str, int], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
+
+
+async def _takes_all(pod: Object) -> Waiting | None:
+    return None
 
 
 @dataclass(slots=True)
@@ -42,6 +47,7 @@ class NodeContext:
     allocatable: dict[str, str] = field(default_factory=dict)
     dns: DnsConfig = DnsConfig()
     uid_of_sandbox: dict[str, str] = field(default_factory=dict)
+    admit: Callable[[Object], Awaitable[Waiting | None]] = _takes_all
     others: Callable[[str], list[Object]] = lambda uid: []  # the pods that take room here, but for that one
 
     def event(self, pod: Object, type_: str, reason: str, message: str, container: str = "") -> None:

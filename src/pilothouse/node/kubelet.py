@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 
+from ..api.errors import ApiError
 from ..api.object import Object, name_of, namespace_of, uid_of
 from ..base.clock import Clock
 from ..base.random import Random
@@ -72,7 +73,7 @@ class Kubelet:
         self._heartbeat = Heartbeat(self.node)
         self.workers: dict[str, PodWorker] = {}
         self._tasks: asyncio.TaskGroup | None = None
-        self.node.others = self._others
+        self.node.others, self.node.admit = self._others, self._admit
         self.connector = KubeletConnector(self.node, self.workers, self.node.statuses.get)
 
     async def ready(self) -> None:
@@ -121,19 +122,18 @@ class Kubelet:
         elif worker is not None:
             worker.update(pod)
         else:
-            worker = PodWorker(self.node, pod, self._refusal(pod))
+            worker = PodWorker(self.node, pod)
             self.workers[uid_of(pod)] = worker
             self._tasks.create_task(self._work(worker), name=f"pod {namespace_of(pod)}/{name_of(pod)}")
 
-    def _refusal(self, pod: Object) -> Waiting | None:
-        """Why this node does not take a pod; one that has begun already has been taken."""
-        status = pod.get("status") or {}
-        if status.get("phase", "Pending") != "Pending" or status.get("containerStatuses"):
-            return None
-        others = self._others(uid_of(pod))
-        node = self._heartbeat.object or new_node(self.config)
-        labels = node["metadata"].get("labels") or {}
-        return admit(pod, others, self.config.name, labels, self.node.allocatable)
+    async def _admit(self, pod: Object) -> Waiting | None:
+        """Why this node does not take a pod. The node is asked for, since others label and taint it."""
+        try:
+            node = await self.node.client.get("nodes", "", self.config.name)
+        except ApiError:
+            node = self._heartbeat.object or new_node(self.config)
+        simulated = not self.config.files
+        return admit(pod, self._others(uid_of(pod)), node, self.node.allocatable, simulated=simulated)
 
     def _others(self, uid: str) -> list[Object]:
         return [w.allocated_pod for w in self.workers.values() if w.is_active and w.uid != uid]

@@ -20,8 +20,8 @@ _LOCAL = (
 )
 
 
-class NameError_(Exception):
-    """The pod's own name cannot be made; the words are kubelet's."""
+class SandboxError(Exception):
+    """No sandbox can be made for this pod; the words are kubelet's."""
 
 
 def host_and_domain(pod: Object, cluster_domain: str) -> tuple[str, str]:
@@ -36,7 +36,7 @@ def host_and_domain(pod: Object, cluster_domain: str) -> tuple[str, str]:
 
 
 def sandbox_hostname(pod: Object, config: NodeConfig) -> str:
-    """What `hostname` prints in the pod. Raises NameError_."""
+    """What `hostname` prints in the pod. Raises SandboxError."""
     if pod["spec"].get("hostNetwork"):
         return ""
     host, domain = host_and_domain(pod, config.cluster_domain)
@@ -44,7 +44,7 @@ def sandbox_hostname(pod: Object, config: NodeConfig) -> str:
         return host
     full = f"{host}.{domain}"
     if len(full) > FQDN_MAX:
-        raise NameError_(
+        raise SandboxError(
             f"failed to construct FQDN from Pod hostname and cluster domain, FQDN {full} is too long "
             f"({FQDN_MAX} characters is the max, {len(full)} characters requested)"
         )

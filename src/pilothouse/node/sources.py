@@ -48,6 +48,18 @@ class ApiSources:
     async def volume(self, name: str) -> Object | None:
         return await self._get("persistentvolumes", "", name)
 
+    async def runtime_handler(self, pod: Object) -> str:
+        """Of the pod's RuntimeClass; "" for the engine's own. Raises LookupError."""
+        name = pod["spec"].get("runtimeClassName")
+        if not name:
+            return ""
+        found = await self._get("runtimeclasses.node.k8s.io", "", name)
+        if found is None:
+            raise LookupError(
+                f'failed to get RuntimeClass {name}: runtimeclass.node.k8s.io "{name}" not found'
+            )
+        return str(found.get("handler") or "")
+
     async def token(self, pod: Object, audience: str, expiration_s: int) -> str:
         """The same one until it is time for a new one; an old one is kept while no new one can be had."""
         key, now = (uid_of(pod), audience, expiration_s), self.clock.now()

@@ -24,7 +24,7 @@ from .environment import container_named
 from .eviction import EVICTED
 from .images import rpc_error
 from .lifecycle import RETRY_S, StartError, TerminationOrder, kill_container, start_container
-from .names import NameError_
+from .names import SandboxError
 from .observed import Observed, PodMemory, Waiting
 from .observer import PodObserver
 from .probes import Prober
@@ -43,14 +43,16 @@ _LIVE_VOLUMES = ("configMap", "secret", "downwardAPI", "projected")
 
 
 class PodWorker:
-    def __init__(self, node: NodeContext, pod: Object, rejected: Waiting | None = None):
+    def __init__(self, node: NodeContext, pod: Object):
         self.node, self.pod, self.uid = node, pod, uid_of(pod)
         self.memory, self.observed = PodMemory(), Observed()
         self.prober = Prober(node, self.memory, self.wake)
         self.gone = False  # its object has been deleted
         self.ended = False  # nothing of it runs, and nothing will
         self._release_at = 0.0  # when the API server is told (again) that the pod may go
-        self._rejected = rejected
+        self._rejected: Waiting | None = None
+        status = pod.get("status") or {}
+        self._admitted = status.get("phase", "Pending") != "Pending" or bool(status.get("containerStatuses"))
         self._cleaned = False
         self._woken = asyncio.Event()
         self._step: asyncio.Task[float | None] | None = None
@@ -89,7 +91,7 @@ class PodWorker:
     @property
     def is_active(self) -> bool:
         """Whether it takes room on the node."""
-        return self._rejected is None and not self.ended and not self.gone
+        return self._admitted and not self.ended and not self.gone
 
     # -- what wakes it
 
@@ -165,12 +167,16 @@ class PodWorker:
             return RETRY_S
 
     async def _do_step(self) -> float | None:
-        if self._rejected is not None and not self.gone:
-            return await self._reject(self._rejected)
         if self.gone:
             return await self._clean_up()
+        if self._rejected is not None:
+            return await self._reject(self._rejected)
         if is_deleting(self.pod):
             return await self._terminate()
+        if not self._admitted:
+            self._rejected = await self.node.admit(self.pod)
+            self._admitted = self._rejected is None
+            return 0.0
         if self.ended:
             return None
         await self._observe()
@@ -334,6 +340,7 @@ class PodWorker:
         sandbox = self.observed.ready_sandbox
         assert sandbox is not None and self._mounted is not None
         retry_s: float | None = None
+        await self._check_pull_secrets()
         ephemeral_first = sorted(decision.starts, key=lambda start: start.kind != "ephemeral")
         for start in ephemeral_first:
             if start.after_end:
@@ -360,6 +367,13 @@ class PodWorker:
         self._publish()
         return retry_s if decision.wake_in_s is None else min(retry_s, decision.wake_in_s)
 
+    async def _check_pull_secrets(self) -> None:
+        names = [reference.get("name") or "" for reference in self.pod["spec"].get("imagePullSecrets") or ()]
+        get, namespace = self.node.sources.secret, namespace_of(self.pod)
+        if missing := [name for name in names if name and await get(namespace, name) is None]:
+            message = f"Unable to retrieve some image pull secrets ({', '.join(missing)}); attempting to pull the image may not succeed."
+            self._event("Warning", "FailedToRetrieveImagePullSecret", message)
+
     def _target(self, name: str) -> str:
         """The id of the container that an ephemeral one looks into."""
         container = container_named(self.pod, name)
@@ -369,11 +383,16 @@ class PodWorker:
     async def _create_sandbox(self, attempt: int) -> float | None:
         """None when it is there; else when to try again."""
         try:
-            config = sandbox_config(self.pod, attempt, self.node)
+            handler = await self.node.sources.runtime_handler(self.pod)
+            config = sandbox_config(self.pod, attempt, self.node, handler)
             if self.node.config.files:
                 await asyncio.to_thread(Path(config.log_directory).mkdir, parents=True, exist_ok=True)
             await to_its_end(self.node.engine.run_pod_sandbox(config))
-        except NameError_ as error:
+        except LookupError as error:
+            why = f'Failed to create sandbox for pod "{full_name(self.pod)}": {error}'
+            self._event("Warning", "FailedCreatePodSandBox", f"Failed to create pod sandbox: {why}")
+            return RETRY_S
+        except SandboxError as error:
             why = f'Failed to generate sandbox config for pod "{full_name(self.pod)}": {error}'
             self._event("Warning", "FailedCreatePodSandBox", f"Failed to create pod sandbox: {why}")
             return RETRY_S

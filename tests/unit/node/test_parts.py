@@ -14,7 +14,7 @@ from pilothouse.node.config import NodeConfig
 from pilothouse.node.connector import log_container_id
 from pilothouse.node.eviction import exceeded, is_limited
 from pilothouse.node.logs import Selection, last_lines, read_log, rotate, tail_offset
-from pilothouse.node.names import NameError_, dns_config, hosts_file, resolv_conf, sandbox_hostname
+from pilothouse.node.names import SandboxError, dns_config, hosts_file, resolv_conf, sandbox_hostname
 from pilothouse.node.resources import container_resources, oom_score_adj
 from pilothouse.node.statuses import status_patch
 from pilothouse.node.volumes import File, write_atomically
@@ -46,7 +46,7 @@ def test_resolv_conf_follows_the_policy(spec: dict, servers: tuple, searches: tu
 def test_a_host_name_that_is_too_long_is_refused():
     spec = {"subdomain": "x" * 40, "setHostnameAsFQDN": True}
     with pytest.raises(
-        NameError_, match=r"is too long \(64 characters is the max, 70 characters requested\)"
+        SandboxError, match=r"is too long \(64 characters is the max, 70 characters requested\)"
     ):
         sandbox_hostname(pod(**spec), CONFIG)
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from pilothouse.api.object import Object
+from pilothouse.node.admission import admit
 from pilothouse.node.images import credentials, duration, invalid_name
 
 from .conftest import NodeLab, on_node, pod
@@ -168,3 +171,55 @@ def test_one_end_can_make_all_containers_begin_anew():
         assert [sandbox.ips[0] for sandbox in await lab.engine.pod_sandboxes()] == [address]
 
     on_node(story)
+
+
+def test_labels_and_taints_count_as_they_are_now():
+    async def story(lab: NodeLab) -> None:
+        await lab.client.patch("nodes", "", "node-1", {"metadata": {"labels": {"disk": "ssd"}}})
+        await lab.create(pod("fits", nodeSelector={"disk": "ssd"}))
+        await lab.create(pod("does-not", nodeSelector={"disk": "hdd"}))
+        taint = {"key": "k", "effect": "NoExecute"}
+        await lab.wait(1)
+        await lab.client.patch("nodes", "", "node-1", {"spec": {"taints": [taint]}})
+        await lab.create(pod("refused"))
+        await lab.create(pod("tolerates", tolerations=[{"key": "k", "operator": "Exists"}]))
+        await lab.wait(1)
+        found = [(await lab.status(name)) for name in ("fits", "does-not", "refused", "tolerates")]
+        assert [(s["phase"], s.get("reason")) for s in found] == [
+            ("Running", None),
+            ("Failed", "NodeAffinity"),
+            ("Failed", "TaintToleration"),
+            ("Running", None),
+        ]
+
+    on_node(story)
+
+
+def test_a_missing_pull_secret_is_told():
+    async def story(lab: NodeLab) -> None:
+        await lab.create(pod(imagePullSecrets=[{"name": "absent"}]))
+        await lab.wait(1)
+        assert (await lab.container())["ready"]
+        words = "Unable to retrieve some image pull secrets (absent); attempting to pull the image may not succeed."
+        assert ("FailedToRetrieveImagePullSecret", words) in await lab.events()
+
+    on_node(story)
+
+
+@pytest.mark.parametrize(
+    ("spec", "reason"),
+    [
+        ({"securityContext": {"appArmorProfile": {"type": "RuntimeDefault"}}}, "AppArmor"),
+        ({"securityContext": {"supplementalGroupsPolicy": "Strict"}}, "SupplementalGroupsPolicyNotSupported"),
+        ({"securityContext": {"sysctls": [{"name": "kernel.msgmax", "value": "1"}]}}, "SysctlForbidden"),
+        ({"containers": [{"name": "c", "resources": {"requests": {"example.com/x": "1"}}}]}, None),
+        (
+            {"containers": [{"name": "c", "resources": {"requests": {"hugepages-2Mi": "2Mi"}}}]},
+            "OutOfhugepages-2Mi",
+        ),
+    ],
+)
+def test_what_a_node_cannot_do_it_refuses(spec: Object, reason: str | None):
+    node = {"metadata": {"name": "node-1"}, "spec": {}}
+    found = admit(pod(**spec), [], node, {"pods": "110", "hugepages-2Mi": "0"})
+    assert (found.reason if found else None) == reason
