@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..api.object import condition_of, name_of
-from ..base.clock import Clock, RealClock
+from ..api.object import condition_of, name_of, namespace_of
+from ..base.clock import Clock, RealClock, timestamp
 from ..base.random import Random
 from ..client.informer import Informers
 from ..network.shell import namespaces
@@ -48,6 +48,7 @@ class _Node:
     config: NodeConfig
     engine: Engine
     process: ContainerdProcess | None = None  # None: a simulated engine
+    fresh: bool = True  # nothing runs in it; False: adopted, with its containers
 
 
 class Nodes:
@@ -101,9 +102,9 @@ class Nodes:
         await lay_node(cluster.network, network, others)
         process = containerd_of(cluster.config, cluster.paths, network, self._clock)
         process.config = await asyncio.to_thread(fitted, process.config)
-        await process.start()
+        fresh = await process.start()
         engine = ContainerdEngine(str(process.config.socket), self._clock)
-        return _Node(network, await self._node_config(network, engine, files=True), engine, process)
+        return _Node(network, await self._node_config(network, engine, files=True), engine, process, fresh)
 
     async def _node_config(self, network: NodeNetwork, engine: Engine, *, files: bool) -> NodeConfig:
         cluster = self._cluster
@@ -165,8 +166,24 @@ class Nodes:
                 proxy = ServiceProxy(cluster.network, node.network, self._informers, self._clock)
                 cluster.run(f"service proxy of {name}", proxy.run)
                 await proxy.in_force.wait()
+        if node.fresh:
+            await self._pods_are_not_ready(name)
         cluster.run(f"kubelet of {name}", kubelet)
         await (await ready).ready()
+
+    async def _pods_are_not_ready(self, node: str) -> None:
+        """What the node controller says of the pods of a node that is down: no traffic, until the kubelet has them again."""
+        pods = self._informers.of("pods")
+        await pods.synced()
+        client = self._cluster.client("system:kube-controller-manager")
+        for pod in pods.list(selector=lambda pod: pod["spec"].get("nodeName") == node):
+            condition = condition_of(pod, "Ready")
+            if condition is not None and condition["status"] == "True":
+                told = {**condition, "status": "False", "lastTransitionTime": timestamp(self._clock.now())}
+                patch = {"status": {"conditions": [told]}}
+                await client.patch(
+                    "pods", namespace_of(pod), name_of(pod), patch, type="strategic", subresource="status"
+                )
 
     async def _all_ready(self) -> None:
         """Returns when the API says so too, as whoever waits for `up` will look there."""
