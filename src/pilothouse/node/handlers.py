@@ -132,6 +132,8 @@ def dial_error(error: BaseException, host: str, port: int) -> str:
     where = f"dial tcp [{host}]:{port}" if ":" in host else f"dial tcp {host}:{port}"
     if isinstance(error, ConnectionRefusedError):
         return f"{where}: connect: connection refused"
+    if isinstance(error, ssl.SSLError):
+        return "http: server gave HTTP response to HTTPS client"
     if isinstance(error, ConnectionResetError):
         return "read: connection reset by peer"
     if isinstance(error, OSError) and error.errno == 113:
