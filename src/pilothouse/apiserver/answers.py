@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 AUTOSCALERS = "horizontalpodautoscalers.autoscaling"
 YAML_FORM = Form(YAML)
+CHUNK_BYTES = 64 << 10
 WARNINGS_LENGTH_MAX, CUT_WARNING_LENGTH = 4096, 256  # apiserver's warning recorder
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
@@ -177,11 +178,26 @@ def list_bytes(kind: Kind, metadata: Object, items: Iterable[bytes]) -> bytes:
     return b'%b,"items":[%b]}' % (head[:-1], b",".join(items))
 
 
+async def list_chunks(kind: Kind, metadata: Object, items: Iterable[bytes]) -> AsyncIterator[bytes]:
+    """The same for a long one, in pieces: megabytes are not put together only to be taken apart again."""
+    head = orjson.dumps({"kind": kind.list_kind, "apiVersion": kind.api_version, "metadata": metadata})
+    pieces, size, separator = [head[:-1] + b',"items":['], 0, b""
+    for item in items:
+        pieces += (separator, item)
+        separator = b","
+        size += len(item)
+        if size > CHUNK_BYTES:
+            yield b"".join(pieces)
+            pieces, size = [], 0
+    yield b"".join((*pieces, b"]}"))
+
+
 __all__ = [
     "JSON",
     "dumps",
     "error_response",
     "list_bytes",
+    "list_chunks",
     "object_response",
     "shaped",
     "shaped_list",

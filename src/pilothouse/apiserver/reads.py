@@ -14,7 +14,7 @@ from ..api.errors import ApiError, bad_request
 from ..api.kinds import Kind
 from ..api.object import Object
 from ..store.interface import Compacted
-from .answers import dumps, list_bytes, shaped_list
+from .answers import dumps, list_bytes, list_chunks, shaped_list
 from .conversion import from_storage
 from .negotiation import TABLE, Form, negotiate
 from .options import (
@@ -31,6 +31,7 @@ from .selection import Selection, selection_of
 if TYPE_CHECKING:
     from .resources import Resources
 
+WHOLE_MAX = 200  # entries of a list that are put into one answer; a longer one goes out in pieces
 TOO_OLD_CONTINUE = (
     "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue "
     "parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided token "
@@ -215,6 +216,8 @@ def _answer(resources: Resources, request: Request, kind: Kind, form: Form, foun
         metadata.setdefault("continue", "")
     if form.plain and kind.verbatim:
         items_bytes = (entry.bytes if kind.custom else entry.item_bytes for entry in found.entries)
+        if len(found.entries) > WHOLE_MAX and "gzip" not in request.headers.get("accept-encoding", ""):
+            return Response(200, [], stream=list_chunks(kind, metadata, items_bytes))
         return Response(200, [], list_bytes(kind, metadata, items_bytes))
     items = [from_storage(kind, entry.object) for entry in found.entries]
     include = request.parameter("includeObject")
