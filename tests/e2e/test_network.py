@@ -3,6 +3,7 @@
 import json
 import subprocess
 import time
+import urllib.error
 import urllib.request
 
 import pytest
@@ -149,6 +150,18 @@ def test_external_traffic_policy_local_keeps_the_clients_address(net):
     port = net.get("service/solo-lb", "{.spec.ports[0].nodePort}")
     with pytest.raises(OSError):
         urllib.request.urlopen(f"http://{nodes(net)[0]}:{port}/", timeout=1)  # no pod of it is on node-1
+
+
+def test_health_checks_tell_a_load_balancer_which_nodes_have_a_pod(net):
+    port = net.get("service/solo-lb", "{.spec.healthCheckNodePort}")
+    with pytest.raises(urllib.error.HTTPError, match="503"):
+        urllib.request.urlopen(f"http://{nodes(net)[0]}:{port}/", timeout=3)
+    with urllib.request.urlopen(f"http://{nodes(net)[1]}:{port}/", timeout=3) as answer:
+        assert json.load(answer) == {
+            "service": {"namespace": "default", "name": "solo-lb"},
+            "localEndpoints": 1,
+            "serviceProxyHealthy": True,
+        }
 
 
 def test_host_ports(net):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from ..api.object import Object, labels_of, name_of, namespace_of
 from ..base.clock import Clock
+from .health import HealthPorts, wanted
 from .services import HostPort, Rules, base_script, build, script
 from .shell import SEARCH_PATH, CommandFailed, nft, run
 from .topology import ClusterNetwork, NodeNetwork
@@ -39,6 +40,7 @@ class ServiceProxy:
         self._services.add_handler(self._changed)
         self._slices.add_handler(self._changed)
         self._pods.add_handler(self._pod_changed)
+        self._health = HealthPorts(node.netns)
         self.in_force = asyncio.Event()  # set once the first rules are there
 
     def _changed(self, old: Object | None, new: Object | None) -> None:
@@ -52,6 +54,12 @@ class ServiceProxy:
         for informer in (self._services, self._slices, self._pods):
             await informer.synced()
         self._stale.set()
+        try:
+            await self._keep_applied()
+        finally:
+            await self._health.close()
+
+    async def _keep_applied(self) -> None:
         while True:
             await self._stale.wait()
             self._stale.clear()
@@ -84,6 +92,7 @@ class ServiceProxy:
                 await nft(self._node.netns, changes)
             await self._forget_flows({flow[1:] for flow in self._applied.udp - rules.udp})
         self._applied = rules
+        await self._health.update(wanted(services, slices, self._node.name))
 
     async def _forget_flows(self, gone: set[tuple[str, int]]) -> None:
         """A UDP client that keeps its port would be sent to an endpoint that is gone for as long as it goes on."""

@@ -1,5 +1,6 @@
 """From Services and EndpointSlices to one node's rules, and from rules to nft's script."""
 
+from pilothouse.network.health import Health, wanted
 from pilothouse.network.services import HostPort, Rules, build, script
 
 CLUSTER = "10.100.0.0/16"
@@ -153,3 +154,14 @@ def test_the_script_is_the_difference_in_an_order_that_nft_takes():
     assert (
         last.index(["delete", "element"]) < last.index(["flush", "chain"]) < last.index(["delete", "chain"])
     )
+
+
+def test_health_ports_count_the_ready_pods_of_this_node():
+    local = service(type="LoadBalancer", externalTrafficPolicy="Local", healthCheckNodePort=30999)
+    found = slices(
+        ("10.100.1.2", "node-1", READY), ("10.100.1.3", "node-1", ENDING), ("10.100.2.2", "node-2", READY)
+    )
+    health = wanted([local, service("other")], found, "node-1")
+    assert health == {30999: Health("default", "web", 1)}
+    assert health[30999].response().startswith(b"HTTP/1.1 200 OK\r\n")
+    assert wanted([local], found, "node-3")[30999].response().startswith(b"HTTP/1.1 503 ")
