@@ -264,8 +264,8 @@ class _Watched:
         self._getter, self._ask = getter, ask
         self._options, self._printer, self._wide = getter._options, getter._printer, getter._wide
         self._headers = not self._options.no_headers
-        self._widths: list[int] = []
         self._events = bool(self._options.output_watch_events)
+        self._widths: list[int] = [len("MODIFIED") + 3] if self._events else []
         self._columns: list[Object] = []
 
     def first(self, found: Object) -> None:
