@@ -192,6 +192,11 @@ def test_status_shows_the_cluster(cluster):
         assert fact in shown, shown
 
 
+def test_logs_shows_what_its_components_said(cluster):
+    shown = cluster.pilothouse("logs", "--cluster", cluster.name)
+    assert "the API server answers on https://127.0.0.1:" in shown and "1 node is Ready" in shown
+
+
 def test_other_clusters_are_not_touched(cluster, tmp_path):
     other = RealCluster(f"e2e-{os.getpid()}-other", tmp_path)
     try:

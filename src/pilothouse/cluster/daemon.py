@@ -102,7 +102,12 @@ async def _run(config: ClusterConfig, paths: ClusterPaths, reporter: Reporter) -
         loop.add_signal_handler(number, ended.set)
     clock = RealClock()
     random = Random(config.seed) if config.seed else Random.from_os()
-    cluster = Cluster(config, paths, clock, random, progress=lambda text: reporter.say(progress=text))
+
+    def progress(text: str) -> None:
+        log.info("%s", text)
+        reporter.say(progress=text)
+
+    cluster = Cluster(config, paths, clock, random, progress=progress)
     starting, ending = asyncio.create_task(cluster.start()), asyncio.create_task(ended.wait())
     await asyncio.wait((starting, ending), return_when=asyncio.FIRST_COMPLETED)
     if not starting.done():  # whoever asked for it has changed their mind
