@@ -140,6 +140,13 @@ table ip {table} {{
 """
 
 
+def forward_rules(net: ClusterNetwork) -> list[tuple[str, ...]]:
+    """What the host's own firewall must let through (iptables' words, after `-I FORWARD`): the nodes' way to the world."""
+    tail = ("-m", "comment", "--comment", net.nft_table, "-j", "ACCEPT")
+    back = ("-m", "conntrack", "--ctstate", "RELATED,ESTABLISHED")
+    return [("-i", net.host_interface, *tail), ("-o", net.host_interface, *back, *tail)]
+
+
 def cni_config(net: ClusterNetwork, node: NodeNetwork, data_dir: str) -> dict[str, object]:
     """The conflist that a node's containerd gives to the CNI plugins: a bridge, and addresses from a file."""
     return {

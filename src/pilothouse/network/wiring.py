@@ -7,13 +7,16 @@ left as it is, so that running containers keep their connections.
 from __future__ import annotations
 
 import ipaddress
+import shutil
 from collections.abc import Iterable
+from pathlib import Path
 
-from .shell import CommandFailed, ip, namespaces, nft, run, sysctl
+from .shell import SEARCH_PATH, CommandFailed, ip, namespaces, nft, run, sysctl
 from .topology import (
     CLUSTERS_MAX,
     ClusterNetwork,
     NodeNetwork,
+    forward_rules,
     host_rules,
     node_commands,
     route_commands,
@@ -36,6 +39,27 @@ async def lay_switch(net: ClusterNetwork) -> None:
         await ip(switch_commands(net))
     await sysctl("", {"net.ipv4.ip_forward": "1"})
     await nft("", host_rules(net))
+    await _let_through(net)
+
+
+async def _let_through(net: ClusterNetwork) -> None:
+    """Docker and ufw drop what the host forwards: rules of our own table cannot change that, one of theirs can."""
+    for program in await _firewalls():
+        for rule in forward_rules(net):
+            try:
+                await run(program, "-w", "-C", "FORWARD", *rule)
+            except CommandFailed:
+                await run(program, "-w", "-I", "FORWARD", *rule)
+
+
+async def _firewalls() -> list[str]:
+    """The variants of iptables that hold a firewall here; where there is none, none is made (by asking, say)."""
+    legacy = Path("/proc/net/ip_tables_names")
+    there = {
+        "iptables-legacy": legacy.exists() and "filter" in legacy.read_text().split(),
+        "iptables-nft": bool(await run("nft", "list", "chain", "ip", "filter", "FORWARD", check=False)),
+    }
+    return [name for name, holds in there.items() if holds and shutil.which(name, path=SEARCH_PATH)]
 
 
 async def _is_laid(netns: str, where: str, interface: str) -> bool:
@@ -67,6 +91,9 @@ async def take_up_switch(net: ClusterNetwork) -> None:
     """Removes what is left of a cluster on the host: its interface (with its routes), its rules, its namespace."""
     await run("ip", "link", "delete", net.host_interface, check=False)
     await run("nft", "delete", "table", "ip", net.nft_table, check=False)
+    for program in await _firewalls():
+        for rule in forward_rules(net):
+            await run(program, "-w", "-D", "FORWARD", *rule, check=False)
     await run("ip", "netns", "delete", net.switch_netns, check=False)
 
 
