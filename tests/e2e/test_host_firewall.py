@@ -34,13 +34,15 @@ def wiring(host, function):
 def test_a_firewall_that_drops_lets_the_nodes_out_while_their_cluster_is_there(host, program):
     if shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin") is None:
         pytest.skip(f"{program} is not installed")
-    host(program, "-P", "FORWARD", "DROP")
+    for chain in ("INPUT", "FORWARD"):
+        host(program, "-P", chain, "DROP")
+    before = host(program, "-S")
     wiring(host, "_let_through")
     wiring(host, "_let_through")
-    rules = [line for line in host(program, "-S", "FORWARD").splitlines() if "pilothouse-77" in line]
-    assert len(rules) == 2 and any("-i ph77" in rule for rule in rules)
+    rules = [line.split(" -m ")[0] for line in host(program, "-S").splitlines() if "pilothouse-77" in line]
+    assert sorted(rules) == ["-A FORWARD -i ph77", "-A FORWARD -o ph77", "-A INPUT -i ph77"]
     wiring(host, "take_up_switch")
-    assert host(program, "-S", "FORWARD") == "-P FORWARD DROP\n"
+    assert host(program, "-S") == before
 
 
 def test_a_machine_without_a_firewall_gets_none(host):

@@ -113,11 +113,11 @@ def test_a_rolling_update_drops_no_request_and_is_undone(note):
         try:
             note("set", "image", "deployment/backend-app", "backend-app=backend-app:1.2.0")
             note("rollout", "status", "deployment/backend-app", "--timeout=90s", timeout=100)
-            assert fetch(url).startswith("1.2.0")
+            assert until(lambda: fetch(url).startswith("1.2.0"))  # the proxies may be some ms behind
             assert re.search(r"^2 +<none>", note("rollout", "history", "deployment/backend-app"), re.M)
             note("rollout", "undo", "deployment/backend-app")
             note("rollout", "status", "deployment/backend-app", "--timeout=90s", timeout=100)
-            assert fetch(url).startswith("1.1.0")
+            assert until(lambda: fetch(url).startswith("1.1.0"))
         finally:
             counting.terminate()
         counted = counting.communicate(timeout=10)[0]

@@ -140,11 +140,12 @@ table ip {table} {{
 """
 
 
-def forward_rules(net: ClusterNetwork) -> list[tuple[str, ...]]:
-    """What the host's own firewall must let through (iptables' words, after `-I FORWARD`): the nodes' way to the world."""
+def firewall_rules(net: ClusterNetwork) -> list[tuple[str, ...]]:
+    """What the host's own firewall must let through, in iptables' words after `-I`: the nodes' way to the host and to the world."""
     tail = ("-m", "comment", "--comment", net.nft_table, "-j", "ACCEPT")
     back = ("-m", "conntrack", "--ctstate", "RELATED,ESTABLISHED")
-    return [("-i", net.host_interface, *tail), ("-o", net.host_interface, *back, *tail)]
+    inward = ("-i", net.host_interface, *tail)
+    return [("INPUT", *inward), ("FORWARD", *inward), ("FORWARD", "-o", net.host_interface, *back, *tail)]
 
 
 def cni_config(net: ClusterNetwork, node: NodeNetwork, data_dir: str) -> dict[str, object]:

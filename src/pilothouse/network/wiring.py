@@ -16,7 +16,7 @@ from .topology import (
     CLUSTERS_MAX,
     ClusterNetwork,
     NodeNetwork,
-    forward_rules,
+    firewall_rules,
     host_rules,
     node_commands,
     route_commands,
@@ -43,23 +43,24 @@ async def lay_switch(net: ClusterNetwork) -> None:
 
 
 async def _let_through(net: ClusterNetwork) -> None:
-    """Docker and ufw drop what the host forwards: rules of our own table cannot change that, one of theirs can."""
-    for program in await _firewalls():
-        for rule in forward_rules(net):
-            try:
-                await run(program, "-w", "-C", "FORWARD", *rule)
-            except CommandFailed:
-                await run(program, "-w", "-I", "FORWARD", *rule)
+    """Docker and ufw drop what the host forwards or gets: rules of our own table cannot change that, some of theirs can."""
+    for program, rule in await _firewall_rules(net):
+        try:
+            await run(program, "-w", "-C", *rule)
+        except CommandFailed:
+            await run(program, "-w", "-I", *rule)
 
 
-async def _firewalls() -> list[str]:
-    """The variants of iptables that hold a firewall here; where there is none, none is made (by asking, say)."""
+async def _firewall_rules(net: ClusterNetwork) -> list[tuple[str, tuple[str, ...]]]:
+    """(variant of iptables, rule) for each chain that is there; where there is none, none is made (by asking, say)."""
     legacy = Path("/proc/net/ip_tables_names")
-    there = {
-        "iptables-legacy": legacy.exists() and "filter" in legacy.read_text().split(),
-        "iptables-nft": bool(await run("nft", "list", "chain", "ip", "filter", "FORWARD", check=False)),
-    }
-    return [name for name, holds in there.items() if holds and shutil.which(name, path=SEARCH_PATH)]
+    found = []
+    for rule in firewall_rules(net):
+        if legacy.exists() and "filter" in legacy.read_text().split():
+            found.append(("iptables-legacy", rule))
+        if await run("nft", "list", "chain", "ip", "filter", rule[0], check=False):
+            found.append(("iptables-nft", rule))
+    return [(program, rule) for program, rule in found if shutil.which(program, path=SEARCH_PATH)]
 
 
 async def _is_laid(netns: str, where: str, interface: str) -> bool:
@@ -91,9 +92,8 @@ async def take_up_switch(net: ClusterNetwork) -> None:
     """Removes what is left of a cluster on the host: its interface (with its routes), its rules, its namespace."""
     await run("ip", "link", "delete", net.host_interface, check=False)
     await run("nft", "delete", "table", "ip", net.nft_table, check=False)
-    for program in await _firewalls():
-        for rule in forward_rules(net):
-            await run(program, "-w", "-D", "FORWARD", *rule, check=False)
+    for program, rule in await _firewall_rules(net):
+        await run(program, "-w", "-D", *rule, check=False)
     await run("ip", "netns", "delete", net.switch_netns, check=False)
 
 
