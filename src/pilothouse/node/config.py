@@ -24,7 +24,6 @@ class NodeConfig:
     labels: dict[str, str] = field(default_factory=dict)
     files: bool = True  # False: a simulated engine, for which no file is written
     resolv_conf: str = "/etc/resolv.conf"
-    service_account_issuer: str = ""
     volumes_root: Path = Path("/nonexistent")  # of local-path persistent volumes
     kernel_version: str = ""
     os_image: str = ""

@@ -25,7 +25,6 @@ from .environment import ConfigError, Sources, container_named, field_value, res
 from .mounts import mount_tmpfs, unmount
 
 DEFAULT_MODE = 0o644
-TOKEN_REFRESH = 0.8  # of its life
 
 
 class MountError(Exception):
