@@ -103,9 +103,15 @@ class User:
         name = f"{self.random.choice(NAMES)}-replicaset"
         old = await self.client.get("replicasets.apps", namespace, name)
         await self.client.delete("replicasets.apps", namespace, name, propagation="Orphan")
-        await self.clock.sleep(5)
-        metadata = {"name": name, "namespace": namespace}
-        await self.client.create("replicasets.apps", {"metadata": metadata, "spec": old["spec"]})
+        again = {"metadata": {"name": name, "namespace": namespace}, "spec": old["spec"]}
+        for _ in range(60):
+            await self.clock.sleep(5)
+            try:
+                await self.client.create("replicasets.apps", again)
+            except ApiError as error:
+                if error.reason == "AlreadyExists":  # it is still going
+                    continue
+            return
 
     async def kill(self) -> None:
         pods = (await self.client.list("pods")).items

@@ -69,17 +69,29 @@ class VirtualClock:
         await asyncio.sleep(max(0.0, seconds))  # the loop's time is this clock's: see VirtualEventLoop
 
 
+BUSY_MAX, BUSY_STEP_S = 2_000, 0.001
+
+
 class _JumpingSelector(selectors.SelectSelector):
-    """asks for I/O without waiting; where asyncio would have waited, time jumps instead."""
+    """Asks for I/O without waiting; where asyncio would have waited, time jumps instead.
+
+    Work takes no time, so two actors that keep each other busy could hold it still for ever (one that waits for news which is
+    a second away, say): after so many rounds without a pause, time passes all the same, a little with each round.
+    """
 
     def __init__(self, clock: VirtualClock):
         super().__init__()
         self._clock = clock
+        self._busy = 0  # rounds since the last jump
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         ready = super().select(0)
         if ready or timeout == 0:
+            self._busy += 1
+            if self._busy > BUSY_MAX:
+                self._clock.advance(BUSY_STEP_S)
             return ready
+        self._busy = 0
         if timeout is None:
             raise RuntimeError("virtual time: everybody waits and no timer is set (a deadlock)")
         self._clock.advance(timeout)

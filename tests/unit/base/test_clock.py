@@ -61,3 +61,15 @@ def test_a_wait_without_end_is_an_error_and_does_not_hang():
 def test_timestamps_come_back(seconds):
     assert parse_timestamp(timestamp(seconds)) == seconds
     assert parse_timestamp(timestamp_micro(seconds + 0.25)) == seconds + 0.25
+
+
+def test_actors_that_keep_each_other_busy_do_not_hold_time_still():
+    clock = VirtualClock()
+
+    async def main() -> None:
+        news = asyncio.get_running_loop().create_task(clock.sleep(1))
+        while not news.done():
+            await asyncio.sleep(0)
+
+    run_virtual(main(), clock)
+    assert clock.monotonic() == pytest.approx(1, abs=0.01)
