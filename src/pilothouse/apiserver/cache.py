@@ -1,6 +1,6 @@
 """What reads and watches are served from: every record as the bytes that clients get, and the recent changes of each kind.
 
-The store's watch feeds it, in revision order. The stored value has no resourceVersion (it is the record's revision):
+The store tells it of every change, in revision order. The stored value has no resourceVersion (it is the record's revision):
 it is spliced into the bytes once, here. Then a GET is a look-up, a LIST a join of bytes, a selector a look at labels
 that were extracted once, and a watch event's bytes are built once for all watchers of the same shape.
 
@@ -246,37 +246,39 @@ class Cache:
         self._parsed: OrderedDict[int, Entry] = OrderedDict()
         self._field_sets: dict[bytes, Any] = {}
         self._waiters: list[_Waiter] = []
-        self._task: asyncio.Task[None] | None = None
+        self._stop: Callable[[], None] | None = None
         self.revision = 0
         self._loaded = 0  # every change after this has passed through `apply`
 
     async def start(self) -> None:
+        early: list[Event] = []
+        stop = self._store.listen(early.extend)
         held = await self._store.range(ROOT)
         self.revision = self._loaded = held.revision
         for record in held.records:
             self.collection(record.key).load(self.entry_of(record))
-        self._task = asyncio.create_task(self._follow(), name="cache")
+        stop()
+        self._stop = self._store.listen(self.apply)
+        self.apply([event for event in early if event.record.mod_revision > held.revision])
 
     async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-
-    async def _follow(self) -> None:
-        async for events in self._store.watch(ROOT, self.revision):
-            self.apply(events)
+        if self._stop is not None:
+            self._stop()
+            self._stop = None
 
     def apply(self, events: list[Event]) -> None:
         """A batch of the store's changes, in order."""
         for event in events:
             record = event.record
+            self.revision = record.mod_revision
+            if not record.key.startswith(ROOT):
+                continue  # what the registry keeps for itself
             collection = self.collection(record.key)
             entry = self.entry_of(record)
             previous = collection.get(record.key)
             if event.deleted and previous is None:
                 continue
             collection.apply(Change(event.deleted, entry, previous))
-            self.revision = record.mod_revision
         if self._waiters:
             still = []
             for waiter in self._waiters:

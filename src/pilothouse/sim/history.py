@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..base.clock import VirtualClock
-from ..store.interface import Condition, Put
+from ..store.interface import Event
 from ..store.memory import MemoryStore
 
 
@@ -74,14 +74,11 @@ class RecordingStore(MemoryStore):
         super().__init__()
         self._clock = clock
         self.history = History()
+        self.listen(self._record)
 
-    async def transact(
-        self, conditions: Sequence[Condition], puts: Sequence[Put] = (), deletes: Sequence[str] = ()
-    ) -> int:
-        before = self.revision
-        revision = await super().transact(conditions, puts, deletes)
-        if revision != before:
-            at, changes = self._clock.monotonic(), self.history.changes
-            changes.extend(Change(revision, at, put.key, put.value) for put in puts)
-            changes.extend(Change(revision, at, key, None) for key in deletes)
-        return revision
+    def _record(self, events: list[Event]) -> None:
+        at = self._clock.monotonic()
+        for event in events:
+            record = event.record
+            value = None if event.deleted else record.value
+            self.history.changes.append(Change(record.mod_revision, at, record.key, value))

@@ -12,7 +12,7 @@ Promises that every implementation keeps, and that `tests/unit/store/contract.py
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -100,6 +100,10 @@ class Store(Protocol):
 
     def watch(self, prefix: str, from_revision: int) -> AsyncIterator[list[Event]]:
         """Batches of events with a revision > `from_revision`, for ever. Raises Compacted. Closing the iterator ends it."""
+
+    def listen(self, listener: Callable[[list[Event]], None]) -> Callable[[], None]:
+        """Calls it with each batch of events, in order, before any writer of the batch goes on: for the one reader that sits in the same
+        process and must not lag. Returns how to end it."""
 
     async def compact(self, revision: int) -> None:
         """Forgets all history before `revision`; current values stay."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_right
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from .interface import Compacted, Event
 
@@ -24,12 +24,22 @@ class EventLog:
         self._events: list[Event] = []
         self._changed: asyncio.Future[None] | None = None
         self._closed = False
+        self._listeners: list[Callable[[list[Event]], None]] = []
 
     def append(self, events: list[Event]) -> None:
         self._events += events
         if len(self._events) > self._events_max + self._events_max // 4:  # cut seldom: a cut moves the list
             self._cut(len(self._events) - self._events_max)
         self._notify()
+
+    def listen(self, listener: Callable[[list[Event]], None]) -> Callable[[], None]:
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    def tell(self, events: list[Event]) -> None:
+        """After `append`, and after the writers have been answered: they go on only once this has returned."""
+        for listener in self._listeners:
+            listener(events)
 
     def forget_before(self, revision: int) -> None:
         """Drops what happened before `revision`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Generator, Sequence
 
 from .interface import Compacted, Condition, Conflict, Event, Put, Range, Record, StoreError
 from .log import EVENTS_MAX, EventLog
@@ -88,10 +88,17 @@ class MemoryStore:
         if events:
             self._revision = revision
             self._log.append(events)
+            self._log.tell(events)
+            revision = self._revision
+            await _Turn()
+            return revision
         return self._revision
 
     def watch(self, prefix: str, from_revision: int) -> AsyncIterator[list[Event]]:
         return self._log.follow(prefix, from_revision)
+
+    def listen(self, listener: Callable[[list[Event]], None]) -> Callable[[], None]:
+        return self._log.listen(listener)
 
     async def compact(self, revision: int) -> None:
         self._log.forget_before(revision)
@@ -99,3 +106,10 @@ class MemoryStore:
     async def close(self) -> None:
         self._closed = True
         self._log.close()
+
+
+class _Turn:
+    """Lets others have a turn: who writes a lot to a store that never waits must not keep the loop."""
+
+    def __await__(self) -> Generator[None, None, None]:
+        yield

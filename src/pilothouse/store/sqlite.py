@@ -331,11 +331,15 @@ class SqliteStore:
         for done, revision in group.answers:
             if not done.done():
                 done.set_result(revision)
+        self._log.tell(events)
 
     # -- the rest --------------------------------------------------------------------------------------
 
     def watch(self, prefix: str, from_revision: int) -> AsyncIterator[list[Event]]:
         return self._log.follow(prefix, from_revision)
+
+    def listen(self, listener: Callable[[list[Event]], None]) -> Callable[[], None]:
+        return self._log.listen(listener)
 
     async def compact(self, revision: int) -> None:
         self._log.forget_before(revision)
