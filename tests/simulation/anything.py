@@ -42,6 +42,7 @@ class User:
             self.taint,
         ]
         self.actions += [self.run_job, self.serve, self.end_namespace, self.relabel, self.orphan]
+        self.actions += [self.drain, self.lose_node, self.guard]
 
     async def act(self) -> None:
         try:
@@ -142,6 +143,32 @@ class User:
             [None, [{"key": "k", "effect": "NoExecute"}], [{"key": "k", "effect": "NoSchedule"}]]
         )
         await self.client.patch("nodes", "", name, {"spec": {"taints": taints}})
+
+    async def drain(self) -> None:
+        name = f"node-{1 + self.random.below(NODES)}"
+        for pod in (await self.client.list("pods", field_selector=f"spec.nodeName={name}")).items:
+            namespace, pod_name = pod["metadata"]["namespace"], pod["metadata"]["name"]
+            eviction = {"metadata": {"name": pod_name, "namespace": namespace}}
+            try:
+                await self.client.create(
+                    "pods", eviction, namespace=namespace, name=pod_name, subresource="eviction"
+                )
+            except ApiError:
+                pass  # a budget
+
+    async def lose_node(self) -> None:
+        """Its kubelet registers it again."""
+        if self.random.below(3) == 0:
+            await self.client.delete("nodes", "", f"node-{1 + self.random.below(NODES)}")
+
+    async def guard(self) -> None:
+        _, namespace, name = self.some()
+        spec = {
+            "maxUnavailable": self.random.choice([0, 1, "50%"]),
+            "selector": {"matchLabels": {"app": name}},
+        }
+        metadata = {"name": name, "namespace": namespace}
+        await self.client.create("poddisruptionbudgets.policy", {"metadata": metadata, "spec": spec})
 
     async def run_job(self) -> None:
         namespace = self.random.choice(NAMESPACES)
@@ -269,10 +296,15 @@ def run(seed: int, actions: int = 60, faulty: bool = True) -> list[str]:
         for _ in range(actions):
             await user.act()
             await cluster.clock.sleep(random.uniform(0, 15))
+        faults.calm()
         for number in range(NODES):
             patch = {"spec": {"unschedulable": None, "taints": None}}
-            await cluster.client.patch("nodes", "", f"node-{number + 1}", patch)
-        faults.calm()
+            while True:
+                try:
+                    await cluster.client.patch("nodes", "", f"node-{number + 1}", patch)
+                    break
+                except ApiError:
+                    await cluster.clock.sleep(10)  # it comes back with its kubelet's next report
         await cluster.clock.sleep(1800)
         found.extend(await wrong(cluster))
 
