@@ -10,7 +10,7 @@ In Kubernetes the API server dials the kubelet's own HTTPS port. Here a node reg
 - `stream_url`: for exec, attach and port-forward, the URL of the engine's streaming server for this one session (what
   CRI's Exec, Attach and PortForward answer). `streaming.py` then tunnels the client to it: bytes as they are for a
   SPDY client, translated for a WebSocket client. A node knows nothing of WebSockets.
-- `proxy`: an HTTP request to a port of a pod or service, as seen from that node.
+- `connect`: a connection to an address that its network reaches, for proxied requests.
 
 A node that is not registered is a pod whose node is unreachable: `NodeConnectors.of` raises what Kubernetes answers.
 """
@@ -51,13 +51,6 @@ class StreamOptions:
     stderr: bool = False
     tty: bool = False
     ports: list[int] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class ProxyAnswer:
-    status: int
-    headers: list[tuple[str, str]]
-    body: bytes
 
 
 class NodeConnector(Protocol):
