@@ -132,10 +132,14 @@ def compiled(entries: list[File], program: bytes, environment: dict[str, str]) -
 
 
 def busybox(b: Builder) -> tuple[list[bytes], dict[str, Any]]:
-    return [b.layer("busybox", lambda: [*SYSTEM, *b.busybox("bin")])], {
-        "Env": ["PATH=/bin"],
-        "Cmd": ["/bin/sh"],
-    }
+    """As the one that the recordings of a real cluster were made with: nobody is its only user, and no link is called tar."""
+    nobody = File("etc/passwd", b"nobody:x:65534:65534:nobody:/:/bin/false\n", 0o644)
+
+    def files() -> list[File]:
+        links = [file for file in b.busybox("bin") if file.path != "bin/tar"]
+        return [*links, nobody, File("etc/group", b"", 0o644), File("tmp", mode=0o1777)]
+
+    return [b.layer("busybox", files)], {"Env": ["PATH=/bin"], "Cmd": ["/bin/sh"]}
 
 
 def backend_app(b: Builder, version: str) -> tuple[list[bytes], dict[str, Any]]:
