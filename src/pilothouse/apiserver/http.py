@@ -278,6 +278,9 @@ class Connection(asyncio.Protocol):
             if response.upgrade is not None:
                 await self._hand_over(response)
                 return
+            if response.source is not None and request.method != "HEAD":
+                self._start_source(response, response.source, keep_alive)
+                return
             if response.stream is not None:
                 await self._write_stream(request, response, keep_alive)
             else:

@@ -135,6 +135,29 @@ async def test_a_stream_ends_where_its_iterator_does_and_the_connection_goes_on(
     writer.close()
 
 
+@pytest.mark.parametrize("late", [False, True])
+async def test_a_source_pushes_whether_its_answer_came_at_once_or_had_to_be_awaited(serve, late):
+    class Two:
+        def start(self, sink):
+            sink.push(b"one")
+            asyncio.get_running_loop().call_soon(lambda: (sink.push(b"two"), sink.finish()))
+
+        def stop(self):
+            pass
+
+    def at_once(request):
+        return Response(200, [], source=Two())
+
+    async def awaited(request):
+        return at_once(request)
+
+    reader, writer = await serve(awaited if late else at_once)
+    for _ in range(2):
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert (await answer(reader))[2] == b"onetwo"
+    writer.close()
+
+
 async def test_a_client_that_leaves_ends_its_stream(serve):
     closed = asyncio.Event()
 
