@@ -19,8 +19,7 @@ def command() -> None:
             rows.append((paths.name, "unknown", "", "", "", str(paths.data)))
             continue
         state = "running" if manage.daemon_pid(paths) else "stopped"
-        server = f"https://{config.host}:{config.port}"
-        rows.append((paths.name, state, str(config.nodes), config.engine, server, str(paths.data)))
+        rows.append((paths.name, state, str(config.nodes), config.engine, config.server, str(paths.data)))
     if len(rows) == 1:
         click.echo("no clusters; `pilothouse up` makes one", err=True)
         return

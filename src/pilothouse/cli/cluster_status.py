@@ -35,7 +35,7 @@ def command(name: str) -> None:
         ("Pilothouse", version("pilothouse")),
         ("Engine", config.engine),
         ("Store", config.store),
-        ("Server", f"https://{config.host}:{config.port}"),
+        ("Server", config.server),
         ("Data", str(paths.data)),
     ]
     if config.engine == "containerd":

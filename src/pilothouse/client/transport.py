@@ -63,7 +63,8 @@ class Transport:
         self.port = parsed.port or (443 if parsed.scheme == "https" else 80)
         self._prefix = parsed.path.rstrip("/")
         self._tls = tls if parsed.scheme == "https" else None
-        self._headers = {"host": f"{self.host}:{self.port}", "user-agent": "pilothouse", **(headers or {})}
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        self._headers = {"host": f"{host}:{self.port}", "user-agent": "pilothouse", **(headers or {})}
         self._idle: list[_Connection] = []
 
     async def _connect(self) -> _Connection:

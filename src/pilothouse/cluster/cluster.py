@@ -90,7 +90,7 @@ class Cluster:
             if self.paths.config.exists():
                 self.config.save(self.paths.config)
         await server.start()
-        self._progress(f"the API server answers on https://{self.config.host}:{port}")
+        self._progress(f"the API server answers on {self.config.server}")
         admin = self.client("kubernetes-admin")
         informers = Informers(admin, self._clock, self._random.fork("informers"))
         await informers.start()
@@ -150,7 +150,7 @@ class Cluster:
         names += ["kubernetes", "kubernetes.default", short, f"{short}.cluster.local"]
         if self.has_containers:
             names.append(self.network.host_address)
-        return [name for name in dict.fromkeys(names) if name != "0.0.0.0"]
+        return [name for name in dict.fromkeys(names) if name not in ("0.0.0.0", "::")]
 
     async def _listen(self, server: ApiServer, host: str, tls: ssl.SSLContext) -> int:
         """The port that was free, where none was asked for."""
@@ -159,9 +159,11 @@ class Cluster:
         except OSError as error:
             if error.errno not in (errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES):
                 raise
-            why = {errno.EADDRINUSE: "is in use by another program", errno.EACCES: "may not be taken"}.get(
-                error.errno, "cannot be had: the address is not of this machine"
-            )
+            if error.errno == errno.EADDRNOTAVAIL:
+                raise ConfigError(
+                    f"this machine has no address {host}; `--host` takes one of its own"
+                ) from error
+            why = "is in use by another program" if error.errno == errno.EADDRINUSE else "may not be taken"
             raise ConfigError(
                 f"port {self.config.port} on {host} {why}; `--port P` chooses another, `--port 0` one that is free"
             ) from error

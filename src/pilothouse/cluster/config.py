@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import ipaddress
 import json
 import os
 import re
@@ -48,6 +49,10 @@ class ClusterConfig:
             )
         if not 0 <= self.nodes <= NODES_MAX:
             raise ConfigError(f"--nodes must be 0 to {NODES_MAX}, not {self.nodes}")
+        if not 0 <= self.port <= 65535:
+            raise ConfigError(f"--port must be 0 (one that is free) to 65535, not {self.port}")
+        if not _is_address(self.host):
+            raise ConfigError(f"--host must be an IP address of this machine, not {self.host!r}")
         if self.engine not in ENGINES:
             raise ConfigError(f"--engine must be one of {', '.join(ENGINES)}, not {self.engine!r}")
         if self.store not in STORES:
@@ -55,6 +60,12 @@ class ClusterConfig:
         for component in self.disable:
             if component not in COMPONENTS:
                 raise ConfigError(f"--disable knows {', '.join(COMPONENTS)}, not {component!r}")
+
+    @property
+    def server(self) -> str:
+        """The API server's URL, as clients on this machine reach it."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
+        return f"https://[{host}]:{self.port}" if ":" in host else f"https://{host}:{self.port}"
 
     def save(self, path: Path) -> None:
         document = {"version": CONFIG_VERSION, **dataclasses.asdict(self)}
@@ -76,3 +87,11 @@ class ClusterConfig:
         for name in ("disable", "insecure_registries"):
             document[name] = tuple(document.get(name) or ())
         return cls(**{key: value for key, value in document.items() if key in known})
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True

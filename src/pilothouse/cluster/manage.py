@@ -154,6 +154,8 @@ def up(config: ClusterConfig, given: set[str], clock: Clock, progress: Progress)
 def _before(config: ClusterConfig, paths: ClusterPaths) -> ClusterConfig | None:
     """What the cluster was told when it last started; None for a new one. Raises ClusterError where it cannot start."""
     if not paths.config.exists():
+        if paths.data.exists() and not paths.data.is_dir():
+            raise ClusterError(f"{paths.data} is no directory; choose one that is empty or not there")
         if paths.data.is_dir() and any(paths.data.iterdir()):  # `delete` would delete it all
             raise ClusterError(
                 f"{paths.data} holds other files; choose a directory that is empty or not there"
@@ -245,9 +247,8 @@ def kubeconfig_of(paths: ClusterPaths, config: ClusterConfig) -> dict[str, objec
     from .pki import Pki
 
     pki = Pki(paths.pki, RealClock())
-    server = f"https://{config.host if config.host != '0.0.0.0' else '127.0.0.1'}:{config.port}"
     return kubeconfig.document(
-        config.name, server, pki.base64("ca.crt"), pki.base64("admin.crt"), pki.base64("admin.key")
+        config.name, config.server, pki.base64("ca.crt"), pki.base64("admin.crt"), pki.base64("admin.key")
     )
 
 

@@ -132,6 +132,8 @@ def test_a_data_directory_with_other_files_in_it_is_refused(home, tmp_path):
     (mine / "letter.txt").write_text("dear")
     with pytest.raises(manage.ClusterError, match="holds other files"):
         up(data_dir=str(mine))
+    with pytest.raises(manage.ClusterError, match="letter.txt is no directory"):
+        up(data_dir=str(mine / "letter.txt"))
     (mine / "letter.txt").unlink()
     mine.rmdir()
 
@@ -142,6 +144,18 @@ def test_a_port_in_use_leaves_nothing(home):
         with pytest.raises(manage.ClusterError, match=f"port {port} on 127.0.0.1 is in use .*--port"):
             up(port=port)
     assert manage.clusters() == []
+
+
+def test_an_address_of_another_machine_leaves_nothing(home):
+    with pytest.raises(manage.ClusterError, match="this machine has no address 192.0.2.1; `--host`"):
+        up(host="192.0.2.1")
+    assert manage.clusters() == []
+
+
+def test_the_api_server_on_ipv6(home):
+    assert up(host="::1").server.startswith("https://[::1]:")
+    create_namespace()
+    assert is_kept()
 
 
 def test_a_killed_daemon_loses_nothing_that_was_acknowledged(home):
@@ -194,6 +208,8 @@ def test_a_machine_without_an_engine_says_what_to_install(home, monkeypatch):
     [
         ({"name": "No_Name"}, "is no name for a cluster"),
         ({"nodes": 101}, "--nodes must be 0 to 100"),
+        ({"port": 99999}, "--port must be 0 .* to 65535"),
+        ({"host": "foo.bar"}, "--host must be an IP address of this machine"),
         ({"engine": "docker"}, "--engine must be one of auto"),
         ({"disable": ("kubelet",)}, "--disable knows controllers"),
     ],
