@@ -1,4 +1,4 @@
-"""docs/architecture.md is kept true: each file and each name that it points to is there."""
+"""docs/architecture.md is kept true: each file and each name that it points to is there. README.md's example runs."""
 
 from __future__ import annotations
 
@@ -38,3 +38,10 @@ def test_every_file_and_function_of_the_walks_exists():
         if name not in known:
             wrong.append(name)
     assert not wrong, f"docs/architecture.md names what is not there: {wrong}"
+
+
+def test_the_readmes_example_runs(capsys):
+    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert "24 * 3600" in example
+    exec(example.replace("24 * 3600", "600"), {})
+    assert re.fullmatch(r"[1-9]\d* changes of Jobs; [0-9a-f]{64}\n", capsys.readouterr().out)

@@ -1,6 +1,7 @@
 """The user's kubeconfig: a context `pilothouse-NAME` is merged into it, and taken out again, as kind and k3d do.
 
-What else is in the file stays as it is. The file is replaced whole, under a lock file like kubectl's own.
+What else is in the file stays as it is. The file is replaced whole, under a lock file like kubectl's own. What root makes
+belongs to the owner of what was there, or of the folder: after `sudo -E pilothouse up`, kubectl is for the user.
 """
 
 from __future__ import annotations
@@ -117,7 +118,9 @@ def _locked(path: Path) -> Iterator[None]:
     import fcntl
 
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for folder in reversed([folder for folder in path.parents if not folder.exists()]):
+            folder.mkdir(exist_ok=True, mode=0o700)
+            _own(folder, folder.parent)
         descriptor = os.open(path.with_name(path.name + ".pilothouse.lock"), os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         raise KubeconfigError(f"cannot write {path}: {error}") from error
@@ -135,6 +138,13 @@ def _write(path: Path, config: Object) -> None:
     try:
         with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
             file.write(dump(config))
+        _own(temporary, target if target.exists() else target.parent)
         os.replace(temporary, target)
     except OSError as error:
         raise KubeconfigError(f"cannot write {path}: {error}") from error
+
+
+def _own(path: Path, like: Path) -> None:
+    if os.geteuid() == 0:
+        owner = like.stat()
+        os.chown(path, owner.st_uid, owner.st_gid)

@@ -1,5 +1,7 @@
 """The context `pilothouse-NAME` in the user's kubeconfig: merged in, taken out, everything else untouched."""
 
+import os
+
 import pytest
 import yaml
 
@@ -50,3 +52,14 @@ def test_a_file_that_is_no_kubeconfig_is_not_touched(tmp_path):
     with pytest.raises(kubeconfig.KubeconfigError, match="is not a kubeconfig"):
         kubeconfig.add(path, OURS)
     assert path.read_text() == "- just\n- a list\n"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_what_root_writes_belongs_to_the_user(tmp_path):
+    home = tmp_path / "home"
+    home.mkdir()
+    os.chown(home, 1234, 1234)
+    path = home / ".kube" / "config"
+    for _ in "made", "replaced":
+        kubeconfig.add(path, kubeconfig.document("one", "https://127.0.0.1:1", "", "", ""))
+        assert {(file.stat().st_uid, file.stat().st_gid) for file in (path, path.parent)} == {(1234, 1234)}
