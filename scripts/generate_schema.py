@@ -218,7 +218,9 @@ def presence(code: str, go: GoField) -> str:
 def field_text(
     name: str, code: str, schema: dict[str, Any], required: bool, go: GoField, enum: list[str]
 ) -> str:
-    shows = "k" if name == "managedFields" else presence(code, go)  # an empty list has a meaning: forget it all
+    shows = (
+        "k" if name == "managedFields" else presence(code, go)
+    )  # an empty list has a meaning: forget it all
     words = [name, code, shows + ("!" if required else "")]
     if go.number:
         words.append("n=" + go.number)
