@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from ..api.errors import ApiError, Cause, bad_request, invalid, method_not_allowed, not_found
@@ -173,11 +173,15 @@ async def pod_log(server: ApiServer, request: Request) -> Response:
         options.limit_bytes,
         options.stream,
     )
-    chunks = await connector.logs(pod, chosen)
-    return Response(200, [], stream=_prefetched(chunks), content_type="text/plain")
+    chunks = _prefetched(await connector.logs(pod, chosen))
+    if request.headers.get("upgrade", "").lower() == "websocket":
+        from .streaming import as_messages
+
+        return as_messages(request, chunks)
+    return Response(200, [], stream=chunks, content_type="text/plain")
 
 
-async def _prefetched(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def _prefetched(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
     try:
         async for chunk in chunks:
             yield chunk

@@ -3,6 +3,7 @@
 SPDY client              bytes as they are, once both ends have agreed to upgrade
 WebSocket, *.channel…    we are the engine's SPDY client, and translate channel by channel (KEP-4006)
 WebSocket, SPDY tunnel   port-forward of kubectl ≥ 1.31: the messages' payload is SPDY, as it is
+WebSocket, *.binary…     a log, as it comes, in messages; what the client says is not listened to
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -30,6 +31,7 @@ CHANNEL_PROTOCOLS = (
     "base64.channel.k8s.io",
     "",
 )
+READER_PROTOCOLS = ("binary.k8s.io", "base64.binary.k8s.io")
 STDIN, STDOUT, STDERR, ERROR, RESIZE, CLOSE = 0, 1, 2, 3, 4, 255
 HEAD_MAX = 64 << 10
 CHUNK = 64 << 10
@@ -64,10 +66,7 @@ async def tunnel(
     if "upgrade" not in request.headers.get("connection", "").lower() or not upgrade:
         raise bad_request("Upgrade request required")
     if upgrade == "websocket":
-        offered = [
-            p.strip() for p in request.headers.get("sec-websocket-protocol", "").split(",") if p.strip()
-        ]
-        offered = [p for p in offered if not p.startswith("base64url.bearer.authorization.k8s.io.")]
+        offered = _offered(request)
         if kind == "portforward":
             if TUNNEL not in offered:
                 raise bad_request(
@@ -75,11 +74,7 @@ async def tunnel(
                 )
             upstream = await dial(connector, pod, kind, options, ["portforward.k8s.io"])
             return _websocket(request, TUNNEL, lambda raw: _tunnel_messages(raw, upstream), upstream)
-        protocol = next((p for p in CHANNEL_PROTOCOLS if p in offered), None) if offered else ""
-        if protocol is None:
-            raise bad_request(
-                f"unable to upgrade: unable to negotiate protocol: client supports {offered}, server accepts {list(CHANNEL_PROTOCOLS)}"
-            )
+        protocol = _negotiated(offered, CHANNEL_PROTOCOLS)
         upstream = await dial(connector, pod, kind, options, ["v4.channel.k8s.io"])
         return _websocket(
             request, protocol, lambda raw: Bridge(raw, upstream, options, protocol).run(), upstream
@@ -163,12 +158,57 @@ async def _race(*work: Any, close: list[Any]) -> None:
 # -- WebSocket -------------------------------------------------------------------------------------------------
 
 
+def _offered(request: Request) -> list[str]:
+    """The subprotocols that a client offers, without the one that is its token."""
+    names = [name.strip() for name in request.headers.get("sec-websocket-protocol", "").split(",")]
+    return [name for name in names if name and not name.startswith("base64url.bearer.authorization.k8s.io.")]
+
+
+def _negotiated(offered: list[str], ours: tuple[str, ...]) -> str:
+    """The first of ours that is offered; none where none is."""
+    protocol = next((name for name in ours if name in offered), None) if offered else ""
+    if protocol is None:
+        raise bad_request(
+            f"unable to upgrade: unable to negotiate protocol: client supports {offered}, server accepts {list(ours)}"
+        )
+    return protocol
+
+
+def as_messages(request: Request, chunks: AsyncGenerator[bytes, None]) -> Response:
+    """What is streamed to others, to a client that wants a WebSocket."""
+    protocol = _negotiated(_offered(request), READER_PROTOCOLS)
+    coded = protocol.startswith("base64.")
+
+    async def run(raw: RawConnection) -> None:
+        messages = Messages(raw)
+
+        async def up() -> None:
+            async for chunk in chunks:
+                await messages.send(base64.b64encode(chunk) if coded else chunk, text=coded)
+            await messages.close()
+
+        async def down() -> None:
+            while await messages.receive():
+                pass
+
+        try:
+            await _race(up(), down(), close=[raw])
+        finally:
+            await chunks.aclose()
+
+    return _websocket(request, protocol, run)
+
+
 def _websocket(
-    request: Request, protocol: str, run: Callable[[RawConnection], Awaitable[None]], upstream: Upstream
+    request: Request,
+    protocol: str,
+    run: Callable[[RawConnection], Awaitable[None]],
+    upstream: Upstream | None = None,
 ) -> Response:
     key = request.headers.get("sec-websocket-key", "")
     if not key:
-        upstream.close()
+        if upstream is not None:
+            upstream.close()
         raise bad_request("websocket: 'Sec-WebSocket-Key' header is missing or blank")
     accept = base64.b64encode(hashlib.sha1(key.encode() + WEBSOCKET_GUID).digest()).decode()
     headers = [("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Accept", accept)]

@@ -1,12 +1,13 @@
-"""WebSocket messages arrive whole, however the network cuts them."""
+"""WebSocket messages arrive whole, however the network cuts them; logs come in messages to who asks so."""
 
 import asyncio
 
 import pytest
 from wsproto.connection import Connection, ConnectionType
-from wsproto.events import BytesMessage
+from wsproto.events import BytesMessage, CloseConnection, TextMessage
 
-from pilothouse.apiserver.streaming import Messages
+from pilothouse.apiserver.request import Request
+from pilothouse.apiserver.streaming import Messages, as_messages
 
 
 class Raw:
@@ -34,3 +35,50 @@ def test_a_message_cut_behind_another_is_not_lost(size):
         return got
 
     assert asyncio.run(all_of_them()) == sent
+
+
+class Client:
+    """A peer that only listens."""
+
+    def __init__(self):
+        self.wire, self._gone = b"", asyncio.Event()
+
+    async def read(self):
+        await self._gone.wait()
+        return b""
+
+    async def write(self, data):
+        self.wire += data
+
+    def close(self):
+        self._gone.set()
+
+    def events(self):
+        connection = Connection(ConnectionType.CLIENT)
+        connection.receive_data(self.wire)
+        return list(connection.events())
+
+
+@pytest.mark.parametrize(
+    ("protocol", "expected"),
+    [("", b"alive\n"), ("binary.k8s.io", b"alive\n"), ("base64.binary.k8s.io", "YWxpdmUK")],
+)
+def test_a_log_over_websocket_is_messages_in_the_form_that_was_agreed_on(protocol, expected):
+    async def chunks():
+        yield b"alive\n"
+
+    headers = {"sec-websocket-key": "a", "sec-websocket-protocol": protocol}
+    request = Request("GET", "/", {}, headers)
+
+    async def answer():
+        response, client = as_messages(request, chunks()), Client()
+        await response.upgrade(client)
+        return response, client
+
+    response, client = asyncio.run(answer())
+    assert response.status == 101
+    assert dict(response.headers).get("Sec-WebSocket-Protocol", "") == protocol
+    message, end = client.events()
+    assert isinstance(message, TextMessage if protocol.startswith("base64") else BytesMessage)
+    assert message.data == expected
+    assert isinstance(end, CloseConnection)
