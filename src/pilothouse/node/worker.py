@@ -485,6 +485,8 @@ class PodWorker:
         if not self.ended:
             await self._observe()
             self._probe(ending=True)
+            if self._status is not None:
+                self._publish()  # the node has seen the deletion: observedGeneration says so
             await self._kill_all(_grace_s(self.pod))
             await self._observe()
             self._probe(ending=True)

@@ -40,6 +40,19 @@ def test_a_second_delete_shortens_the_grace():
     on_node(story)
 
 
+def test_a_pod_that_is_ending_shows_that_the_node_knows():
+    async def story(lab: NodeLab) -> None:
+        await lab.create(pod(script=DEAF, terminationGracePeriodSeconds=60))
+        await lab.wait(1)
+        await lab.client.delete("pods", "default", "web")
+        await lab.wait(1)
+        ending = await lab.client.get("pods", "default", "web")
+        assert ending["status"]["observedGeneration"] == ending["metadata"]["generation"] == 2
+        assert ending["status"]["phase"] == "Running"
+
+    on_node(story)
+
+
 def test_sidecars_end_last_and_in_reverse():
     async def story(lab: NodeLab) -> None:
         body = pod(script='{"stop_s": 2}', initContainers=[sidecar("s1"), sidecar("s2")])
