@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import itertools
 import logging
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,7 @@ CLASS_DESCRIPTIONS = {
 }
 EXPIRY_EVERY_S = 30.0
 REPAIR_EVERY_S = 10.0
+REPAIR_ALL_EVERY = 6  # of these rounds: the rest, which is missed less
 
 log = logging.getLogger(__name__)
 
@@ -43,15 +45,17 @@ async def run(server: ApiServer) -> None:
     """Makes all of it: the namespaces first, then the rest at once, so that it shares commits."""
     for obj in _essentials(server):
         await ensure(server, obj)
-    await asyncio.gather(*(ensure(server, obj) for obj in _once(server)))
+    await asyncio.gather(*(ensure(server, obj) for obj in (*_useful(server), *_policy(server))))
     await server.flow_control.settle()
 
 
 async def keep(server: ApiServer) -> None:
-    """Puts back what nobody can do without, should somebody delete it. For ever; cancelled at the server's end."""
-    while True:
+    """Puts back what nobody can do without, should somebody delete it. For ever; cancelled at the server's end.
+
+    RBAC's roles and bindings, which people delete on purpose, come back at the next start, as in Kubernetes."""
+    for turn in itertools.count(1):
         await server.clock.sleep(REPAIR_EVERY_S)
-        for obj in _essentials(server):
+        for obj in (*_essentials(server), *(_useful(server) if turn % REPAIR_ALL_EVERY == 0 else ())):
             try:
                 await ensure(server, obj)
             except ApiError as error:
@@ -81,14 +85,19 @@ def _essentials(server: ApiServer) -> list[Object]:
     return [*namespaces, *classes, cidr, *_kubernetes_service(server)]
 
 
-def _once(server: ApiServer) -> list[Object]:
-    """Made at the start only."""
-    objects = [*local_api_services(KINDS, custom=False), *priority_levels(), *flow_schemas()]
-    if server.config.bootstrap_rbac:
-        objects += bootstrap_policy.cluster_roles()
-        objects += bootstrap_policy.cluster_role_bindings()
-        objects += bootstrap_policy.roles()
-        objects += bootstrap_policy.role_bindings()
+def _policy(server: ApiServer) -> list[Object]:
+    if not server.config.bootstrap_rbac:
+        return []
+    return [
+        *bootstrap_policy.cluster_roles(),
+        *bootstrap_policy.cluster_role_bindings(),
+        *bootstrap_policy.roles(),
+        *bootstrap_policy.role_bindings(),
+    ]
+
+
+def _useful(server: ApiServer) -> list[Object]:
+    """How requests are ranked, where they go, whom extension servers may trust."""
     data = {"client-ca-file": server.config.cluster_ca_pem} if server.config.cluster_ca_pem else {}
     if server.config.proxy_client_ca_pem:
         data |= {
@@ -99,15 +108,13 @@ def _once(server: ApiServer) -> list[Object]:
             "requestheader-uid-headers": '["X-Remote-Uid"]',
             "requestheader-username-headers": '["X-Remote-User"]',
         }
-    objects.append(
-        {
-            "apiVersion": "v1",
-            "kind": "ConfigMap",
-            "metadata": {"name": "extension-apiserver-authentication", "namespace": "kube-system"},
-            "data": data,
-        }
-    )
-    return objects
+    trust = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "extension-apiserver-authentication", "namespace": "kube-system"},
+        "data": data,
+    }
+    return [*local_api_services(KINDS, custom=False), *priority_levels(), *flow_schemas(), trust]
 
 
 def _kubernetes_service(server: ApiServer) -> list[Object]:

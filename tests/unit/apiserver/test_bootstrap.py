@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pilothouse.apiserver.config import ADMIN, ApiConfig
 from pilothouse.apiserver.server import ApiServer
-from pilothouse.base.clock import RealClock
+from pilothouse.base.clock import RealClock, VirtualClock, run_virtual
 from pilothouse.base.random import Random
 from pilothouse.client.local import LocalClient
 from pilothouse.store.memory import MemoryStore
@@ -67,3 +67,26 @@ async def test_every_controllers_role_is_bound_to_its_account():
     assert binding["subjects"] == [
         {"kind": "ServiceAccount", "name": "job-controller", "namespace": "kube-system"}
     ]
+
+
+def test_what_everybody_needs_comes_back_while_it_runs():
+    deleted = [
+        ("services", "default", "kubernetes"),
+        ("configmaps", "kube-system", "extension-apiserver-authentication"),
+        ("flowschemas.flowcontrol.apiserver.k8s.io", "", "catch-all"),
+        ("apiservices.apiregistration.k8s.io", "", "v1.apps"),
+    ]
+
+    async def story(clock: VirtualClock):
+        server = ApiServer(MemoryStore(), clock, Random(7), ApiConfig())
+        await server.start()
+        client = LocalClient(server, ADMIN)
+        for what in deleted:
+            await client.delete(*what)
+        await clock.sleep(70)
+        for what in deleted:
+            assert await client.get(*what)
+        await server.stop()
+
+    clock = VirtualClock()
+    run_virtual(story(clock), clock)
