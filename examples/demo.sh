@@ -33,6 +33,7 @@ chapter "A cluster of two nodes"
 pilothouse list 2>/dev/null | grep -q "^$CLUSTER " && run pilothouse delete $CLUSTER
 run pilothouse up $CLUSTER --nodes 2
 run pilothouse image load "$IMAGES"/*.tar --cluster $CLUSTER
+note "kubectl is \`pilothouse\` here, which has its verbs; the real one does the same"
 run kubectl get nodes -o wide
 
 chapter "The note's applications"
@@ -49,11 +50,11 @@ chapter "The Service answers: at its load balancer address, and at its NodePort 
 until_true 20 "kubectl get service backend-app-service -o 'jsonpath={.status.loadBalancer.ingress[0].ip}' | grep -q ."
 lb=$(kubectl get service backend-app-service -o 'jsonpath={.status.loadBalancer.ingress[0].ip}')
 port=$(kubectl get service backend-app-service -o 'jsonpath={.spec.ports[0].nodePort}')
-node=$(kubectl get node node-2 -o 'jsonpath={.status.addresses[0].address}')
+nodes=$(kubectl get nodes -o 'jsonpath={.items[*].status.addresses[0].address}')
 fetch() { python -c 'import sys, urllib.request as r; print(r.urlopen(sys.argv[1], timeout=5).read().decode().strip())' "$1"; }
 until_true 10 "fetch http://$lb:8080/"
 run fetch "http://$lb:8080/"
-run fetch "http://$node:$port/"
+for node in $nodes; do run fetch "http://$node:$port/"; done
 note "the DB_* variables come from the Secret db-config"
 
 chapter "A Pod is killed: its ReplicaSet makes another"
