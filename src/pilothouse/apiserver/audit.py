@@ -6,6 +6,7 @@ without a policy has no `Audit` at all, and pays nothing. (https://kubernetes.io
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -26,6 +27,8 @@ from .routes import RequestInfo
 LEVELS = ("None", "Metadata", "Request", "RequestResponse")
 STAGES = ("RequestReceived", "ResponseStarted", "ResponseComplete", "Panic")
 LOG_BYTES_MAX, BACKUPS_MAX = 100 << 20, 10
+
+log = logging.getLogger(__name__)
 
 
 class AuditError(ValueError):
@@ -282,29 +285,36 @@ def _body(request: Request, info: RequestInfo) -> Any:
 
 
 class _File:
-    """Append-only, in pieces of 100 MB of which the last ten are kept."""
+    """Append-only, in pieces of 100 MB of which the last ten are kept. What cannot be written is lost, and no request fails for it."""
 
     def __init__(self, path: Path):
         self._path = path
         self._descriptor = self._open()
         self._size = os.fstat(self._descriptor).st_size
+        self._loses = False
 
     def _open(self) -> int:
         return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 
     def write(self, line: bytes) -> None:
-        if self._size + len(line) > LOG_BYTES_MAX:
-            self._rotate()
-        self._size += os.write(self._descriptor, line)
+        try:
+            if self._size + len(line) > LOG_BYTES_MAX:
+                self._rotate()
+            self._size += os.write(self._descriptor, line)
+            self._loses = False
+        except OSError as error:  # of a full disk, mostly
+            if not self._loses:
+                log.error("events are missing in %s: %s", self._path, error)
+            self._loses = True
 
     def _rotate(self) -> None:
-        os.close(self._descriptor)
         for number in range(BACKUPS_MAX - 1, 0, -1):
             older = self._path.with_name(f"{self._path.name}.{number}")
             if older.exists():
                 os.replace(older, self._path.with_name(f"{self._path.name}.{number + 1}"))
         os.replace(self._path, self._path.with_name(f"{self._path.name}.1"))
-        self._descriptor, self._size = self._open(), 0
+        full, self._descriptor, self._size = self._descriptor, self._open(), 0
+        os.close(full)
 
     def close(self) -> None:
         os.close(self._descriptor)

@@ -19,6 +19,11 @@ MAPS = "/api/v1/namespaces/default/configmaps"
 
 async def told(tmp_path, rules: list[dict], *requests: tuple, **policy) -> list[dict]:
     log = tmp_path / "audit.log"
+    await answered(log, rules, *requests, **policy)
+    return [json.loads(line) for line in log.read_text().splitlines()]
+
+
+async def answered(log, rules: list[dict], *requests: tuple, **policy) -> list[int]:
     config = ApiConfig(
         tokens={"t": ADMIN},
         audit_policy=Policy({"kind": "Policy", "rules": rules, **policy}),
@@ -26,13 +31,14 @@ async def told(tmp_path, rules: list[dict], *requests: tuple, **policy) -> list[
     )
     server = ApiServer(MemoryStore(), RealClock(), Random(7), config)
     await server.start()
+    statuses = []
     for method, path, body in requests:
         headers = {"authorization": "Bearer t", "content-type": "application/json", "user-agent": "test"}
         data = json.dumps(body).encode() if body else b""
         answer = server.handle(Request(method, path, "", headers, data, peer="127.0.0.1:5"))
-        answer if isinstance(answer, Response) else await answer
+        statuses.append((answer if isinstance(answer, Response) else await answer).status)
     await server.stop()
-    return [json.loads(line) for line in log.read_text().splitlines()]
+    return statuses
 
 
 CREATE = ("POST", MAPS, {"metadata": {"name": "a"}, "data": {"k": "v"}})
@@ -95,3 +101,10 @@ async def test_what_would_violate_a_pod_security_standard_is_told(tmp_path):
     assert event["annotations"][f"{key}audit-violations"].startswith(
         'would violate PodSecurity "restricted:latest": '
     )
+
+
+async def test_a_full_disk_fails_no_request(caplog):
+    statuses = await answered("/dev/full", [{"level": "Metadata"}], CREATE, ("GET", MAPS + "/a", None))
+    assert statuses == [201, 200]
+    (line,) = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert "events are missing in /dev/full" in line
