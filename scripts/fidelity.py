@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -23,6 +22,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 GOLDEN = ROOT.parent / "shared" / "golden"
 REPORT = ROOT / "docs" / "fidelity.md"
+PYTHON = str(ROOT / ".venv" / "bin" / "python")
 FOLDERS = ("api", "alone", "controllers", "scheduler", "kubectl", "node")
 ONE_AT_A_TIME = ("alone", "controllers", "scheduler", "kubectl", "node")
 LINE = re.compile(r"^([a-z]+)/([\w-]+): (\d+) of (\d+) steps match(?:; not: (.*))?$", re.MULTILINE)
@@ -38,7 +38,7 @@ body. `scripts/fidelity.py` replays them and writes this page.
 
 @contextmanager
 def api_server() -> Iterator[tuple[str, str]]:
-    command = [sys.executable, "-m", "pilothouse.apiserver", "--port", "0", "--token", "T"]
+    command = [PYTHON, "-m", "pilothouse.apiserver", "--port", "0", "--token", "T"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
@@ -51,7 +51,7 @@ def api_server() -> Iterator[tuple[str, str]]:
 @contextmanager
 def cluster(nodes: int) -> Iterator[tuple[str, str]]:
     def pilothouse(*arguments: str) -> str:
-        command = [sys.executable, "-m", "pilothouse.cli.main", *arguments]
+        command = [PYTHON, "-m", "pilothouse.cli.main", *arguments]
         return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
 
     with tempfile.TemporaryDirectory() as home:
@@ -60,7 +60,7 @@ def cluster(nodes: int) -> Iterator[tuple[str, str]]:
         try:
             if nodes:
                 build = ROOT / "examples" / "images" / "build.py"
-                subprocess.run([sys.executable, str(build), "--output", f"{home}/images"], check=True)
+                subprocess.run([PYTHON, str(build), "--output", f"{home}/images"], check=True)
                 pilothouse("image", "load", f"{home}/images/busybox.tar", "--cluster", NAME)
             server = re.search(r"https://\S+", pilothouse("kubeconfig", NAME))
             assert server is not None
@@ -72,7 +72,7 @@ def cluster(nodes: int) -> Iterator[tuple[str, str]]:
 def replay(folder: str, server: str, token: str, kubectl: str) -> str:
     jobs = "1" if folder in ONE_AT_A_TIME else "2"
     command = [
-        sys.executable,
+        PYTHON,
         str(GOLDEN / "golden.py"),
         "replay",
         "--server",
@@ -88,8 +88,10 @@ def replay(folder: str, server: str, token: str, kubectl: str) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folders", nargs="*", default=FOLDERS, metavar="FOLDER")
-    parser.add_argument("--kubectl", default=shutil.which("kubectl") or "kubectl")
+    parser.add_argument("--kubectl", help="the real one (default: what scripts/fetch-kubectl fetches)")
     options = parser.parse_args()
+    fetched = [str(ROOT / "scripts" / "fetch-kubectl")]
+    kubectl = options.kubectl or subprocess.check_output(fetched, text=True).strip() + "/kubectl"
     rows: dict[tuple[str, str], tuple[int, int, str]] = {}
     if REPORT.exists():
         for folder, name, matched, total, rest in ROW.findall(REPORT.read_text()):
@@ -97,7 +99,7 @@ def main() -> int:
     for folder in options.folders:
         place = api_server() if folder in ("api", "alone") else cluster(1 if folder == "node" else 0)
         with place as (server, token):
-            output = replay(folder, server, token, options.kubectl)
+            output = replay(folder, server, token, kubectl)
         for key in [key for key in rows if key[0] == folder]:
             del rows[key]
         for found, name, matched, total, missing in LINE.findall(output):
