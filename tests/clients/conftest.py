@@ -26,14 +26,14 @@ def kubeconfig(running, tmp_path_factory):
 def run(kubeconfig, tmp_path, program):
     """`run("kubectl", "get", "pods")`: its output. A failure fails the test, with what it said."""
 
-    def run(name, *arguments, stdin=None):
+    def run(name, *arguments, stdin=None, version="36"):
         environment = {
             **os.environ,
             "KUBECONFIG": str(kubeconfig),
             "HOME": str(tmp_path),
             "XDG_CACHE_HOME": str(tmp_path / "cache"),
         }
-        command = [program(name), *arguments]
+        command = [program(name, version), *arguments]
         done = subprocess.run(
             command, input=stdin, capture_output=True, text=True, timeout=60, env=environment, cwd=tmp_path
         )

@@ -18,10 +18,10 @@ spec:
 """
 
 
-@pytest.fixture
-def kubectl(run):
+@pytest.fixture(params=["35", "36"])
+def kubectl(run, request):
     def kubectl(*arguments, stdin=None):
-        return run("kubectl", *arguments, stdin=stdin)
+        return run("kubectl", *arguments, stdin=stdin, version=request.param)
 
     kubectl("apply", "-f", "-", stdin="apiVersion: v1\nkind: Namespace\nmetadata: {name: kubectl-apply}\n")
     yield kubectl
