@@ -1,6 +1,7 @@
 """Images: loaded from archives, pulled from a registry, and what a pod says when neither is possible."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -99,6 +100,20 @@ def test_an_image_that_the_registry_lacks(one, source, run):
     # it comes, and the pod goes on
     push(address, "team/nothing", "1", archives("busybox")[0])
     one.ready("absent", timeout=60)
+
+
+def test_an_image_can_be_a_volume_and_leaves_no_mount(one, source, run):
+    address, _ = source
+    volume = {"name": "files", "image": {"reference": f"{address}/team/busybox:7", "pullPolicy": "Always"}}
+    obj = pod("volume", "busybox:1", volumes=[volume])
+    obj["spec"]["containers"][0]["volumeMounts"] = [{"name": "files", "mountPath": "/files"}]
+    one.apply(json.dumps(obj))
+    one.ready("volume")
+    assert "nobody" in one.shell("volume", "cat /files/etc/passwd")
+    assert "Read-only" in one.shell("volume", "touch /files/x 2>&1 || true")
+    assert "Successfully pulled" in events(one, "volume", "Pulled")
+    one.k("delete", "pod/volume")
+    until(lambda: "kubernetes.io~image" not in Path("/proc/mounts").read_text(), what="the unmount")
 
 
 def test_no_registry_at_all(one, run):

@@ -29,10 +29,10 @@ def load(paths: ClusterPaths, archives: Sequence[Path], clock: Clock, progress: 
     async def node_loads(ordinal: int) -> None:
         process = containerd_of(config, paths, _network(config).node(ordinal), clock)
         snapshotter = (await asyncio.to_thread(fitted, process.config)).snapshotter
-        engine = ContainerdEngine(str(process.config.socket), clock)
+        engine = ContainerdEngine(str(process.config.socket), clock, snapshotter)
         try:
             for archive in archives:
-                tags = await load_image(engine, archive, snapshotter)
+                tags = await load_image(engine, archive)
                 progress(f"{', '.join(tags)} is on node-{ordinal}")
         finally:
             await engine.close()

@@ -103,7 +103,7 @@ class Nodes:
         process = containerd_of(cluster.config, cluster.paths, network, self._clock)
         process.config = await asyncio.to_thread(fitted, process.config)
         fresh = await process.start()
-        engine = ContainerdEngine(str(process.config.socket), self._clock)
+        engine = ContainerdEngine(str(process.config.socket), self._clock, process.config.snapshotter)
         return _Node(network, await self._node_config(network, engine, files=True), engine, process, fresh)
 
     async def _node_config(self, network: NodeNetwork, engine: Engine, *, files: bool) -> NodeConfig:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Iterable
+from pathlib import Path
 
 from ..api.object import Object
+from ..runtime.images import full_name
 from ..runtime.interface import ContainerStatus, EngineError
 from .container_config import container_config, sandbox_config
 from .context import NodeContext, field_path, to_its_end
@@ -46,6 +49,7 @@ async def start_container(
         node.event(pod, type_, reason, message, path)
 
     try:
+        await _mount_images(node, pod, container, volumes)
         image = await node.images.ensure(pod, container, tell)
     except ImageError as error:
         tell("Warning", "Failed", f"Error: {error.reason}")
@@ -83,6 +87,26 @@ async def start_container(
             await _post_start(node, pod, container, container_id, addresses)
     finally:
         memory.hooked.discard(container_id)
+
+
+async def _mount_images(node: NodeContext, pod: Object, container: Object, volumes: dict[str, str]) -> None:
+    """The image volumes of a container (KEP-4639). Raises ImageError and StartError."""
+    sources = {
+        volume["name"]: volume["image"] for volume in pod["spec"].get("volumes") or () if "image" in volume
+    }
+    for name in {mount["name"] for mount in container.get("volumeMounts") or ()} & sources.keys():
+        path, reference = Path(volumes[name]), sources[name].get("reference") or ""
+        if path.is_mount():
+            continue
+        wanted = {"image": reference, "imagePullPolicy": sources[name].get("pullPolicy")}
+        await node.images.ensure(pod, wanted, functools.partial(node.event, pod))
+        try:
+            await node.engine.mount_image(full_name(reference), path)
+        except EngineError as error:
+            node.event(
+                pod, "Warning", "Failed", f"Error: {error.message}", field_path(pod, container["name"])
+            )
+            raise StartError("CreateContainerError", error.message)
 
 
 async def _post_start(

@@ -105,6 +105,10 @@ class VolumeManager:
                     await asyncio.to_thread(mount_tmpfs, path)
                 await asyncio.to_thread(write_atomically, path, payload, stamp, _fs_group(pod))
                 return str(path)
+        if "image" in volume:  # mounted when its image is there: with the first container that has it
+            path = self.path(pod, name, "image")
+            path.mkdir(parents=True, exist_ok=True)
+            return str(path)
         kinds = [key for key in volume if key != "name"]
         raise MountError(name, f"no volume plugin matched name: {', '.join(kinds)}")
 
@@ -219,7 +223,7 @@ def is_readonly(volume: Object) -> bool:
     """Volumes that no container may write to, whatever its mount says."""
     claim = volume.get("persistentVolumeClaim") or {}
     return bool(claim.get("readOnly")) or any(
-        key in volume for key in ("configMap", "secret", "downwardAPI", "projected")
+        key in volume for key in ("configMap", "secret", "downwardAPI", "projected", "image")
     )
 
 

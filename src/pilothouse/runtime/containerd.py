@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import cri, cri_messages
@@ -49,8 +50,8 @@ _CHANNEL_OPTIONS = [
 class ContainerdEngine:
     """`Engine` over the containerd that listens on `socket_path`. Connects when first used, and again when it must."""
 
-    def __init__(self, socket_path: str, clock: Clock):
-        self.socket_path, self.clock = socket_path, clock
+    def __init__(self, socket_path: str, clock: Clock, snapshotter: str = "overlayfs"):
+        self.socket_path, self.clock, self.snapshotter = socket_path, clock, snapshotter
         self._channel: Any = None
         self._methods: dict[str, Any] = {}
         self._sandbox_of: dict[str, str] = {}  # container → sandbox, and sandbox → itself
@@ -256,6 +257,12 @@ class ContainerdEngine:
 
     async def remove_image(self, image: str) -> None:
         await self.call_if_there("RemoveImage", image=message("ImageSpec", image=image))
+
+    async def mount_image(self, image: str, path: Path) -> None:
+        """By containerd's own means: CRI has image mounts only since 2.1. It forgets about the mount after a day, which then goes on as it is."""
+        from .images import ctr
+
+        await ctr(self, "images", "mount", "--snapshotter", self.snapshotter, image, str(path))
 
     async def image_filesystem(self) -> tuple[int, int]:
         answer = await self.call("ImageFsInfo")

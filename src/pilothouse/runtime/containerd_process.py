@@ -145,12 +145,12 @@ class ContainerdProcess:
         from .containerd import ContainerdEngine
         from .images import load_image, pause_image
 
-        engine = ContainerdEngine(str(self.config.socket), self.clock)
+        engine = ContainerdEngine(str(self.config.socket), self.clock, self.config.snapshotter)
         try:
             if await engine.image_status(self.config.pause_image) is None:
                 archive = self.config.state / "pause.tar"
                 archive.write_bytes(pause_image(self.config.pause_image))
-                await load_image(engine, archive, self.config.snapshotter)
+                await load_image(engine, archive)
                 archive.unlink()
         finally:
             await engine.close()

@@ -29,7 +29,7 @@ CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
 EPOCH = "1970-01-01T00:00:00Z"
-LOAD_TIMEOUT_S = 300.0
+CTR_TIMEOUT_S = 300.0
 SEEN_TIMEOUT_S = 10.0  # until CRI shows what was imported
 
 
@@ -165,26 +165,21 @@ def full_name(image: str) -> str:
     return name + at + digest
 
 
-async def load_image(engine: ContainerdEngine, archive: Path, snapshotter: str = "overlayfs") -> list[str]:
-    """Imports an archive into the engine's containerd with `ctr`; returns the names, once CRI shows them."""
+async def ctr(engine: ContainerdEngine, *arguments: str) -> None:
+    """Runs containerd's own client, for what CRI cannot do. Raises EngineError."""
     from .containerd_process import engine_missing, program
 
-    tags = await asyncio.to_thread(archive_tags, archive)
-    if not tags:
-        raise ValueError(f"{archive} names no image: save it by its name (docker save nginx:latest)")
-    ctr = program("ctr")
-    if ctr is None:
+    client = program("ctr")
+    if client is None:
         raise EngineError("UNAVAILABLE", engine_missing())
-    command = [ctr, "--address", engine.socket_path, "--namespace", "k8s.io", "images", "import"]
     process = await asyncio.create_subprocess_exec(
-        *command,
-        *("--snapshotter", snapshotter, str(archive)),
+        *(client, "--address", engine.socket_path, "--namespace", "k8s.io", *arguments),
         stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
     )
     try:
-        async with asyncio.timeout(LOAD_TIMEOUT_S):
+        async with asyncio.timeout(CTR_TIMEOUT_S):
             _, err = await process.communicate()
     except BaseException:
         if process.returncode is None:
@@ -192,7 +187,15 @@ async def load_image(engine: ContainerdEngine, archive: Path, snapshotter: str =
             await process.wait()
         raise
     if process.returncode:
-        raise EngineError("UNKNOWN", f"{archive}: {err.decode(errors='replace').strip()}")
+        raise EngineError("UNKNOWN", f"{arguments[-1]}: {err.decode(errors='replace').strip()}")
+
+
+async def load_image(engine: ContainerdEngine, archive: Path) -> list[str]:
+    """Imports an archive into the engine's containerd; returns the names, once CRI shows them."""
+    tags = await asyncio.to_thread(archive_tags, archive)
+    if not tags:
+        raise ValueError(f"{archive} names no image: save it by its name (docker save nginx:latest)")
+    await ctr(engine, "images", "import", "--snapshotter", engine.snapshotter, str(archive))
     deadline = engine.clock.monotonic() + SEEN_TIMEOUT_S
     for tag in tags:
         while await engine.image_status(tag) is None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 
@@ -251,6 +252,9 @@ class Engine(Protocol):
     async def image_status(self, image: str) -> Image | None: ...
     async def images(self) -> list[Image]: ...
     async def remove_image(self, image: str) -> None: ...
+    async def mount_image(self, image: str, path: Path) -> None:
+        """An image's files at `path`, read only, until it is unmounted."""
+
     async def image_filesystem(self) -> tuple[int, int]:
         """(used bytes, used inodes)."""
 

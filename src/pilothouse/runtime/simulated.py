@@ -12,6 +12,7 @@ import ipaddress
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .images import full_name
@@ -379,6 +380,9 @@ class SimulatedEngine:
     async def remove_image(self, image: str) -> None:
         if found := await self.image_status(image):
             self._images = {name: kept for name, kept in self._images.items() if kept.id != found.id}
+
+    async def mount_image(self, image: str, path: Path) -> None:
+        """There are no files."""
 
     async def image_filesystem(self) -> tuple[int, int]:
         return sum(image.size_bytes for image in self._images.values()), len(self._images)

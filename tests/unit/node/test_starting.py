@@ -123,6 +123,19 @@ def test_a_resize_that_has_no_room_waits_for_it():
     on_node(story)
 
 
+def test_an_image_volume_holds_back_the_container_that_mounts_it():
+    async def story(lab: NodeLab) -> None:
+        body = pod(container={"volumeMounts": [{"name": "v", "mountPath": "/v"}]})
+        body["spec"]["volumes"] = [{"name": "v", "image": {"reference": "registry.invalid/x:1"}}]
+        body["spec"]["containers"].append({"name": "other", "image": "busybox:1"})
+        await lab.create(body)
+        await lab.wait(1)
+        assert (await lab.container())["state"]["waiting"]["reason"] == "ErrImagePull"
+        assert "running" in (await lab.container(index=1))["state"]
+
+    on_node(story)
+
+
 def test_image_names_are_checked_in_the_parsers_words():
     assert invalid_name("busybox:1") == invalid_name("a.b:5000/x/y@sha256:" + "0" * 64) == ""
     assert invalid_name("Not/Valid:1").endswith("repository name (Valid) must be lowercase")

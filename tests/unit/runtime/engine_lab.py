@@ -145,9 +145,9 @@ def private_containerd(directory: Path, address: str = "127.0.0.1") -> Iterator[
 
         async def start() -> None:
             await process.start()
-            engine = ContainerdEngine(str(config.socket), RealClock())
+            engine = ContainerdEngine(str(config.socket), RealClock(), config.snapshotter)
             for archive in archives:
-                await load_image(engine, archive, config.snapshotter)
+                await load_image(engine, archive)
             await engine.close()
 
         asyncio.run(start())
