@@ -156,8 +156,11 @@ class ApiServer:
         return self.custom.kinds
 
     def kind_of_resource(self, resource: str) -> Kind:
-        """Built in or custom. KeyError for what is neither."""
-        return self.custom.of_resource(resource) or kind_of_resource(resource)
+        """Built in or custom."""
+        try:
+            return self.custom.of_resource(resource) or kind_of_resource(resource)
+        except KeyError:  # a definition that has gone meanwhile
+            raise no_such_resource() from None
 
     # -- one request -------------------------------------------------------------------------------------------
 

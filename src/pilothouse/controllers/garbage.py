@@ -60,10 +60,14 @@ class GarbageCollector(Controller):
     def custom_indexes(self) -> Mapping[str, IndexFunction]:
         return {"owner": by_owner}
 
-    def custom_source(self, resource: str) -> Source | None:
+    def custom_source(self, resource: str, namespaced: bool) -> Source | None:
         if resource not in self._resources:
             self._resources.append(resource)
         return self._source(resource)
+
+    def custom_gone(self, resource: str) -> None:
+        if resource in self._resources:
+            self._resources.remove(resource)
 
     def _source(self, resource: str) -> Source:
         def source(old: Object | None, new: Object | None, view: View) -> Iterable[str | Later]:
@@ -193,8 +197,6 @@ class GarbageCollector(Controller):
         resource = f"{spec['names']['plural']}.{spec['group']}"
         if new is None:
             self._custom.pop(where, None)
-            if resource in self._resources:
-                self._resources.remove(resource)
         else:
             self._custom[where] = (resource, spec.get("scope") == "Namespaced")
 

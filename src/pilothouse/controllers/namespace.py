@@ -65,9 +65,14 @@ class NamespaceController(Controller):
     def sources(self) -> Mapping[str, Source]:
         return {"namespaces": own, **dict.fromkeys(sorted(self._resources), _content)}
 
-    def custom_source(self, resource: str) -> Source | None:
+    def custom_source(self, resource: str, namespaced: bool) -> Source | None:
+        if not namespaced:
+            return None
         self._resources.add(resource)
         return _content
+
+    def custom_gone(self, resource: str) -> None:
+        self._resources.discard(resource)
 
     def reconcile(self, key: str, view: View, now: float) -> Plan:
         namespace = view.of("namespaces").get("", key)

@@ -221,9 +221,12 @@ class Controller:
     def reconcile(self, key: str, view: View, now: float) -> Plan:
         raise NotImplementedError
 
-    def custom_source(self, resource: str) -> Source | None:
+    def custom_source(self, resource: str, namespaced: bool) -> Source | None:
         """For controllers of all kinds: what a custom resource wakes. Its indexes are `custom_indexes`."""
         return None
+
+    def custom_gone(self, resource: str) -> None:
+        """Its definition was removed: there is no such kind any more."""
 
     @property
     def custom_indexes(self) -> Mapping[str, IndexFunction]:

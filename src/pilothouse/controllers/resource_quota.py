@@ -26,9 +26,14 @@ class ResourceQuotaController(Controller):
     def sources(self) -> Mapping[str, Source]:
         return {resource: _source(resource) for resource in sorted(self._resources)}
 
-    def custom_source(self, resource: str) -> Source | None:
+    def custom_source(self, resource: str, namespaced: bool) -> Source | None:
+        if not namespaced:
+            return None
         self._resources.add(resource)
         return _source(resource)
+
+    def custom_gone(self, resource: str) -> None:
+        self._resources.discard(resource)
 
     def reconcile(self, key: str, view: View, now: float) -> Plan:
         namespace, _ = split_key(key)

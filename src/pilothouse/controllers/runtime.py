@@ -103,8 +103,9 @@ class Runner:
         if new is None:
             self._informers.forget(resource)
             self._custom.discard(resource)
+            self.controller.custom_gone(resource)
         elif resource not in self._custom and _is_established(new):
-            source = self.controller.custom_source(resource)
+            source = self.controller.custom_source(resource, spec["scope"] == "Namespaced")
             if source is not None:
                 self._custom.add(resource)
                 for name, function in self.controller.custom_indexes.items():

@@ -216,3 +216,40 @@ def test_a_namespace_comes_with_its_account_and_goes_with_its_content():
         assert "n" not in [x["metadata"]["name"] for x in await c.all("namespaces", "")]
 
     on_cluster(story)
+
+
+def test_a_namespace_goes_whatever_custom_kinds_have_come_and_gone():
+    def definition(plural: str, scope: str) -> Object:
+        version = {
+            "name": "v1",
+            "served": True,
+            "storage": True,
+            "schema": {"openAPIV3Schema": {"type": "object"}},
+        }
+        names = {"plural": plural, "kind": plural.title()}
+        spec = {"group": "x.io", "scope": scope, "names": names, "versions": [version]}
+        return {"metadata": {"name": f"{plural}.x.io"}, "spec": spec}
+
+    def custom(plural: str, namespace: str = "") -> Object:
+        return {
+            "apiVersion": "x.io/v1",
+            "kind": plural.title(),
+            "metadata": {"name": "a", **({"namespace": namespace} if namespace else {})},
+        }
+
+    async def story(c: Cluster) -> None:
+        crds = "customresourcedefinitions.apiextensions.k8s.io"
+        for plural, scope in (("gone", "Namespaced"), ("here", "Namespaced"), ("wide", "Cluster")):
+            await c.client.create(crds, definition(plural, scope))
+        await c.settle()
+        await c.client.create("namespaces", {"metadata": {"name": "n"}})
+        await c.client.create("here.x.io", custom("here", "n"))
+        await c.client.create("wide.x.io", custom("wide"))
+        await c.client.delete(crds, "", "gone.x.io")
+        await c.settle()
+        await c.client.delete("namespaces", "", "n")
+        await c.settle(15)
+        assert "n" not in [x["metadata"]["name"] for x in await c.all("namespaces", "")]
+        assert await c.all("here.x.io", "") == [] and len(await c.all("wide.x.io", "")) == 1
+
+    on_cluster(story)
