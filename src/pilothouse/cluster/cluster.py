@@ -32,6 +32,7 @@ from ..client.local import LocalClient
 from ..network.topology import DNS_SERVICE_IP, KUBERNETES_SERVICE_IP, ClusterNetwork
 from ..store.interface import Store
 from .config import ClusterConfig, ConfigError
+from .engines import engine_module
 from .paths import ClusterPaths
 from .pki import FRONT_PROXY_CA, FRONT_PROXY_CLIENT, Pki, write_private
 
@@ -58,7 +59,7 @@ class Cluster:
 
     @property
     def has_containers(self) -> bool:
-        return self.config.engine == "containerd" and self.config.nodes > 0
+        return self.config.nodes > 0 and engine_module(self.config.engine).REAL
 
     async def __aenter__(self) -> Cluster:
         await self.start()

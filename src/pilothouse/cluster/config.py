@@ -12,7 +12,9 @@ from pathlib import Path
 
 CONFIG_VERSION = 1
 COMPONENTS = ("controllers", "scheduler", "network", "dns", "loadbalancer")
-ENGINES = ("auto", "containerd", "simulated")
+# what can run containers → its module below pilothouse.cluster (see engines.py), imported when a cluster has it
+ENGINE_MODULES = {"containerd": "engine_containerd", "simulated": "engine_simulated"}
+ENGINES = ("auto", *ENGINE_MODULES)
 STORES = ("sqlite", "memory")
 NODES_MAX = 100
 NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?")

@@ -14,8 +14,8 @@ from ..runtime.containerd_process import fitted
 from ..runtime.images import load_image
 from ..runtime.interface import EngineError, Image
 from .config import ClusterConfig
+from .engine_containerd import containerd_of
 from .manage import ClusterError, Progress, daemon_pid
-from .nodes import containerd_of
 from .paths import ClusterPaths
 
 

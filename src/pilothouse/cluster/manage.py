@@ -24,6 +24,7 @@ from ..base.clock import Clock
 from . import kubeconfig
 from .claims import claim, machine_lock, network_index
 from .config import ClusterConfig, ConfigError
+from .engines import engine_module
 from .paths import ClusterPaths, root
 
 Progress = Callable[[str], None]
@@ -127,7 +128,7 @@ def up(config: ClusterConfig, given: set[str], clock: Clock, progress: Progress)
             target = Path(config.kubeconfig) if config.kubeconfig else kubeconfig.default_path()
             kubeconfig.read(target)  # one that cannot be read is said before anything is made
             config = _settle(config, paths)
-            if config.engine == "containerd":
+            if engine_module(config.engine).REAL:
                 claim(config, paths, lambda other, its: _teardown(other, its, progress))
             paths.data.mkdir(parents=True, exist_ok=True, mode=0o700)
             alone.enter_context(_alone(paths))
@@ -175,20 +176,17 @@ def _before(config: ClusterConfig, paths: ClusterPaths) -> ClusterConfig | None:
 def _settle(config: ClusterConfig, paths: ClusterPaths) -> ClusterConfig:
     """Decides what `auto` and 0 leave open, or says why it cannot be."""
     engine = config.engine
-    if config.nodes and engine in ("auto", "containerd"):
-        from ..runtime.containerd_process import engine_missing
-
-        if missing := engine_missing():
-            raise ClusterError(
-                f"this machine cannot run containers: {missing}\n"
-                "`--engine simulated` starts a cluster whose containers are simulated; "
-                "`--nodes 0` one without nodes"
-            )
-        engine = "containerd"
-    elif not config.nodes and engine == "auto":
-        engine = "simulated"
+    if engine == "auto":
+        engine = "containerd" if config.nodes else "simulated"
+    module = engine_module(engine)
+    if config.nodes and (missing := module.missing()):
+        raise ClusterError(
+            f"this machine cannot run containers: {missing}\n"
+            "`--engine simulated` starts a cluster whose containers are simulated; "
+            "`--nodes 0` one without nodes"
+        )
     index = config.network_index
-    if engine == "containerd":
+    if module.REAL:
         others = {ClusterConfig.load(o.config).network_index for o in clusters() if o.data != paths.data}
         index = network_index(config, others)
     return replace(config, engine=engine, network_index=index)
@@ -284,7 +282,7 @@ async def _teardown(
     config: ClusterConfig, paths: ClusterPaths, progress: Progress, grace_s: float = 0.0
 ) -> None:
     """Containers, engines, namespaces, interfaces, rules: all that a cluster has on the host beside its files."""
-    if config.engine != "containerd" or config.network_index < 0:
+    if not engine_module(config.engine).REAL or config.network_index < 0:
         return
     from ..network.shell import CommandFailed
     from ..runtime.interface import EngineError

@@ -18,18 +18,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..api.object import condition_of, name_of, namespace_of
-from ..base.clock import Clock, RealClock, timestamp
+from ..base.clock import Clock, timestamp
 from ..base.random import Random
 from ..client.informer import Informers
 from ..network.shell import namespaces
-from ..network.topology import DNS_SERVICE_IP, ClusterNetwork, NodeNetwork, cni_config
+from ..network.topology import DNS_SERVICE_IP, ClusterNetwork, NodeNetwork
 from ..network.wiring import lay_node, take_up_node, take_up_switch
 from ..node.config import NodeConfig
-from ..runtime.containerd import ContainerdEngine
-from ..runtime.containerd_config import ContainerdConfig
-from ..runtime.containerd_process import ContainerdProcess, fitted, remove_cgroups, unmount_below
+from ..runtime.containerd_process import remove_cgroups
 from ..runtime.interface import Engine
 from .config import ClusterConfig, ConfigError
+from .engines import NodeEngine, engine_module
 from .paths import ClusterPaths
 
 if TYPE_CHECKING:
@@ -46,9 +45,7 @@ Progress = Callable[[str], None]
 class _Node:
     network: NodeNetwork
     config: NodeConfig
-    engine: Engine
-    process: ContainerdProcess | None = None  # None: a simulated engine
-    fresh: bool = True  # nothing runs in it; False: adopted, with its containers
+    started: NodeEngine
 
 
 class Nodes:
@@ -85,26 +82,17 @@ class Nodes:
         assert self._cluster.server is not None
         for node in self._nodes:
             self._cluster.server.nodes.unregister(node.config.name)
-            await node.engine.close()
+            await node.started.engine.close()
         self._nodes.clear()
 
     async def _start_node(self, network: NodeNetwork, all_nodes: list[NodeNetwork]) -> _Node:
-        """Its place in the network and its engine, or a simulated one."""
-        cluster = self._cluster
-        if not cluster.has_containers:
-            from ..runtime.simulated import SimulatedEngine
-
-            engine: Engine = SimulatedEngine(
-                self._clock, self._random.fork(network.name), pod_cidr=network.pod_cidr
-            )
-            return _Node(network, await self._node_config(network, engine, files=False), engine)
-        others = [other for other in all_nodes if other is not network]
-        await lay_node(cluster.network, network, others)
-        process = containerd_of(cluster.config, cluster.paths, network, self._clock)
-        process.config = await asyncio.to_thread(fitted, process.config)
-        fresh = await process.start()
-        engine = ContainerdEngine(str(process.config.socket), self._clock, process.config.snapshotter)
-        return _Node(network, await self._node_config(network, engine, files=True), engine, process, fresh)
+        """Its place in the network, and its engine."""
+        cluster, module = self._cluster, engine_module(self._cluster.config.engine)
+        if module.REAL:
+            await lay_node(cluster.network, network, [other for other in all_nodes if other is not network])
+        random = self._random.fork(network.name)
+        started = await module.start(cluster.config, cluster.paths, network, self._clock, random)
+        return _Node(network, await self._node_config(network, started.engine, files=module.REAL), started)
 
     async def _node_config(self, network: NodeNetwork, engine: Engine, *, files: bool) -> NodeConfig:
         cluster = self._cluster
@@ -145,28 +133,27 @@ class Nodes:
         async def kubelet() -> None:
             assert cluster.server is not None
             kubelet = Kubelet(
-                node.config, node.engine, client, self._informers, self._clock, self._random.fork(name)
+                node.config,
+                node.started.engine,
+                client,
+                self._informers,
+                self._clock,
+                self._random.fork(name),
             )
             cluster.server.nodes.register(name, kubelet.connector)
             if not ready.done():
                 ready.set_result(kubelet)
             await kubelet.run()
 
-        if node.process is not None:
-            process = node.process
+        if node.started.keep is not None:
+            cluster.run(f"engine of {name}", node.started.keep)
+        if cluster.has_containers and "network" not in cluster.config.disable:
+            from ..network.proxy import ServiceProxy
 
-            async def containerd() -> None:
-                await process.start()
-                await process.ended()
-
-            cluster.run(f"containerd of {name}", containerd)
-            if "network" not in cluster.config.disable:
-                from ..network.proxy import ServiceProxy
-
-                proxy = ServiceProxy(cluster.network, node.network, self._informers, self._clock)
-                cluster.run(f"service proxy of {name}", proxy.run)
-                await proxy.in_force.wait()
-        if node.fresh:
+            proxy = ServiceProxy(cluster.network, node.network, self._informers, self._clock)
+            cluster.run(f"service proxy of {name}", proxy.run)
+            await proxy.in_force.wait()
+        if node.started.fresh:
             await self._pods_are_not_ready(name)
         cluster.run(f"kubelet of {name}", kubelet)
         await (await ready).ready()
@@ -214,22 +201,6 @@ class Nodes:
                 await asyncio.to_thread(shutil.rmtree, directory, True)
 
 
-def containerd_of(
-    config: ClusterConfig, paths: ClusterPaths, node: NodeNetwork, clock: Clock
-) -> ContainerdProcess:
-    """The containerd of a node, running or not."""
-    network = ClusterNetwork(config.network_index, config.name, config.service_cidr)
-    state = paths.node_run(node.name)
-    settings = ContainerdConfig(
-        root=paths.node(node.name) / "containerd",
-        state=state,
-        netns=node.netns,
-        streaming_address=node.address,
-        insecure_registries=config.insecure_registries,
-    )
-    return ContainerdProcess(settings, clock, cni_config(network, node, str(state / "ipam")))
-
-
 def cgroup_of(cluster: str) -> str:
     """The cgroup that all of a cluster's pods live below."""
     return f"/pilothouse-{cluster}"
@@ -246,8 +217,7 @@ async def teardown(
     progress("stopping containers")
 
     async def node_down(node: NodeNetwork) -> None:
-        await containerd_of(config, paths, node, RealClock()).stop(grace_s)
-        await asyncio.to_thread(unmount_below, (paths.node(node.name),))
+        await engine_module(config.engine).stop(config, paths, node, grace_s)
         await take_up_node(network, node)
 
     results = await asyncio.gather(*map(node_down, nodes), return_exceptions=True)

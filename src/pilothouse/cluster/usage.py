@@ -11,8 +11,8 @@ from pathlib import Path
 from ..base.clock import Clock
 from ..runtime.containerd_process import descendants, shims_of
 from .config import ClusterConfig
+from .engine_containerd import containerd_of
 from .manage import daemon_pid
-from .nodes import containerd_of
 from .paths import ClusterPaths
 
 SAMPLE_S = 0.5
