@@ -23,10 +23,11 @@ import orjson
 
 from ..api.object import Object
 from ..store.interface import Compacted, Event, Record, Store
+from ..store.log import surplus
 
 ROOT = "/registry/"
-RING_MAX = 4_096  # changes a kind
-PARSED_MAX = 8_192  # objects that are kept parsed
+RING_MAX, RING_BYTES_MAX = 4_096, 32 << 20  # changes a kind
+PARSED_MAX, PARSED_BYTES_MAX = 8_192, 64 << 20  # objects that are kept parsed
 FIELD_SETS_MAX = 1_024
 _METADATA = b'"metadata":{'
 _NO_LABELS: dict[str, str] = {}
@@ -106,6 +107,7 @@ class Ring:
 
     def __init__(self, start: int, changes: list[Change] | None = None):
         self._ring: list[Change] = changes or []
+        self._bytes = sum(map(_size, self._ring))
         self.start = start  # every change after this revision is in the ring
         self.version = self._ring[-1].revision if self._ring else start  # of the newest change
         self._changed: asyncio.Future[None] | None = None
@@ -142,10 +144,11 @@ class Ring:
     def append(self, change: Change) -> None:
         self._ring.append(change)
         self.version = change.revision
+        self._bytes += len(change.entry.bytes)
         if len(self._ring) > RING_MAX + RING_MAX // 4:
-            cut = len(self._ring) - RING_MAX
-            self.start = self._ring[cut - 1].revision
-            del self._ring[:cut]
+            self._cut(len(self._ring) - RING_MAX)
+        if self._bytes > RING_BYTES_MAX:
+            self._cut(surplus(map(_size, self._ring), self._bytes - RING_BYTES_MAX // 2))
         if self._changed is not None:
             if not self._changed.done():
                 self._changed.set_result(None)
@@ -154,10 +157,14 @@ class Ring:
             self._notifying = True
             asyncio.get_running_loop().call_soon(self._notify)
 
+    def _cut(self, count: int) -> None:
+        if count:
+            self.start = self._ring[count - 1].revision
+            self._bytes -= sum(map(_size, self._ring[:count]))
+            del self._ring[:count]
+
     def forget_before(self, revision: int) -> None:
-        cut = bisect_right(self._ring, revision - 1, key=_revision)
-        if cut:
-            del self._ring[:cut]
+        self._cut(bisect_right(self._ring, revision - 1, key=_revision))
         self.start = max(self.start, revision - 1)
 
 
@@ -230,6 +237,10 @@ def _revision(change: Change) -> int:
     return change.revision
 
 
+def _size(change: Change) -> int:
+    return len(change.entry.bytes)
+
+
 @dataclass(slots=True)
 class _Waiter:
     revision: int
@@ -244,6 +255,7 @@ class Cache:
         self._store, self._unseal = store, unseal
         self._collections: dict[str, Collection] = {}
         self._parsed: OrderedDict[int, Entry] = OrderedDict()
+        self._parsed_bytes = 0
         self._field_sets: dict[bytes, Any] = {}
         self._waiters: list[_Waiter] = []
         self._stop: Callable[[], None] | None = None
@@ -357,10 +369,13 @@ class Cache:
         return obj
 
     def parsed(self, entry: Entry) -> None:
-        """Keeps the number of parsed objects bounded: the oldest is parsed again when somebody asks."""
+        """Keeps the parsed objects bounded: the oldest is parsed again when somebody asks."""
         self._parsed[id(entry)] = entry
-        if len(self._parsed) > PARSED_MAX:
-            self._parsed.popitem(last=False)[1].drop_object()
+        self._parsed_bytes += len(entry.bytes)
+        while len(self._parsed) > PARSED_MAX or self._parsed_bytes > PARSED_BYTES_MAX:
+            _, oldest = self._parsed.popitem(last=False)
+            oldest.drop_object()
+            self._parsed_bytes -= len(oldest.bytes)
 
     def compact(self, revision: int) -> None:
         for collection in self._collections.values():

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_right
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
+from itertools import accumulate
 
 from .interface import Compacted, Event
 
 EVENTS_MAX = 10_000
+BYTES_MAX = 64 << 20  # of values: ten thousand versions of a large object would fill the machine's memory
 
 
 class EventLog:
@@ -22,14 +24,18 @@ class EventLog:
         self.start = start
         self._events_max = events_max
         self._events: list[Event] = []
+        self._bytes = 0
         self._changed: asyncio.Future[None] | None = None
         self._closed = False
         self._listeners: list[Callable[[list[Event]], None]] = []
 
     def append(self, events: list[Event]) -> None:
         self._events += events
+        self._bytes += sum(map(_size, events))
         if len(self._events) > self._events_max + self._events_max // 4:  # cut seldom: a cut moves the list
             self._cut(len(self._events) - self._events_max)
+        if self._bytes > BYTES_MAX:
+            self._cut(surplus(map(_size, self._events), self._bytes - BYTES_MAX // 2))
         self._notify()
 
     def listen(self, listener: Callable[[list[Event]], None]) -> Callable[[], None]:
@@ -49,6 +55,7 @@ class EventLog:
     def _cut(self, count: int) -> None:
         if count:
             self.start = self._events[count - 1].record.mod_revision
+            self._bytes -= sum(map(_size, self._events[:count]))
             del self._events[:count]
 
     def after(self, revision: int) -> list[Event]:
@@ -82,3 +89,12 @@ class EventLog:
 
 def _revision(event: Event) -> int:
     return event.record.mod_revision
+
+
+def _size(event: Event) -> int:
+    return len(event.record.value)
+
+
+def surplus(sizes: Iterable[int], excess: int) -> int:
+    """How many of the first have to go for `excess` bytes."""
+    return next((count for count, total in enumerate(accumulate(sizes), 1) if total >= excess), 0)
