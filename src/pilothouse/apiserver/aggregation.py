@@ -20,7 +20,7 @@ from ..api.discovery import group_of
 from ..api.errors import ApiError
 from ..api.kinds import Kind, kind_of_resource
 from ..api.object import Object, condition_of, labels_of, name_of
-from .backend import dial, exchange, unavailable
+from .backend import dial, exchange, target_of, unavailable
 from .options import DeleteOptions
 from .proxy import service_address
 from .registry.operation import CREATE, DELETE, UPDATE
@@ -82,7 +82,7 @@ class Aggregator:
         available = condition_of(api_service, "Available")
         if available is None or available.get("status") != "True":
             raise unavailable("service unavailable")
-        target = request.path + (f"?{request.query}" if request.query else "")
+        target = target_of(request.path, request.query)
         return await self._exchange(api_service, request, target, request.user)
 
     async def _exchange(self, api_service: Object, request: Request, target: str, user: User) -> Response:

@@ -7,9 +7,11 @@ The answer streams: its head is awaited, its body passes through in chunks as it
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import httptools
 
@@ -69,9 +71,19 @@ async def _dial(
             if tls is not None:
                 await writer.start_tls(tls, server_hostname=server_name or host)
     except (OSError, TimeoutError) as error:
-        why = getattr(error, "strerror", None) or str(error) or "i/o timeout"
-        raise unavailable(f"error trying to reach service: dial tcp {host}:{port}: {why}") from None
+        raise unavailable(f"error trying to reach service: dial tcp {host}:{port}: {_why(error)}") from None
     return reader, writer
+
+
+def _why(error: OSError) -> str:
+    if error.errno and not isinstance(error, ssl.SSLError):
+        return f"connect: {os.strerror(error.errno).lower()}"
+    return str(error) or "i/o timeout"
+
+
+def target_of(path: str, query: str) -> str:
+    """A decoded path as Go writes it on the request line: what was escaped (a space, a line's end) is so again."""
+    return quote(path, safe="/$&+,:;=@~") + (f"?{query}" if query else "")
 
 
 class _Head:
@@ -115,6 +127,7 @@ async def exchange(
         await writer.drain()
         head = _Head()
         parser = httptools.HttpResponseParser(head)
+        parser.set_dangerous_leniencies(lenient_optional_cr_before_lf=True)  # as Go is: scripts end lines so
         size = 0
         while not head.complete:
             data = await reader.read(CHUNK)

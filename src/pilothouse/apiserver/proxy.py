@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ..api.errors import ApiError, bad_request, not_found
 from ..api.kinds import Kind, kind_of_resource
 from ..api.object import Object
-from .backend import dial, exchange, unavailable
+from .backend import dial, exchange, target_of, unavailable
 from .html_links import rewrite_page, rewrite_url
 from .request import Request, Response
 
@@ -34,8 +34,7 @@ def split_name(name: str) -> tuple[str, str, str]:
 async def proxy(server: ApiServer, request: Request, kind: Kind) -> Response:
     assert request.info is not None
     if not request.info.rest and not request.path.endswith("/") and request.method in ("GET", "HEAD"):
-        where = f"{request.path}/" + (f"?{request.query}" if request.query else "")
-        return Response(301, [("location", where)], content_type="")
+        return Response(301, [("location", target_of(f"{request.path}/", request.query))], content_type="")
     scheme, name, port = split_name(request.info.name)
     entry = server.storage.get(kind, request.info.namespace if kind.namespaced else "", name)
     if entry is None:
@@ -54,7 +53,7 @@ async def proxy(server: ApiServer, request: Request, kind: Kind) -> Response:
         tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
     node = name if kind.plural == "nodes" else ""
     reader, writer = await dial(server, host, number, tls, node=node)
-    target = "/" + request.info.rest + (f"?{request.query}" if request.query else "")
+    target = target_of(f"/{request.info.rest}", request.query)
     response = await exchange(request, reader, writer, f"{host}:{number}", target)
     return await _through(request, response, f"{host}:{number}")
 

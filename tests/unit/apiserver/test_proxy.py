@@ -34,6 +34,8 @@ async def backend():
             writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n")
             await go_on.wait()
             writer.write(b"3\r\ntwo\r\n0\r\n\r\n")
+        elif path.startswith("/script"):
+            writer.write(b"HTTP/1.0 200 OK\r\nX-Own: yes\n\nhello")
         elif path.startswith("/upgrade"):
             writer.write(
                 b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\nhello"
@@ -81,6 +83,16 @@ async def test_status_headers_and_body_come_through_and_the_token_does_not_go_ou
     answer = await ask("/a/b?c=d")
     assert (answer.status, answer.body) == (418, b"/a/b?c=d False")
     assert ("X-Own", "yes") in answer.headers
+
+
+async def test_the_path_goes_out_escaped(ask):
+    assert (await ask("/a b\r\nX: é?c=%20d")).body == b"/a%20b%0D%0AX:%20%C3%A9?c=%20d False"
+
+
+async def test_a_script_may_end_its_lines_without_a_return(ask):
+    answer = await ask("/script")
+    assert (answer.status, ("X-Own", "yes") in answer.headers) == (200, True)
+    assert b"".join([chunk async for chunk in answer.stream]) == b"hello"
 
 
 async def test_a_long_answer_is_streamed(ask, backend):
