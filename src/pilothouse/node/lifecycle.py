@@ -15,6 +15,7 @@ from .context import NodeContext, field_path, to_its_end
 from .environment import ConfigError, container_named
 from .handlers import run_hook
 from .images import ImageError, rpc_error
+from .mounts import is_mounted
 from .observed import PodMemory
 from .sync import Start, is_sidecar
 
@@ -96,7 +97,7 @@ async def _mount_images(node: NodeContext, pod: Object, container: Object, volum
     }
     for name in {mount["name"] for mount in container.get("volumeMounts") or ()} & sources.keys():
         path, reference = Path(volumes[name]), sources[name].get("reference") or ""
-        if path.is_mount():
+        if is_mounted(path):
             continue
         wanted = {"image": reference, "imagePullPolicy": sources[name].get("pullPolicy")}
         await node.images.ensure(pod, wanted, functools.partial(node.event, pod))

@@ -1,4 +1,4 @@
-"""tmpfs mounts by system calls: a pod has one for each volume that must not touch the disk, so no process is started for them."""
+"""Mounts by system calls: a pod has one for each volume that must not touch the disk, so no process is started for them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,13 @@ def mount_tmpfs(path: Path, size_bytes: int | None = None) -> None:
     _check(_libc().mount(b"tmpfs", os.fsencode(path), b"tmpfs", ctypes.c_ulong(0), options.encode()), path)
 
 
+def is_mounted(path: Path) -> bool:
+    """Also for a bind mount within one filesystem, which `os.path.ismount` does not see."""
+    name = os.path.realpath(path).replace(" ", "\\040")
+    return any(line.split()[4] == name for line in Path("/proc/self/mountinfo").read_text().splitlines())
+
+
 def unmount(path: Path) -> None:
     """Also when something still uses it."""
-    if os.path.ismount(path):
+    if is_mounted(path):
         _check(_libc().umount2(os.fsencode(path), MNT_DETACH), path)
