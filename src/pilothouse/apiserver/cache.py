@@ -27,7 +27,7 @@ from ..store.log import surplus
 
 ROOT = "/registry/"
 RING_MAX, RING_BYTES_MAX = 4_096, 32 << 20  # changes a kind
-PARSED_MAX, PARSED_BYTES_MAX = 8_192, 64 << 20  # objects that are kept parsed
+PARSED_MAX, PARSED_BYTES_MAX = 8_192, 32 << 20  # objects that are kept parsed
 FIELD_SETS_MAX = 1_024
 _METADATA = b'"metadata":{'
 _NO_LABELS: dict[str, str] = {}
