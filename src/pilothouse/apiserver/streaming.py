@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import json
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 from urllib.parse import urlsplit
@@ -293,6 +294,7 @@ class Bridge:
         self._messages = Messages(raw)
         self._base64 = "base64" in protocol
         self._can_close = protocol.startswith("v5.")
+        self._plain_errors = not protocol.startswith(("v4.", "v5."))
         self._client = spdy.Client()
         self._streams: dict[int, int] = {}  # channel -> SPDY stream
         self._channels: dict[int, int] = {}
@@ -364,10 +366,22 @@ class Bridge:
         channel = self._channels.get(event.stream)
         if channel is None:
             return
-        if isinstance(event, spdy.Data) and event.data and channel in (STDOUT, STDERR, ERROR):
+        data = event.data if isinstance(event, spdy.Data) else b""
+        if channel == ERROR and self._plain_errors:
+            data = plain_error(data)
+        if data and channel in (STDOUT, STDERR, ERROR):
             if self._base64:
-                await self._messages.send(str(channel).encode() + base64.b64encode(event.data), text=True)
+                await self._messages.send(str(channel).encode() + base64.b64encode(data), text=True)
             else:
-                await self._messages.send(bytes([channel]) + event.data)
+                await self._messages.send(bytes([channel]) + data)
         if isinstance(event, spdy.Reset) or (isinstance(event, (spdy.Data, spdy.Reply)) and event.fin):
             self._open.discard(channel)
+
+
+def plain_error(status: bytes) -> bytes:
+    """How a command ended, for protocols before v4: nothing when it succeeded, else what the Status says."""
+    try:
+        shown = json.loads(status)
+    except ValueError:
+        return status
+    return b"" if shown.get("status") == "Success" else str(shown.get("message", "")).encode()

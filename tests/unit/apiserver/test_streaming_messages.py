@@ -7,7 +7,7 @@ from wsproto.connection import Connection, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, TextMessage
 
 from pilothouse.apiserver.request import Request
-from pilothouse.apiserver.streaming import Messages, as_messages
+from pilothouse.apiserver.streaming import Messages, as_messages, plain_error
 
 
 class Raw:
@@ -82,3 +82,12 @@ def test_a_log_over_websocket_is_messages_in_the_form_that_was_agreed_on(protoco
     assert isinstance(message, TextMessage if protocol.startswith("base64") else BytesMessage)
     assert message.data == expected
     assert isinstance(end, CloseConnection)
+
+
+def test_before_v4_a_command_that_succeeds_says_nothing_on_the_error_channel():
+    assert plain_error(b'{"metadata":{},"status":"Success"}') == b""
+    failure = (
+        b'{"status":"Failure","reason":"NonZeroExitCode","message":"command terminated with exit code 3"}'
+    )
+    assert plain_error(failure) == b"command terminated with exit code 3"
+    assert plain_error(b"not a Status") == b"not a Status"
