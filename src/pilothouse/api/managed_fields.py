@@ -72,10 +72,15 @@ class Request:
         entry["apiVersion"] = self.api_version
         if time:
             entry["time"] = time
-        entry["fieldsType"], entry["fieldsV1"] = "FieldsV1", fields
+        entry["fieldsType"], entry["fieldsV1"] = "FieldsV1", _in_order(fields)
         if self.subresource:
             entry["subresource"] = self.subresource
         return entry
+
+
+def _in_order(fields: FieldSet) -> FieldSet:
+    """As Kubernetes writes a set: `.` first, then by name."""
+    return {name: _in_order(fields[name]) if fields[name] else fields[name] for name in sorted(fields)}
 
 
 # -- entries -------------------------------------------------------------------------------------------------

@@ -227,7 +227,6 @@ CLUSTER_ROLES: dict[str, Rules] = {
         )
     },
     **{f"system:controller:{name}": rules for name, rules in CONTROLLERS.items()},
-    "system:cluster-trust-bundle-discovery": [(READ, "certificates.k8s.io", "clustertrustbundles")],
 }
 
 NON_RESOURCE: dict[str, tuple[str, list[str]]] = {
@@ -263,7 +262,12 @@ NON_RESOURCE: dict[str, tuple[str, list[str]]] = {
     ),
     "system:service-account-issuer-discovery": (
         "get",
-        ["/.well-known/openid-configuration", "/openid/v1/jwks"],
+        [
+            "/.well-known/openid-configuration",
+            "/.well-known/openid-configuration/",
+            "/openid/v1/jwks",
+            "/openid/v1/jwks/",
+        ],
     ),
 }
 
@@ -297,10 +301,6 @@ CLUSTER_BINDINGS: dict[str, tuple[str, list[tuple[str, str]]]] = {
     "system:node": ("system:node", []),  # the Node authorizer grants it, to each node its part
     "system:service-account-issuer-discovery": (
         "system:service-account-issuer-discovery",
-        [("Group", "system:serviceaccounts")],
-    ),
-    "system:cluster-trust-bundle-discovery": (
-        "system:cluster-trust-bundle-discovery",
         [("Group", "system:serviceaccounts")],
     ),
     **{

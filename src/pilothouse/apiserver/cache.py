@@ -29,13 +29,18 @@ ROOT = "/registry/"
 RING_MAX, RING_BYTES_MAX = 4_096, 32 << 20  # changes a kind
 PARSED_MAX, PARSED_BYTES_MAX = 8_192, 32 << 20  # objects that are kept parsed
 FIELD_SETS_MAX = 1_024
-_METADATA = b'"metadata":{'
+_METADATA, _UID = b'"metadata":{', b'"uid":"'
+_UID_LENGTH = len(_UID) + 36 + 1
 _NO_LABELS: dict[str, str] = {}
 
 
 def splice(value: bytes, revision: int) -> bytes:
-    """The stored bytes with the resourceVersion in them, as the first of the metadata."""
+    """The stored bytes with the resourceVersion in them, where Kubernetes writes it: after the uid."""
     at = value.index(_METADATA) + len(_METADATA)
+    uid = value.find(_UID, at)  # what stands before it are names, which have no quotes in them
+    if uid >= 0:
+        end = uid + _UID_LENGTH
+        return b'%b,"resourceVersion":"%d"%b' % (value[:end], revision, value[end:])
     comma = b"" if value[at : at + 1] == b"}" else b","
     return b'%b"resourceVersion":"%d"%b%b' % (value[:at], revision, comma, value[at:])
 
