@@ -48,7 +48,7 @@ def claims() -> dict[str, ClusterConfig]:
     """All claims by name, with `data_dir` set; one whose data was deleted by hand is none."""
     found = {}
     for file in run_root().glob("*/cluster.json"):
-        with contextlib.suppress(FileNotFoundError, ConfigError, ValueError):
+        with contextlib.suppress(FileNotFoundError, ConfigError):
             config = ClusterConfig.load(file)
             if Path(config.data_dir, "cluster.json").exists():
                 found[config.name] = config

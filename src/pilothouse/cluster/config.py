@@ -77,9 +77,14 @@ class ClusterConfig:
 
     @classmethod
     def load(cls, path: Path) -> ClusterConfig:
-        """Raises ConfigError for a directory that a newer version made; FileNotFoundError where there is none."""
-        document = json.loads(path.read_text())
-        version = document.pop("version", 0)
+        """Raises ConfigError for one that is damaged or that a newer version made; FileNotFoundError where there is none."""
+        try:
+            document = json.loads(path.read_text())
+            version = int(document.pop("version", 0))
+        except (ValueError, TypeError, AttributeError) as error:
+            raise ConfigError(
+                f"{path} is damaged ({error}): restore it, or delete the cluster with `pilothouse delete`"
+            ) from error
         if version > CONFIG_VERSION:
             raise ConfigError(
                 f"{path.parent} was made by a newer Pilothouse (format {version}; this one knows {CONFIG_VERSION}): "

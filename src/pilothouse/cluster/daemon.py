@@ -8,24 +8,28 @@ them. So an upgrade of Pilothouse, or a crash, costs the applications nothing.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import gc
 import json
 import logging
 import os
 import resource
+import shutil
 import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
 
-from ..base.clock import RealClock
+from ..base.clock import Clock, RealClock
 from ..base.random import Random
 from .config import ClusterConfig, ConfigError
 from .paths import ClusterPaths
 
 log = logging.getLogger("pilothouse")
+
+LOOK_EVERY_S = 2.0
 
 
 class Reporter:
@@ -140,10 +144,27 @@ async def _run(config: ClusterConfig, paths: ClusterPaths, reporter: Reporter) -
     gc.freeze()  # what was made at start stays: the collector need not look at it again
     reporter.say(ready=True)
     reporter.close()
-    await ending
+    gone = asyncio.create_task(_deleted_by_hand(paths, clock))
+    await asyncio.wait((ending, gone), return_when=asyncio.FIRST_COMPLETED)
     log.info("stopping")
     await cluster.stop()
+    if gone.done():  # nobody can delete the cluster any more
+        from . import manage
+
+        await manage.teardown(config, paths, progress)
+        shutil.rmtree(paths.run, ignore_errors=True)
     return 0
+
+
+async def _deleted_by_hand(paths: ClusterPaths, clock: Clock) -> None:
+    """Returns when the data directory is no longer there. What is still written to it is lost."""
+    try:
+        while True:
+            await clock.sleep(LOOK_EVERY_S)
+            with contextlib.suppress(PermissionError, TimeoutError):  # of a share that is away for a while
+                os.stat(paths.pid)
+    except FileNotFoundError:
+        log.error("%s was deleted: this cluster ends", paths.data)
 
 
 if __name__ == "__main__":

@@ -129,13 +129,18 @@ def up(config: ClusterConfig, given: set[str], clock: Clock, progress: Progress)
             kubeconfig.read(target)  # one that cannot be read is said before anything is made
             config = _settle(config, paths)
             if engine_module(config.engine).REAL:
-                claim(config, paths, lambda other, its: _teardown(other, its, progress))
+                claim(config, paths, lambda other, its: teardown(other, its, progress))
             paths.data.mkdir(parents=True, exist_ok=True, mode=0o700)
             alone.enter_context(_alone(paths))
             if config.data_dir and not link.exists():
                 link.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
                 link.symlink_to(paths.data.resolve())
-            config.save(paths.config)
+            try:
+                config.save(paths.config)
+            except OSError as error:
+                if before is None:
+                    _remove_files(paths)
+                raise ClusterError(f"cannot write {paths.config}: {error.strerror}") from error
             # containers that a killed daemon left, and that shall go on whatever happens now
             ran = any(paths.run.glob("*/containerd.pid"))
         try:
@@ -147,7 +152,7 @@ def up(config: ClusterConfig, given: set[str], clock: Clock, progress: Progress)
             if before is None:  # nothing is left of a cluster that never was
                 remove(paths, progress=lambda _: None)
             elif not ran:
-                asyncio.run(_teardown(config, paths, lambda _: None))
+                asyncio.run(teardown(config, paths, lambda _: None))
             raise
     return config
 
@@ -187,8 +192,8 @@ def _settle(config: ClusterConfig, paths: ClusterPaths) -> ClusterConfig:
         )
     index = config.network_index
     if module.REAL:
-        others = {ClusterConfig.load(o.config).network_index for o in clusters() if o.data != paths.data}
-        index = network_index(config, others)
+        found = [_known(other) for other in clusters() if other.data != paths.data]
+        index = network_index(config, {other.network_index for other in found if other is not None})
     return replace(config, engine=engine, network_index=index)
 
 
@@ -255,7 +260,7 @@ def stop(paths: ClusterPaths, clock: Clock, progress: Progress) -> None:
     config = ClusterConfig.load(paths.config)
     with _alone(paths):
         _end_daemon(paths, clock, progress)
-        asyncio.run(_teardown(config, paths, progress, STOP_GRACE_S))
+        asyncio.run(teardown(config, paths, progress, STOP_GRACE_S))
 
 
 def _end_daemon(paths: ClusterPaths, clock: Clock, progress: Progress) -> None:
@@ -278,7 +283,7 @@ async def _wait_for_end(paths: ClusterPaths, pid: int, clock: Clock) -> None:
         await clock.sleep(0.02)
 
 
-async def _teardown(
+async def teardown(
     config: ClusterConfig, paths: ClusterPaths, progress: Progress, grace_s: float = 0.0
 ) -> None:
     """Containers, engines, namespaces, interfaces, rules: all that a cluster has on the host beside its files."""
@@ -286,24 +291,38 @@ async def _teardown(
         return
     from ..network.shell import CommandFailed
     from ..runtime.interface import EngineError
-    from .nodes import teardown
+    from . import nodes
 
     try:
-        await teardown(config, paths, progress, grace_s)
+        await nodes.teardown(config, paths, progress, grace_s)
     except (EngineError, CommandFailed) as error:
         raise ClusterError(f"not all of cluster {config.name!r} could be taken down: {error}") from error
 
 
 def remove(paths: ClusterPaths, progress: Progress) -> None:
     """Takes away all that is left of a cluster whose daemon has ended: engines, network, files, kubeconfig entries."""
-    config = None
-    with contextlib.suppress(FileNotFoundError, ConfigError, ValueError):
-        config = ClusterConfig.load(paths.config)
+    config = _known(paths)
     if config is not None:
-        asyncio.run(_teardown(config, paths, progress))
-        target = Path(config.kubeconfig) if config.kubeconfig else kubeconfig.default_path()
-        with contextlib.suppress(kubeconfig.KubeconfigError):
-            kubeconfig.remove(target, config.name)
+        asyncio.run(teardown(config, paths, progress))
+    target = Path(config.kubeconfig) if config and config.kubeconfig else kubeconfig.default_path()
+    with contextlib.suppress(kubeconfig.KubeconfigError):
+        kubeconfig.remove(target, paths.name)
+    _remove_files(paths)
+    with machine_lock():
+        for directory in (root() / "clusters", root()):
+            with contextlib.suppress(OSError):  # other clusters live there
+                directory.rmdir()
+
+
+def _known(paths: ClusterPaths) -> ClusterConfig | None:
+    """Its configuration, or what its claim says where that is damaged."""
+    for file in (paths.config, paths.run / "cluster.json"):
+        with contextlib.suppress(FileNotFoundError, ConfigError):
+            return ClusterConfig.load(file)
+    return None
+
+
+def _remove_files(paths: ClusterPaths) -> None:
     # the configuration goes last: as long as it is there, `delete` can be called again
     others = [path for path in paths.data.glob("*") if path != paths.config]
     for path in (*others, paths.run, paths.data):
@@ -317,10 +336,6 @@ def remove(paths: ClusterPaths, progress: Progress) -> None:
     link = root() / "clusters" / paths.name
     if link.is_symlink():
         link.unlink()
-    with machine_lock():
-        for directory in (link.parent, root()):
-            with contextlib.suppress(OSError):  # other clusters live there
-                directory.rmdir()
 
 
 def delete(paths: ClusterPaths, clock: Clock, progress: Progress) -> None:

@@ -1,8 +1,10 @@
 """`up`, `stop`, `delete` and bad luck, with real daemons but without nodes: the life of a control plane."""
 
 import asyncio
+import errno
 import json
 import os
+import shutil
 import signal
 import socket
 from pathlib import Path
@@ -12,7 +14,7 @@ import yaml
 from click.testing import CliRunner
 
 from pilothouse.base.clock import RealClock
-from pilothouse.cli import cluster_kubeconfig, cluster_token
+from pilothouse.cli import cluster_kubeconfig, cluster_list, cluster_token
 from pilothouse.cli.connection import Connection, Target
 from pilothouse.cluster import manage
 from pilothouse.cluster.config import ClusterConfig, ConfigError
@@ -181,6 +183,44 @@ def test_a_directory_of_a_newer_version_is_left_alone(home):
         up()
     assert paths.store.exists()
     paths.config.write_text(json.dumps(document))
+
+
+def test_a_damaged_configuration_is_said_and_can_be_deleted(home):
+    up()
+    paths = manage.find("one")
+    manage.stop(paths, CLOCK, print)
+    paths.config.write_text("{")
+    with pytest.raises(ConfigError, match="cluster.json is damaged .*pilothouse delete"):
+        up()
+    assert "unknown" in CliRunner().invoke(cluster_list.command).output
+    up("two")  # another one does not mind
+    manage.delete(paths, CLOCK, print)
+    assert [paths.name for paths in manage.clusters()] == ["two"]
+
+
+def test_a_cluster_whose_directory_was_deleted_by_hand_ends(home, monkeypatch):
+    port = up().port
+    shutil.rmtree(manage.find("one").data)
+    deadline = CLOCK.monotonic() + 20
+    while CLOCK.monotonic() < deadline:
+        with socket.socket() as client:
+            if client.connect_ex(("127.0.0.1", port)):
+                break
+    else:
+        raise AssertionError("it still answers")
+    up()  # the kubeconfig's entries are of this one now
+
+
+def test_a_disk_that_is_full_leaves_nothing(home, monkeypatch):
+    def full(self, path):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(ClusterConfig, "save", full)
+    with pytest.raises(manage.ClusterError, match="cannot write .*cluster.json: No space left on device"):
+        up()
+    assert not (home / "clusters" / "one").exists()
+    (home / "clusters").rmdir()
+    home.rmdir()
 
 
 def test_a_data_directory_of_ones_own(home, tmp_path, monkeypatch):
