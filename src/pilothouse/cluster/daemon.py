@@ -8,7 +8,7 @@ them. So an upgrade of Pilothouse, or a crash, costs the applications nothing.
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import errno
 import fcntl
 import gc
 import json
@@ -158,13 +158,14 @@ async def _run(config: ClusterConfig, paths: ClusterPaths, reporter: Reporter) -
 
 async def _deleted_by_hand(paths: ClusterPaths, clock: Clock) -> None:
     """Returns when the data directory is no longer there. What is still written to it is lost."""
-    try:
-        while True:
-            await clock.sleep(LOOK_EVERY_S)
-            with contextlib.suppress(PermissionError, TimeoutError):  # of a share that is away for a while
-                os.stat(paths.pid)
-    except FileNotFoundError:
-        log.error("%s was deleted: this cluster ends", paths.data)
+    there = True
+    while there:
+        await clock.sleep(LOOK_EVERY_S)
+        try:
+            os.stat(paths.pid)
+        except OSError as error:  # others: a share that is away for a while
+            there = error.errno != errno.ENOENT
+    log.error("%s was deleted: this cluster ends", paths.data)
 
 
 if __name__ == "__main__":
