@@ -157,12 +157,12 @@ async def _run(config: ClusterConfig, paths: ClusterPaths, reporter: Reporter) -
 
 
 async def _deleted_by_hand(paths: ClusterPaths, clock: Clock) -> None:
-    """Returns when the data directory is no longer there. What is still written to it is lost."""
+    """Returns when the data directory, or what says that it is one, is no longer there. What is still written to it is lost."""
     there = True
     while there:
         await clock.sleep(LOOK_EVERY_S)
         try:
-            os.stat(paths.pid)
+            os.stat(paths.config)
         except OSError as error:  # others: a share that is away for a while
             there = error.errno != errno.ENOENT
     log.error("%s was deleted: this cluster ends", paths.data)
