@@ -27,7 +27,7 @@ started=$SECONDS
 
 chapter "Images, built from Debian packages (no registry is asked)"
 python examples/images/build.py --output "$IMAGES"
-ls "$IMAGES" | sed 's/^/  /'
+(cd "$IMAGES" && ls ./*.tar) | sed 's/^/  /'
 
 chapter "A cluster of two nodes"
 pilothouse list 2>/dev/null | grep -q "^$CLUSTER " && run pilothouse delete $CLUSTER
