@@ -153,6 +153,8 @@ def test_words_that_are_no_commands(kubectl):
     assert (
         kubectl("aply")[2] == 'error: unknown command "aply" for "kubectl"\n\nDid you mean this?\n\tapply\n'
     )
+    assert kubectl("down")[2].endswith("\n\nDid you mean this?\n\tstop\n")
+    assert kubectl("create", "cluster")[2] == "error: `pilothouse up [NAME]` makes a cluster\n"
     assert (
         kubectl("get", "pods", "--nope")[2]
         == "error: unknown flag: --nope\nSee 'kubectl get --help' for usage.\n"

@@ -88,11 +88,15 @@ class Connection:
         return self._config
 
     @property
+    def context_name(self) -> str:
+        if self.target.cluster and not self.target.context:
+            return f"pilothouse-{self.target.cluster}"
+        return self.target.context or self.config.get("current-context") or ""
+
+    @property
     def context(self) -> dict[str, Any]:
         """The context in use. Raises Failure when the one that was asked for is not there."""
-        name = self.target.context or self.config.get("current-context") or ""
-        if self.target.cluster and not self.target.context:
-            name = f"pilothouse-{self.target.cluster}"
+        name = self.context_name
         context = named(self.config, "contexts", "context", name)
         if context is None:
             if self.target.server:
@@ -128,7 +132,8 @@ class Connection:
                 headers[name] = f"{headers[name]}\n{value}" if name in headers else value
             server = target.server or cluster.get("server") or "http://localhost:8080"
             tls = _tls(cluster, user) if server.startswith("https") else None
-            self._client = HttpClient(_Transport(server, tls, headers))
+            name = "" if target.server else self.context_name
+            self._client = HttpClient(_Transport(server, tls, headers, name))
         return self._client
 
     async def kind(self, text: str) -> Kind:
@@ -174,8 +179,9 @@ class NoMatch(Failure):
 class _Transport(Transport):
     """Says the server's warnings, each once."""
 
-    def __init__(self, server: str, tls: Any, headers: dict[str, str]):
+    def __init__(self, server: str, tls: Any, headers: dict[str, str], context: str):
         super().__init__(server, tls, headers)
+        self._context = context
         self._said: set[str] = set()
 
     async def _connect(self) -> Any:
@@ -183,7 +189,7 @@ class _Transport(Transport):
         try:
             return await super()._connect()
         except ConnectionRefusedError:
-            hint = "did you specify the right host or port?"
+            hint = "did you specify the right host or port?" + _stopped(self._context)
             raise Failure(f"The connection to the server {where} was refused - {hint}", plain=True)
         except socket.gaierror:
             why = f"dial tcp: lookup {self.host}: no such host"
@@ -204,6 +210,17 @@ class _Transport(Transport):
                     self._said.add(said)
                     click.echo(f"Warning: {said}", err=True)
             yield answer
+
+
+def _stopped(context: str) -> str:
+    """What to do where the context is one of ours, and its cluster is stopped."""
+    from ..cluster import manage
+
+    name = context.removeprefix("pilothouse-")
+    with contextlib.suppress(manage.ClusterError, OSError):
+        if name != context and not manage.daemon_pid(manage.find(name)):
+            return f"\ncluster {name!r} is stopped: `pilothouse up {name}` starts it"
+    return ""
 
 
 def _kinds(group: str, version: str, document: dict[str, Any]) -> list[Kind]:

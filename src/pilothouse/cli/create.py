@@ -32,6 +32,8 @@ Builder = Callable[[Call, str], Any]
 async def command(call: Call) -> None:
     options = call.options
     if not options.filename:
+        if call.words[:1] == ["cluster"]:  # as with kind and k3d
+            raise Failure("`pilothouse up [NAME]` makes a cluster")
         if call.words:
             raise call.usage(f"Unexpected args: [{' '.join(call.words)}]")
         raise Failure("must specify one of -f and -k")

@@ -58,6 +58,18 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
 }
 
 
+ELSEWHERE = {
+    "start": "up",
+    "down": "stop",
+    "destroy": "delete",
+    "rm": "delete",
+    "ls": "list",
+    "ps": "list",
+    "load": "image load",
+}
+"""What other tools call it."""
+
+
 class Commands(click.Group):
     """Loads a command's module only when it is used: `--help` and `get` must be quick."""
 
@@ -98,8 +110,9 @@ class Commands(click.Group):
 
 
 def _unknown(word: str) -> str:
-    near = [name for name in sorted(COMMANDS) if name.startswith(word) or _distance(word, name) <= 2]
-    hint = "\n\nDid you mean this?\n" + "".join(f"\t{name}\n" for name in near) if near else ""
+    near = [ELSEWHERE[word]] if word in ELSEWHERE else []
+    near += [name for name in sorted(COMMANDS) if name.startswith(word) or _distance(word, name) <= 2]
+    hint = "\n\nDid you mean this?\n" + "".join(f"\t{name}\n" for name in dict.fromkeys(near)) if near else ""
     return f'unknown command "{word}" for "{program()}"{hint}'
 
 
@@ -118,6 +131,7 @@ cli = Commands(
     help="""A whole Kubernetes in one command.
 
     `pilothouse up` starts a cluster; kubectl, or the same verbs of this command, work on it.
+    `pilothouse COMMAND --help` explains a command, `pilothouse --version` says which Pilothouse this is.
     """,
 )
 

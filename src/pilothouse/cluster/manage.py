@@ -46,7 +46,12 @@ def clusters() -> list[ClusterPaths]:
     found = [
         ClusterPaths(entry.name, _real(entry)) for entry in sorted(directory.iterdir()) if entry.is_dir()
     ]
-    return [paths for paths in found if paths.config.exists()]
+    try:
+        return [paths for paths in found if paths.config.exists()]
+    except PermissionError as error:
+        raise ClusterError(
+            f"{error.filename} is not yours: say it as whoever said `pilothouse up` (`sudo -E pilothouse …`)"
+        ) from error
 
 
 def _real(entry: Path) -> Path:

@@ -16,6 +16,7 @@ from click.testing import CliRunner
 from pilothouse.base.clock import RealClock
 from pilothouse.cli import cluster_kubeconfig, cluster_list, cluster_token
 from pilothouse.cli.connection import Connection, Target
+from pilothouse.cli.errors import Failure
 from pilothouse.cluster import manage
 from pilothouse.cluster.config import ClusterConfig, ConfigError
 from pilothouse.cluster.kubeconfig import KubeconfigError
@@ -63,6 +64,13 @@ def test_what_was_stored_is_there_after_stop_and_up(home):
     assert manage.daemon_pid(paths) == 0
     assert up().port == config.port
     assert is_kept()
+
+
+def test_a_stopped_cluster_is_said_where_its_server_is_missed(home):
+    up()
+    manage.stop(manage.find("one"), CLOCK, print)
+    with pytest.raises(Failure, match="was refused - .*\n.*'one' is stopped: `pilothouse up one` starts it"):
+        create_namespace()
 
 
 def test_the_admins_token_and_kubeconfig_open_the_cluster(home):
