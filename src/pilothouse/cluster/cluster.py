@@ -1,6 +1,6 @@
 """`Cluster`: builds a whole cluster from its configuration, starts it, supervises it, stops it.
 
-The order: store, API server (from here on it answers), network, controllers and scheduler, nodes, DNS. Every
+The order: store, API server (from here on it answers), network with DNS, controllers, scheduler, nodes. Every
 component runs under `_supervise`: one that fails is logged and started again after a growing pause, as a static
 pod's container would be; what it had in memory it builds again from the API.
 """
