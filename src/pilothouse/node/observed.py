@@ -52,6 +52,7 @@ class PodMemory:
     hooked: set[str] = field(default_factory=set)  # ids whose postStart is under way
     messages: dict[str, str] = field(default_factory=dict)  # termination messages by container id
     started_at: float = 0.0
+    addresses: tuple[str, ...] = ()  # of the last sandbox that was ready: the status keeps them to the end
     failed: Waiting | None = None  # the pod as a whole: DeadlineExceeded, Evicted, …
     past: set[str] = field(default_factory=set)  # see Observed
     resize: Waiting | None = None  # Deferred or Infeasible: what is wanted is not what runs

@@ -68,7 +68,7 @@ def pod_status(
     made["hostIP"] = host_ip
     made["hostIPs"] = [{"ip": host_ip}]
     sandbox = observed.sandbox
-    addresses = list(sandbox.ips) if sandbox is not None else []
+    addresses = list((sandbox.ips if sandbox is not None else ()) or memory.addresses)
     if spec.get("hostNetwork") and sandbox is not None:
         addresses = [host_ip]
     if not addresses and old.get("podIPs"):

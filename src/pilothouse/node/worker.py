@@ -232,6 +232,8 @@ class PodWorker:
 
     async def _observe(self) -> None:
         self.observed = await self._observer.look(self.allocated_pod)
+        if sandbox := self.observed.ready_sandbox:
+            self.memory.addresses = sandbox.ips
 
     @property
     def _addresses(self) -> list[str]:

@@ -53,6 +53,24 @@ def test_a_pod_that_is_ending_shows_that_the_node_knows():
     on_node(story)
 
 
+def test_a_pod_that_ends_before_anybody_looks_has_had_an_address():
+    async def story(lab: NodeLab) -> None:
+        start = lab.engine.start_container
+
+        async def start_and_end(container_id: str) -> None:
+            await start(container_id)
+            await lab.clock.sleep(0.5)
+
+        lab.engine.start_container = start_and_end  # type: ignore[method-assign]
+        await lab.create(pod(script='{"duration_s": 0.1}', restartPolicy="Never"))
+        await lab.wait(3)
+        status = await lab.status()
+        assert status["phase"] == "Succeeded"
+        assert status["podIP"]
+
+    on_node(story)
+
+
 def test_sidecars_end_last_and_in_reverse():
     async def story(lab: NodeLab) -> None:
         body = pod(script='{"stop_s": 2}', initContainers=[sidecar("s1"), sidecar("s2")])
