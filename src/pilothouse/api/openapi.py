@@ -243,10 +243,15 @@ def _custom_name(kind: Kind, name: str) -> str:
 
 def _custom_schemas(kind: Kind, schema: Object | None, *, v2: bool = False) -> Object:
     name, list_name = _custom_name(kind, kind.kind), _custom_name(kind, kind.list_kind)
-    own: Object = _published(schema or {"x-kubernetes-preserve-unknown-fields": True}, v2)
+    schema = schema or {_KEEPS_UNKNOWN: True}
     gvk = {"group": kind.group, "version": kind.version}
+    if v2 and schema.get(_KEEPS_UNKNOWN):
+        # with any property in it, kubectl would take all others for unknown
+        own: Object = {name: schema[name] for name in schema if name == "x-kubernetes-selectable-fields"}
+    else:
+        own = _published(schema, v2)
+        own["properties"] = {**own.get("properties", {}), **_object_properties("ObjectMeta", v2)}
     own["type"] = "object"
-    own["properties"] = {**own.get("properties", {}), **_object_properties("ObjectMeta", v2)}
     own["x-kubernetes-group-version-kind"] = [{**gvk, "kind": kind.kind}]
     listed = {
         "description": f"{kind.list_kind} is a list of {kind.kind}",
@@ -277,6 +282,7 @@ def _object_properties(meta: str, v2: bool) -> Object:
     return found
 
 
+_KEEPS_UNKNOWN = "x-kubernetes-preserve-unknown-fields"
 _CONVENTIONS = "https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md"
 _EMBEDDED = {
     "apiVersion": "apiVersion defines the versioned schema of this representation of an object. "
@@ -292,6 +298,8 @@ def _published(schema: Any, v2: bool) -> Any:
         return [_published(inner, v2) for inner in schema]
     if not isinstance(schema, dict):
         return schema
+    if v2:
+        schema = _as_v2(schema)
     found: Object = {}
     for key, value in schema.items():
         if key in ("properties", "patternProperties", "definitions"):
@@ -302,11 +310,31 @@ def _published(schema: Any, v2: bool) -> Any:
             found[key] = value
     if schema.get("x-kubernetes-int-or-string") and "anyOf" not in found and not v2:
         found["anyOf"] = [{"type": "integer"}, {"type": "string"}]
-    if schema.get("x-kubernetes-embedded-resource"):
+    if schema.get("x-kubernetes-embedded-resource") and not (v2 and schema.get(_KEEPS_UNKNOWN)):
         found["properties"] = {**found.get("properties", {}), **_object_properties("ObjectMeta", v2)}
         for name, text in _EMBEDDED.items():
             found["properties"][name] = {**found["properties"][name], "description": text}
         found["required"] = list(dict.fromkeys([*found.get("required", ()), "kind", "apiVersion"]))
+    return found
+
+
+def _as_v2(schema: Object) -> Object:
+    """One level of a structural schema without what OpenAPI v2 has no word for, or kubectl's reader of it stumbles over."""
+    keeps, nullable = schema.get(_KEEPS_UNKNOWN), schema.get("nullable")
+    dropped = {"allOf", "anyOf", "oneOf", "not", "nullable", "default"}
+    if keeps or nullable:
+        dropped |= {"items", "properties"}
+    found = {key: value for key, value in schema.items() if key not in dropped}
+    type_ = found.get("type")
+    if nullable or (keeps and type_ == "object") or (type_ == "array" and "items" not in found):
+        found.pop("type", None)
+    more = found.get("additionalProperties")
+    properties = found.get("properties") or {}
+    if required := found.pop("required", None):
+        every = isinstance(more, dict) and more.get("nullable")
+        kept = [name for name in required if not every and not properties.get(name, {}).get("nullable")]
+        if kept:
+            found["required"] = kept
     return found
 
 

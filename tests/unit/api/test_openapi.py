@@ -188,6 +188,39 @@ def test_custom_kinds_have_a_document_like_any() -> None:
     assert found <= document["components"]["schemas"].keys()
 
 
+def test_in_v2_a_custom_kind_says_only_what_old_readers_understand() -> None:
+    def published(schema: Object) -> Object:
+        crate = v2_document([*KINDS, CRATE], lambda kind: schema)["definitions"]["com.example.x.v1.Crate"]
+        return {name: value for name, value in crate.items() if name != "x-kubernetes-group-version-kind"}
+
+    free = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    fields = {"properties": {"a": {"type": "string", "default": "b", "anyOf": [{"minLength": 1}]}}}
+    assert published({**free, **fields}) == {"type": "object"}
+    spec = {
+        "type": "object",
+        "required": ["a", "none"],
+        "properties": {
+            **fields["properties"],
+            "free": {**free, **fields, "x-kubernetes-embedded-resource": True},
+            "list": {"type": "array"},
+            "none": {"type": "object", "nullable": True, **fields},
+        },
+    }
+    assert published({"type": "object", "properties": {"spec": spec}})["properties"]["spec"] == {
+        "type": "object",
+        "required": ["a"],
+        "properties": {
+            "a": {"type": "string"},
+            "free": {
+                "x-kubernetes-preserve-unknown-fields": True,
+                "x-kubernetes-embedded-resource": True,
+            },
+            "list": {},
+            "none": {},
+        },
+    }
+
+
 def test_documents_are_kept_until_the_kinds_change() -> None:
     documents = Documents(KINDS)
     core = documents.v3("api/v1")
