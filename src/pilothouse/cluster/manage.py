@@ -124,12 +124,17 @@ def up(config: ClusterConfig, given: set[str], clock: Clock, progress: Progress)
     link = root() / "clusters" / config.name
     with ExitStack() as alone:
         with machine_lock():
-            if not config.data_dir and link.exists():
+            if link.is_symlink() and not link.exists():  # its --data-dir was deleted by hand
+                link.unlink()
+            if link.exists():
+                if config.data_dir and _real(link) != paths.data.resolve():
+                    raise ClusterError(
+                        f"there is a cluster {config.name!r} already, with its data in {_real(link)}; choose another name"
+                    )
                 paths = ClusterPaths(config.name, _real(link))
             before = _before(config, paths)
             if before is not None:
-                config = replace(before, **{name: getattr(config, name) for name in given})
-                config.check()
+                config = _changed(before, replace(before, **{name: getattr(config, name) for name in given}))
             target = Path(config.kubeconfig) if config.kubeconfig else kubeconfig.default_path()
             kubeconfig.read(target)  # one that cannot be read is said before anything is made
             config = _settle(config, paths)
@@ -181,6 +186,21 @@ def _before(config: ClusterConfig, paths: ClusterPaths) -> ClusterConfig | None:
             f"`pilothouse status {config.name}` shows it, `pilothouse stop {config.name}` stops it"
         )
     return before
+
+
+def _changed(before: ClusterConfig, config: ClusterConfig) -> ClusterConfig:
+    """Raises where it cannot become what was asked: its containers and its data would be left behind."""
+    config.check()
+    if config.engine == "auto":
+        config = replace(config, engine=before.engine)
+    for option, matters in (("engine", before.nodes), ("store", True)):
+        was = getattr(before, option)
+        if matters and getattr(config, option) != was:
+            raise ClusterError(
+                f"cluster {config.name!r} was made with --{option} {was} and keeps it; choose another name, "
+                f"or `pilothouse delete {config.name}` first"
+            )
+    return config
 
 
 def _settle(config: ClusterConfig, paths: ClusterPaths) -> ClusterConfig:

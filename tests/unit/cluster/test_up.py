@@ -237,8 +237,22 @@ def test_a_data_directory_of_ones_own(home, tmp_path, monkeypatch):
     assert manage.find("one").data == tmp_path / "elsewhere"
     with pytest.raises(manage.ClusterError, match="is the directory of another cluster, 'one'"):
         up("two", data_dir="elsewhere")
+    with pytest.raises(manage.ClusterError, match="'one' already, with its data in .*/elsewhere"):
+        up(data_dir="somewhere")
     manage.delete(manage.find("one"), CLOCK, print)
     assert not Path("elsewhere").exists()
+    up(data_dir="elsewhere")
+    shutil.rmtree("elsewhere")
+    up(data_dir="somewhere")
+    assert manage.find("one").data == tmp_path / "somewhere"
+
+
+def test_what_would_leave_something_behind_cannot_be_changed(home):
+    manage.up(ClusterConfig(name="one", engine="simulated"), set(), CLOCK, print)
+    manage.stop(manage.find("one"), CLOCK, print)
+    for option in ({"store": "memory"}, {"engine": "containerd"}):
+        with pytest.raises(manage.ClusterError, match="was made with --.* and keeps it; .*delete one"):
+            manage.up(ClusterConfig(name="one", **option), set(option), CLOCK, print)
 
 
 def test_a_machine_without_an_engine_says_what_to_install(home, monkeypatch):
