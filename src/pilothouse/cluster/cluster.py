@@ -263,9 +263,9 @@ class Cluster:
         except OSError:  # somebody listens on every address of this machine
             port = await dns.start(self.network.host_address, 0)
         self._stops.append(dns.close)
-        await addons.dns_service(
-            self.client("kubernetes-admin"), DNS_SERVICE_IP, self.network.host_address, port
-        )
+        admin, where = self.client("kubernetes-admin"), (DNS_SERVICE_IP, self.network.host_address, port)
+        await addons.dns_service(admin, *where)
+        self.run("the DNS service", lambda: addons.keep_dns_service(admin, self._clock, *where))
 
     def run(self, name: str, component: Callable[[], Awaitable[None]]) -> None:
         """Runs it until `stop`, again and again where it fails."""
