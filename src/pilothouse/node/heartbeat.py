@@ -115,7 +115,8 @@ class Heartbeat:
         while True:
             # until it is Ready it is looked at more often, as `up` waits for it
             await self.node.clock.sleep(STATUS_S if self.ready.is_set() else RETRY_FIRST_S)
-            try:
+            try:  # others write to the Node too: its extended resources, conditions that say it was not heard of
+                self.object = await self.node.client.get("nodes", "", self.node.config.name)
                 await self.report()
             except ApiError as error:
                 log.warning("status of node %s: %s", self.node.config.name, error)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from ..api.object import Object
 from ..api.quantity import canonical
+from ..api.validation.resources import is_extended
 from ..base.clock import timestamp
 from ..runtime.interface import Image
 from .config import NodeConfig
@@ -74,6 +75,12 @@ def allocatable(config: NodeConfig) -> dict[str, str]:
     }
 
 
+def _extended(old: Object) -> dict[str, str | None]:
+    """The extended resources that others put into the node's capacity are allocatable, and those that they took out are not."""
+    capacity, allocatable = old.get("capacity") or {}, old.get("allocatable") or {}
+    return {name: capacity.get(name) for name in {**allocatable, **capacity} if is_extended(name)}
+
+
 def _cpu(milli: int) -> str:
     return str(milli // 1000) if milli % 1000 == 0 else f"{milli}m"
 
@@ -117,12 +124,13 @@ def images(found: Iterable[Image]) -> list[Object]:
 def node_status(
     config: NodeConfig, old: Object, found: Iterable[Image], not_ready: str, now: float, version: str
 ) -> Object:
+    """What is to be patched into `old`."""
     return {
         "addresses": [
             {"type": "InternalIP", "address": config.address},
             {"type": "Hostname", "address": config.name},
         ],
-        "allocatable": allocatable(config),
+        "allocatable": {**allocatable(config), **_extended(old)},
         "capacity": capacity(config),
         "conditions": conditions(old.get("conditions") or (), not_ready, now),
         "daemonEndpoints": {"kubeletEndpoint": {"Port": KUBELET_PORT}},
@@ -149,7 +157,7 @@ def changed(old: Object, new: Object) -> bool:
     def still(status: Object) -> Object:
         return {
             **{key: value or None for key, value in status.items()},  # an empty list is stored as none,
-            **{key: _canonical(status.get(key)) for key in ("allocatable", "capacity")},  # 1024Ki as 1Mi
+            **{key: _canonical(status.get(key), new[key]) for key in ("allocatable", "capacity")},
             "conditions": [
                 {key: value for key, value in condition.items() if key != "lastHeartbeatTime"}
                 for condition in status.get("conditions") or ()
@@ -159,5 +167,7 @@ def changed(old: Object, new: Object) -> bool:
     return still({key: old.get(key) for key in new}) != still(new)
 
 
-def _canonical(amounts: Object | None) -> Object:
-    return {name: canonical(str(amount)) for name, amount in (amounts or {}).items()}
+def _canonical(amounts: Object | None, names: Iterable[str]) -> Object:
+    """1024Ki as 1Mi; None what is not there."""
+    found = amounts or {}
+    return {name: canonical(str(found[name])) if found.get(name) else None for name in names}

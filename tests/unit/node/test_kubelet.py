@@ -18,6 +18,30 @@ def test_a_node_registers_and_is_ready():
     on_node(story)
 
 
+def test_what_others_say_of_a_node_is_heard_at_the_next_heartbeat():
+    async def story(lab: NodeLab) -> None:
+        async def tell(**status: object) -> None:
+            await lab.client.patch(
+                "nodes", "", "node-1", {"status": status}, type="strategic", subresource="status"
+            )
+            await lab.wait(11)
+
+        async def status() -> dict[str, object]:
+            return (await lab.client.get("nodes", "", "node-1"))["status"]
+
+        own = await status()
+        await tell(capacity={"example.com/gpu": "2"})
+        for key in ("capacity", "allocatable"):  # a resource that no kubelet knows can be used
+            assert (await status())[key] == {**own[key], "example.com/gpu": "2"}
+        await tell(capacity={"example.com/gpu": None})
+        for key in ("capacity", "allocatable"):
+            assert (await status())[key] == own[key]
+        await tell(conditions=[{"type": "Ready", "status": "Unknown"}])  # it was taken for lost
+        assert (await status())["conditions"][-1]["reason"] == "KubeletReady"
+
+    on_node(story)
+
+
 def test_a_pod_runs_and_says_so():
     async def story(lab: NodeLab) -> None:
         await lab.create(pod())
