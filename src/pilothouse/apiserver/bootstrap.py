@@ -10,6 +10,7 @@ import asyncio
 import ipaddress
 import itertools
 import logging
+from collections import deque
 from typing import TYPE_CHECKING
 
 from ..api.errors import ApiError
@@ -35,6 +36,7 @@ CLASS_DESCRIPTIONS = {
     "system-cluster-critical": "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary.",
 }
 EXPIRY_EVERY_S = 30.0
+HISTORY_S, COMPACT_EVERY_S = 300.0, 30.0
 REPAIR_EVERY_S = 10.0
 REPAIR_ALL_EVERY = 6  # of these rounds: the rest, which is missed less
 
@@ -212,3 +214,13 @@ async def expire_events(server: ApiServer) -> None:
                 except ApiError as error:
                     if error.code not in (404, 409):
                         raise
+
+
+async def forget_history(server: ApiServer) -> None:
+    """Keeps the last five minutes, as kube-apiserver has etcd do: who pages through a list for longer goes on with what is there now."""
+    marks: deque[int] = deque(maxlen=int(HISTORY_S / COMPACT_EVERY_S))
+    while True:
+        marks.append(server.cache.revision)
+        await server.clock.sleep(COMPACT_EVERY_S)
+        if len(marks) == marks.maxlen:
+            await server.storage.store.compact(marks[0] + 1)

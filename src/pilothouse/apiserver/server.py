@@ -132,6 +132,7 @@ class ApiServer:
         for issuer in self.config.issuers:
             self._tasks.append(asyncio.create_task(issuer.run(), name=f"keys of {issuer.url}"))
         self._tasks.append(asyncio.create_task(bootstrap.expire_events(self), name="event-ttl"))
+        self._tasks.append(asyncio.create_task(bootstrap.forget_history(self), name="compaction"))
         self._tasks.append(asyncio.create_task(bootstrap.keep(self), name="bootstrap"))
         self.ready = True
 

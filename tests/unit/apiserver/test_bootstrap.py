@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from pilothouse.api.errors import ApiError
 from pilothouse.apiserver.config import ADMIN, ApiConfig
 from pilothouse.apiserver.server import ApiServer
 from pilothouse.base.clock import RealClock, VirtualClock, run_virtual
@@ -86,6 +89,30 @@ def test_what_everybody_needs_comes_back_while_it_runs():
         await clock.sleep(70)
         for what in deleted:
             assert await client.get(*what)
+        await server.stop()
+
+    clock = VirtualClock()
+    run_virtual(story(clock), clock)
+
+
+def test_a_list_can_be_paged_through_for_five_minutes():
+    async def story(clock: VirtualClock) -> None:
+        server = ApiServer(MemoryStore(), clock, Random(7), ApiConfig())
+        await server.start()
+        client = LocalClient(server, ADMIN)
+        for name in "abc":
+            await client.create("configmaps", {"metadata": {"name": name, "namespace": "default"}})
+        page = await client.list("configmaps", "default", limit=1)
+        await client.delete("configmaps", "default", "b")
+        await clock.sleep(290)
+        rest = await client.list("configmaps", "default", continue_token=page.continue_token)
+        assert [obj["metadata"]["name"] for obj in rest.items] == ["b", "c"]
+        await clock.sleep(60)
+        with pytest.raises(ApiError) as expired:
+            await client.list("configmaps", "default", continue_token=page.continue_token)
+        again = expired.value.status()["metadata"]["continue"]
+        rest = await client.list("configmaps", "default", continue_token=again)
+        assert [obj["metadata"]["name"] for obj in rest.items] == ["c"]
         await server.stop()
 
     clock = VirtualClock()
