@@ -1,8 +1,8 @@
 """What happens in a containerd, as a stream of `EngineEvent`s, from its event service.
 
 CRI's own view of a container follows the same events, so it may lag behind ours by a moment: who hears "it ended" and asks
-at once could be told that it runs. So a start or an end is passed on only when CRI shows it; for a container that
-never gets there, it is passed on after a second all the same, for the listener's periodic listing is the safety net.
+at once could be told that it runs. So a start or an end is passed on only when CRI shows it: on a machine that is busy
+this takes seconds. For a container that never gets there, it is passed on all the same after half a minute.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .containerd import ContainerdEngine
 
 QUEUE_MAX = 4096  # events not yet taken by the listener; then the subscription waits
-SETTLE_STEPS_S = (0.0, 0.002, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.4)
+SETTLE_STEPS_S = (0.0, 0.002, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, *[0.5] * 60)
 
 # topic → (message, its field with the container's id, type of our event)
 TOPICS = {
@@ -118,7 +118,7 @@ async def _pass_on(
 
 
 async def _settle(engine: ContainerdEngine, container_id: str, is_sandbox: bool, kind: str) -> None:
-    """Waits until CRI shows what the event said, or a second has gone by."""
+    """Waits until CRI shows what the event said, or long enough."""
     for pause_s in SETTLE_STEPS_S:
         if pause_s:
             await engine.clock.sleep(pause_s)
