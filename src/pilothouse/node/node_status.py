@@ -152,16 +152,18 @@ def node_status(
 
 
 def changed(old: Object, new: Object) -> bool:
-    """Beside heartbeats."""
+    """Beside heartbeats, and conditions of others."""
+    ours = {condition["type"] for condition in new["conditions"]}
 
     def still(status: Object) -> Object:
         return {
             **{key: value or None for key, value in status.items()},  # an empty list is stored as none,
             **{key: _canonical(status.get(key), new[key]) for key in ("allocatable", "capacity")},
-            "conditions": [
-                {key: value for key, value in condition.items() if key != "lastHeartbeatTime"}
+            "conditions": {
+                condition["type"]: {key: condition[key] for key in condition if key != "lastHeartbeatTime"}
                 for condition in status.get("conditions") or ()
-            ],
+                if condition["type"] in ours
+            },
         }
 
     return still({key: old.get(key) for key in new}) != still(new)

@@ -38,6 +38,10 @@ def test_what_others_say_of_a_node_is_heard_at_the_next_heartbeat():
             assert (await status())[key] == own[key]
         await tell(conditions=[{"type": "Ready", "status": "Unknown"}])  # it was taken for lost
         assert (await status())["conditions"][-1]["reason"] == "KubeletReady"
+        await tell(conditions=[{"type": "KernelDeadlock", "status": "False"}])
+        before = await lab.client.get("nodes", "", "node-1")
+        await lab.wait(20)
+        assert await lab.client.get("nodes", "", "node-1") == before  # and is nothing to answer to
 
     on_node(story)
 
