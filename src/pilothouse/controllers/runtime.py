@@ -101,9 +101,10 @@ class Runner:
         spec = (new or old or {})["spec"]
         resource = f"{spec['names']['plural']}.{spec['group']}"
         if new is None:
-            self._informers.forget(resource)
             self._custom.discard(resource)
             self.controller.custom_gone(resource)
+            # once every controller has been told: until then they read the cache
+            asyncio.get_running_loop().call_soon(self._forget, resource)
         elif resource not in self._custom and _is_established(new):
             source = self.controller.custom_source(resource, spec["scope"] == "Namespaced")
             if source is not None:
@@ -111,6 +112,10 @@ class Runner:
                 for name, function in self.controller.custom_indexes.items():
                     self._informers.of(resource).add_index(name, function)
                 self.follow(resource, source)
+
+    def _forget(self, resource: str) -> None:
+        if resource not in self._custom:  # else it has come again meanwhile
+            self._informers.forget(resource)
 
     def follow(self, resource: str, source: Source) -> None:
         def handle(old: Object | None, new: Object | None) -> None:

@@ -245,11 +245,24 @@ def test_a_namespace_goes_whatever_custom_kinds_have_come_and_gone():
         await c.client.create("namespaces", {"metadata": {"name": "n"}})
         await c.client.create("here.x.io", custom("here", "n"))
         await c.client.create("wide.x.io", custom("wide"))
+        owner = await c.client.create("gone.x.io", custom("gone", "n"))
+        reference = {"apiVersion": "x.io/v1", "kind": "Gone", "name": "a", "uid": owner["metadata"]["uid"]}
+        owned = {"name": "owned", "namespace": "n", "ownerReferences": [reference]}
+        await c.client.create("configmaps", {"metadata": owned})
+        await c.settle()
         await c.client.delete(crds, "", "gone.x.io")
         await c.settle()
         await c.client.delete("namespaces", "", "n")
         await c.settle(15)
         assert "n" not in [x["metadata"]["name"] for x in await c.all("namespaces", "")]
         assert await c.all("here.x.io", "") == [] and len(await c.all("wide.x.io", "")) == 1
+        await c.client.create(crds, definition("gone", "Namespaced"))  # and it comes again
+        await c.client.create("namespaces", {"metadata": {"name": "m"}})
+        await c.settle()
+        assert [x["metadata"]["name"] for x in await c.all("serviceaccounts", "m")] == ["default"]
+        await c.client.create("gone.x.io", custom("gone", "m"))
+        await c.client.delete("namespaces", "", "m")
+        await c.settle(15)
+        assert await c.all("gone.x.io", "") == []
 
     on_cluster(story)
