@@ -35,6 +35,7 @@ from .resources import is_namespaced, owned_resources, resource_of_reference
 _ORPHAN, _FOREGROUND = "orphan", "foregroundDeletion"
 # About as long as upstream's collector takes. `kubectl delete cronjob,job --all` counts on it: it lists the jobs after it has deleted the cronjobs.
 ORPHANED_S = 0.05
+_GONE_MAX = 500
 _DEFINITIONS = "customresourcedefinitions.apiextensions.k8s.io"
 
 
@@ -47,6 +48,9 @@ class GarbageCollector(Controller):
         super().__init__(env)
         self._resources = list(owned_resources())
         self._custom: dict[tuple[str, str], tuple[str, bool]] = {}  # (group, kind) → resource, namespaced
+        self._gone: dict[
+            str, None
+        ] = {}  # owners seen to go, by uid: their kind may be gone too when we judge
 
     @property
     def sources(self) -> Mapping[str, Source]:
@@ -80,7 +84,9 @@ class GarbageCollector(Controller):
             if new is not None and (_owners(new) or is_deleting(new)):
                 keys.append(f"{resource}|{key_of(new)}")
             if new is None:
-                keys += [Later(f"{r}|{key_of(d)}", ORPHANED_S) for r, d in self._dependents(obj, view)]
+                if dependents := self._dependents(obj, view):
+                    self._note_gone(uid_of(obj))
+                keys += [Later(f"{r}|{key_of(d)}", ORPHANED_S) for r, d in dependents]
             elif _FOREGROUND in _finalizers(new):
                 keys += [f"{r}|{key_of(d)}" for r, d in self._dependents(obj, view)]
             for o in (old, new):  # an owner that waits in the foreground
@@ -130,7 +136,10 @@ class GarbageCollector(Controller):
         for reference in _owners(obj):
             found = self._find(reference, namespace_of(obj), view)
             if found is None:
-                return NOTHING  # a kind that is not known (yet): nothing can be said, so nothing is done
+                if reference["uid"] not in self._gone:
+                    return NOTHING  # a kind that is not known (yet): nothing can be said, so nothing is done
+                dangling.append(reference["uid"])
+                continue
             owner_resource, owner = found
             if owner is None or uid_of(owner) != reference["uid"]:
                 dangling.append(reference["uid"])
@@ -190,6 +199,11 @@ class GarbageCollector(Controller):
             if name == resource:
                 return namespaced
         return is_namespaced(resource)
+
+    def _note_gone(self, uid: str) -> None:
+        self._gone[uid] = None
+        if len(self._gone) > _GONE_MAX:
+            del self._gone[next(iter(self._gone))]
 
     def _note_definition(self, old: Object | None, new: Object | None) -> None:
         spec = (new or old or {})["spec"]

@@ -252,6 +252,7 @@ def test_a_namespace_goes_whatever_custom_kinds_have_come_and_gone():
         await c.settle()
         await c.client.delete(crds, "", "gone.x.io")
         await c.settle()
+        assert [x["metadata"]["name"] for x in await c.all("configmaps", "n")] == ["kube-root-ca.crt"]
         await c.client.delete("namespaces", "", "n")
         await c.settle(15)
         assert "n" not in [x["metadata"]["name"] for x in await c.all("namespaces", "")]
