@@ -329,6 +329,7 @@ def remove(paths: ClusterPaths, progress: Progress) -> None:
     config = _known(paths)
     if config is not None:
         asyncio.run(teardown(config, paths, progress))
+    progress("removing files")
     target = Path(config.kubeconfig) if config and config.kubeconfig else kubeconfig.default_path()
     with contextlib.suppress(kubeconfig.KubeconfigError):
         kubeconfig.remove(target, paths.name)
@@ -367,5 +368,4 @@ def delete(paths: ClusterPaths, clock: Clock, progress: Progress) -> None:
     """Leaves nothing of the cluster."""
     with _alone(paths):
         _end_daemon(paths, clock, progress)
-        progress("removing containers, network and files")
         remove(paths, progress)
