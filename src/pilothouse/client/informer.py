@@ -361,6 +361,14 @@ class Informers:
         finally:
             await self.stop()
 
+    async def keep(self) -> None:
+        """After `start`, for a supervisor: raises what an informer raised; called again, it lets that one go on."""
+        for key, task in [*self._tasks.items()]:
+            if task.done():
+                self._follow(key)
+        self._failed = asyncio.get_running_loop().create_future()
+        await self._failed
+
     async def __aenter__(self) -> Informers:
         await self.start()
         return self

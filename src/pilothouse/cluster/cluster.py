@@ -96,6 +96,7 @@ class Cluster:
         informers = Informers(admin, self._clock, self._random.fork("informers"))
         await informers.start()
         self._stops.append(informers.stop)
+        self.run("informers", informers.keep)
         if self.has_containers:
             from ..network.wiring import lay_switch
 

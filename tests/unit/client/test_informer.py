@@ -148,6 +148,35 @@ def test_whoever_writes_to_a_shared_object_is_caught():
     follow(story, obj("a"))
 
 
+def test_an_informer_whose_handler_failed_goes_on_when_its_supervisor_asks_again():
+    clock = VirtualClock()
+
+    async def main() -> None:
+        server = Server(obj("a"))
+        informers = Informers(server, clock, Random(1))
+        pods, seen = informers.of("pods"), []
+
+        def handler(old: Any, new: Any) -> None:
+            if new is None:
+                raise ValueError("a defect")
+            seen.append(new["metadata"]["name"])
+
+        pods.add_handler(handler)
+        async with informers:
+            kept = asyncio.create_task(informers.keep())
+            await clock.sleep(1)
+            server.script.put_nowait(WatchEvent("DELETED", obj("a", 2)))
+            with pytest.raises(ValueError, match="a defect"):
+                await kept
+            kept = asyncio.create_task(informers.keep())
+            server.script.put_nowait(WatchEvent("ADDED", obj("b", 3)))
+            await clock.sleep(1)
+            assert seen == ["a", "b"] and names(pods) == ["b"] and not kept.done()
+            kept.cancel()
+
+    run_virtual(main(), clock)
+
+
 def test_indexes_follow_the_objects():
     cache = Cache()
     cache.put(obj("a", app="web"))
