@@ -1,7 +1,8 @@
 """What every cluster has from its first second: namespaces, priority classes, RBAC's roles, the `kubernetes` service.
 
-Made through the registry like anything else, by `system:apiserver`. What is there already is left alone, but for RBAC's defaults: at each start
-they get back the rules and subjects that they lack, unless their annotation `rbac.authorization.kubernetes.io/autoupdate` says no.
+Made through the registry like anything else, by `system:apiserver`. What is there already is left alone, but for the ports and addresses of the
+service, which follow the server, and RBAC's defaults: at each start they get back the rules and subjects that they lack, unless their annotation
+`rbac.authorization.kubernetes.io/autoupdate` says no.
 """
 
 from __future__ import annotations
@@ -178,7 +179,7 @@ async def ensure(server: ApiServer, obj: Object) -> None:
 
 
 async def _reconcile(server: ApiServer, kind: Kind, existing: Object, wanted: Object) -> None:
-    changed = reconciled(existing, wanted)
+    changed = _moved(existing, server.resources.ready(kind, wanted)) or reconciled(existing, wanted)
     if changed is None:
         return
     meta = existing["metadata"]
@@ -188,6 +189,17 @@ async def _reconcile(server: ApiServer, kind: Kind, existing: Object, wanted: Ob
         return {**changed, "metadata": dict(old["metadata"])}
 
     await server.registry.update(op, change)
+
+
+def _moved(existing: Object, wanted: Object) -> Object | None:
+    """The `kubernetes` service and its endpoints, where the server has another port or address than they say; None: they are right."""
+    if wanted["kind"] == "Service":
+        changed = {**existing, "spec": {**existing["spec"], "ports": wanted["spec"]["ports"]}}
+    elif wanted["kind"] in ("Endpoints", "EndpointSlice"):
+        changed = {**existing, **{f: wanted[f] for f in ("subsets", "endpoints", "ports") if f in wanted}}
+    else:
+        return None
+    return None if changed == existing else changed
 
 
 async def expire_events(server: ApiServer) -> None:

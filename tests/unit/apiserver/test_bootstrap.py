@@ -117,3 +117,19 @@ def test_a_list_can_be_paged_through_for_five_minutes():
 
     clock = VirtualClock()
     run_virtual(story(clock), clock)
+
+
+async def test_the_kubernetes_service_follows_the_server_to_another_port():
+    store = MemoryStore()
+    slices = "endpointslices.discovery.k8s.io"
+    for port in (6443, 7443):
+        config = ApiConfig(advertise_address="172.30.0.1", advertise_port=port)
+        server = ApiServer(store, RealClock(), Random(7), config)
+        await server.start()
+        client = LocalClient(server, ADMIN)
+        service = await client.get("services", "default", "kubernetes")
+        (subset,) = (await client.get("endpoints", "default", "kubernetes"))["subsets"]
+        endpoint_slice = await client.get(slices, "default", "kubernetes")
+        assert service["spec"]["ports"][0]["targetPort"] == port
+        assert subset["ports"][0]["port"] == endpoint_slice["ports"][0]["port"] == port
+        await server.stop()
