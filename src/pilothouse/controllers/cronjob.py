@@ -283,7 +283,7 @@ class Schedule:
     def __init__(self, text: str, zone: datetime.tzinfo):
         self._zone = zone
         self._every_s = _duration_s(text.removeprefix("@every ")) if text.startswith("@every ") else 0.0
-        self._text = _MACROS.get(text, text)
+        self._text = _MACROS.get(text, text).replace("?", "*")  # Go's cron takes ? for *, cronsim does not
         if not self._every_s:
             self.after(0.0)  # raises ValueError now rather than later
 
