@@ -133,7 +133,11 @@ class Connection:
             server = target.server or cluster.get("server") or "http://localhost:8080"
             tls = _tls(cluster, user) if server.startswith("https") else None
             name = "" if target.server else self.context_name
-            self._client = HttpClient(_Transport(server, tls, headers, name))
+            try:
+                transport = _Transport(server, tls, headers, name)
+            except ValueError:
+                raise Failure(f'host must be a URL or a host:port pair: "{server}"') from None
+            self._client = HttpClient(transport)
         return self._client
 
     async def kind(self, text: str) -> Kind:

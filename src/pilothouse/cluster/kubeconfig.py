@@ -83,6 +83,10 @@ def read(path: Path) -> Object:
         return {}
     if not isinstance(loaded, dict):
         raise KubeconfigError(f"{path} is not a kubeconfig")
+    for section in ("clusters", "users", "contexts"):
+        entries = loaded.get(section) or []
+        if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+            raise KubeconfigError(f"{path} is not a kubeconfig: {section} is no list of objects")
     return loaded
 
 

@@ -54,6 +54,13 @@ def test_a_file_that_is_no_kubeconfig_is_not_touched(tmp_path):
     assert path.read_text() == "- just\n- a list\n"
 
 
+@pytest.mark.parametrize("text", ["contexts: x", "users: [a]", "- a"])
+def test_what_is_no_kubeconfig_is_said(tmp_path, text):
+    (tmp_path / "config").write_text(text)
+    with pytest.raises(kubeconfig.KubeconfigError, match="config is not a kubeconfig"):
+        kubeconfig.read(tmp_path / "config")
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 def test_what_root_writes_belongs_to_the_user(tmp_path):
     home = tmp_path / "home"
