@@ -35,6 +35,7 @@ API_SERVICES = kind_of_resource("apiservices.apiregistration.k8s.io")
 AGGREGATOR = User("system:apiserver", ("system:masters", "system:authenticated"))
 MANAGED = "kube-aggregator.kubernetes.io/automanaged"
 CHECK_EVERY_S, CHECK_TIMEOUT_S = 30.0, 5.0
+RETRY_FIRST_S = 0.5  # then twice as long each time: a server that has just started is not listening yet
 LEGACY_PRIORITY, FIRST_PRIORITY, PRIORITY_STEP, CUSTOM_PRIORITY = 18000, 17800, 100, 1000
 
 GroupVersion = tuple[str, str]
@@ -162,19 +163,23 @@ class Aggregator:
 
     async def run(self) -> None:
         """For ever; cancelled at the server's end."""
+        retry_s = RETRY_FIRST_S
         while True:
             self._wake.clear()
+            passed = True
             try:
                 await self._keep_custom()
                 for key, api_service in list(self.table.items()):
-                    await self._check(key, api_service)
+                    passed = await self._check(key, api_service) and passed
             except ApiError as error:
                 log.warning("API services: %s", error.message)
             try:
-                async with asyncio.timeout(CHECK_EVERY_S if self.table else None):
+                pause_s = CHECK_EVERY_S if passed else retry_s
+                async with asyncio.timeout(pause_s if self.table else None):
                     await self._wake.wait()
+                retry_s = RETRY_FIRST_S
             except TimeoutError:
-                pass
+                retry_s = min(retry_s * 2, CHECK_EVERY_S)
 
     async def _keep_custom(self) -> None:
         """An APIService for each version of custom resources, as they come and go."""
@@ -205,7 +210,7 @@ class Aggregator:
 
         await self._server.registry.update(op, change)
 
-    async def _check(self, key: GroupVersion, api_service: Object) -> None:
+    async def _check(self, key: GroupVersion, api_service: Object) -> bool:
         """Whether its discovery answers, and what it says."""
         reason, message = await self._problem(key, api_service)
         passed = not reason
@@ -216,6 +221,7 @@ class Aggregator:
             "message": message or "all checks passed",
         }
         await self._set_status(name_of(api_service), condition)
+        return passed
 
     async def _problem(self, key: GroupVersion, api_service: Object) -> tuple[str, str]:
         service = api_service["spec"]["service"]

@@ -35,8 +35,7 @@ RESOURCES = {
 }
 
 
-@pytest.fixture
-async def extension(tmp_path):
+async def listen(tmp_path, port=0):
     async def serve(reader, writer):
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         path = head.split()[1].partition("?")[0]
@@ -48,7 +47,12 @@ async def extension(tmp_path):
         await writer.drain()
         writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=server_tls(*self_signed(tmp_path)))
+    return await asyncio.start_server(serve, "127.0.0.1", port, ssl=server_tls(*self_signed(tmp_path)))
+
+
+@pytest.fixture
+async def extension(tmp_path):
+    server = await listen(tmp_path)
     yield server.sockets[0].getsockname()[1]
     server.close()
 
@@ -104,6 +108,21 @@ async def test_its_requests_are_handed_on_with_who_asks(server, extension):
     item = (await ask(server, "/apis", accept))[1]["items"][-1]
     (resource,) = item["versions"][0]["resources"]
     assert resource["shortNames"] == ["th"] and resource["subresources"][0]["subresource"] == "status"
+
+
+async def test_one_that_does_not_listen_yet_is_asked_again_soon(server, tmp_path):
+    client = LocalClient(server, ADMIN)
+    first = await listen(tmp_path)
+    port = first.sockets[0].getsockname()[1]
+    first.close()
+    await first.wait_closed()
+    spec = {"type": "ExternalName", "externalName": "localhost"}
+    await client.create("services", {"metadata": {"name": "ext", "namespace": "default"}, "spec": spec})
+    await client.create(SERVICES, api_service(port))
+    assert (await available(client, "False"))["reason"] == "FailedDiscoveryCheck"
+    late = await listen(tmp_path, port)
+    assert (await available(client, "True"))["reason"] == "Passed"
+    late.close()
 
 
 async def test_one_whose_service_is_absent_says_so_and_answers_503(server):
