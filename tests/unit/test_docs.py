@@ -46,3 +46,11 @@ def test_the_readmes_example_runs(capsys):
     assert "24 * 3600" in example
     exec(example.replace("24 * 3600", "600"), {})
     assert re.fullmatch(r"[1-9]\d* changes of Jobs; [0-9a-f]{64}\n", capsys.readouterr().out)
+
+
+def test_every_test_that_stands_for_conformance_exists():
+    text = (ROOT / "docs" / "conformance.md").read_text()
+    files = {path.name: path for path in (ROOT / "tests").rglob("test_*.py")}
+    known = set().union(*(names_in(path) for path in files.values()))
+    assert [name for name in re.findall(r"`(test_\w+\.py)`", text) if name not in files] == []
+    assert [name for name in re.findall(r"`(test_\w+)`", text) if name not in known] == []
