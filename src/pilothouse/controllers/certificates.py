@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..api.object import Object, condition_of, name_of, split_key, uid_of
-from ..base.clock import parse_timestamp, timestamp
-from .common import with_status
+from ..base.clock import parse_timestamp
+from .common import set_condition, with_status
 from .plan import NOTHING, Controller, Delete, Plan, Source, Update, View, own
 
 if TYPE_CHECKING:
@@ -194,6 +194,11 @@ def _is(csr: Object, type_: str) -> bool:
     return (condition_of(csr, type_) or {}).get("status") == "True"
 
 
+def _with_condition(status: Object, type_: str, reason: str, message: str, now: float) -> Object:
+    old = status.get("conditions") or []
+    return {**status, "conditions": set_condition(old, type_, "True", reason, message, now, update_time=True)}
+
+
 class CertificateApprover(Controller):
     """Kubelets' client certificates, for whoever may ask for one: bootstrap tokens for a new node, nodes for themselves."""
 
@@ -221,18 +226,9 @@ class CertificateApprover(Controller):
             if subresource == "selfnodeclient" and spec.get("username") != name:
                 continue
             if self.env.may_request(spec, subresource):
-                approved = {
-                    "type": "Approved",
-                    "status": "True",
-                    "reason": "AutoApproved",
-                    "message": f"Auto approving {whose} client certificate after SubjectAccessReview.",
-                    "lastUpdateTime": timestamp(now),
-                    "lastTransitionTime": timestamp(now),
-                }
-                conditions = [*(status.get("conditions") or []), approved]
-                return Plan(
-                    [Update(_RESOURCE, with_status(csr, {**status, "conditions": conditions}), "approval")]
-                )
+                message = f"Auto approving {whose} client certificate after SubjectAccessReview."
+                status = _with_condition(status, "Approved", "AutoApproved", message, now)
+                return Plan([Update(_RESOURCE, with_status(csr, status), "approval")])
         return NOTHING
 
 
@@ -256,15 +252,7 @@ class CertificateSigner(Controller):
             serial = int.from_bytes(self.env.random.bytes(19)) | 1
             pem = sign(csr, self.env.cluster_ca, serial, now)
         except (Refused, ValueError) as error:
-            failed = {
-                "type": "Failed",
-                "status": "True",
-                "reason": "SignerValidationFailure",
-                "message": str(error),
-                "lastUpdateTime": timestamp(now),
-                "lastTransitionTime": timestamp(now),
-            }
-            status = {**status, "conditions": [*(status.get("conditions") or []), failed]}
+            status = _with_condition(status, "Failed", "SignerValidationFailure", str(error), now)
         else:
             status = {**status, "certificate": base64.b64encode(pem.encode()).decode()}
         return Plan([Update(_RESOURCE, with_status(csr, status), "status")])

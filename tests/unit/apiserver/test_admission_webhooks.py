@@ -4,32 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from pilothouse.apiserver.config import ADMIN, ApiConfig
-from pilothouse.apiserver.server import ApiServer
-from pilothouse.base.clock import RealClock
-from pilothouse.base.random import Random
-from pilothouse.store.memory import MemoryStore
+from pilothouse.apiserver.config import ADMIN
 
-from .hooks import HookServer, admission, ask
+from .hooks import admission, ask
 
 MAPS = "/api/v1/namespaces/default/configmaps"
 RULE = {"apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"]}
-
-
-@pytest.fixture
-async def server():
-    server = ApiServer(MemoryStore(), RealClock(), Random(7), ApiConfig(tokens={"t": ADMIN}))
-    await server.start()
-    yield server
-    await server.stop()
-
-
-@pytest.fixture
-async def hooks(tmp_path):
-    hooks = HookServer(tmp_path)
-    await hooks.start()
-    yield hooks
-    hooks.stop()
 
 
 async def configure(server, hooks, kind, name, operations=("CREATE", "UPDATE"), **changes):

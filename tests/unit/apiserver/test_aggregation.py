@@ -8,14 +8,11 @@ import json
 import pytest
 
 from pilothouse.apiserver.__main__ import self_signed
-from pilothouse.apiserver.config import ADMIN, ApiConfig
+from pilothouse.apiserver.config import ADMIN
 from pilothouse.apiserver.http import server_tls
 from pilothouse.apiserver.request import Request, Response
 from pilothouse.apiserver.server import ApiServer
-from pilothouse.base.clock import RealClock
-from pilothouse.base.random import Random
 from pilothouse.client.local import LocalClient
-from pilothouse.store.memory import MemoryStore
 
 SERVICES = "apiservices.apiregistration.k8s.io"
 RESOURCES = {
@@ -55,14 +52,6 @@ async def extension(tmp_path):
     server = await listen(tmp_path)
     yield server.sockets[0].getsockname()[1]
     server.close()
-
-
-@pytest.fixture
-async def server():
-    server = ApiServer(MemoryStore(), RealClock(), Random(7), ApiConfig(tokens={"t": ADMIN}))
-    await server.start()
-    yield server
-    await server.stop()
 
 
 async def ask(server: ApiServer, path: str, accept: str = "application/json") -> tuple[int, dict]:

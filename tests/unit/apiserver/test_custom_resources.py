@@ -5,36 +5,14 @@ from __future__ import annotations
 import asyncio
 
 import orjson
-import pytest
 
-from pilothouse.apiserver.config import ADMIN, ApiConfig
 from pilothouse.apiserver.request import Request, Response
-from pilothouse.apiserver.server import ApiServer
-from pilothouse.base.clock import RealClock
-from pilothouse.base.random import Random
-from pilothouse.store.memory import MemoryStore
 
-from .hooks import HookServer, ask
+from .hooks import ask
 
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 GATES = "/apis/example.com/v1/namespaces/default/gates"
 GATES_V2 = GATES.replace("/v1/", "/v2/")
-
-
-@pytest.fixture
-async def server():
-    server = ApiServer(MemoryStore(), RealClock(), Random(7), ApiConfig(tokens={"t": ADMIN}))
-    await server.start()
-    yield server
-    await server.stop()
-
-
-@pytest.fixture
-async def hooks(tmp_path):
-    hooks = HookServer(tmp_path)
-    await hooks.start()
-    yield hooks
-    hooks.stop()
 
 
 def version(name: str, spec: dict, **changes) -> dict:
