@@ -176,6 +176,9 @@ def _daemon_set(obj: Object, now: float) -> Row:
     ]
 
 
+_JOB_STATES = ("Complete", "Failed", "Terminating", "Suspended", "FailureTarget", "SuccessCriteriaMet")
+
+
 def _job(obj: Object, now: float) -> Row:
     spec, status = obj.get("spec") or {}, obj.get("status") or {}
     succeeded, completions, parallelism = (
@@ -193,21 +196,10 @@ def _job(obj: Object, now: float) -> Row:
     if status.get("startTime"):
         end = parse_timestamp(status["completionTime"]) if status.get("completionTime") else now
         took = human_duration(end - parse_timestamp(status["startTime"]))
-    state = "Running"
-    for type_, shown in (
-        ("Complete", "Complete"),
-        ("Failed", "Failed"),
-        ("Suspended", "Suspended"),
-        ("FailureTarget", "FailureTarget"),
-        ("SuccessCriteriaMet", "SuccessCriteriaMet"),
-    ):
-        condition = condition_of(obj, type_)
-        if condition and condition["status"] == "True":
-            state = shown
-            break
-    else:
-        if obj["metadata"].get("deletionTimestamp"):
-            state = "Terminating"
+    held = {type_ for type_ in _JOB_STATES if (condition_of(obj, type_) or {}).get("status") == "True"}
+    if obj["metadata"].get("deletionTimestamp"):
+        held.add("Terminating")
+    state = next((type_ for type_ in _JOB_STATES if type_ in held), "Running")
     names, images = _containers(_template(obj))
     selector = format_object(spec.get("selector"))
     return [_name(obj), state, done, took, _age(obj, now), names, images, selector]
@@ -255,23 +247,26 @@ def _hpa_metrics(spec: Object, status: Object) -> str:
     current = status.get("currentMetrics") or []
     shown = []
     for index, metric in enumerate(metrics):
-        source = next(
-            (value for key, value in metric.items() if key != "type" and isinstance(value, dict)), {}
-        )
-        seen = current[index] if index < len(current) else {}
-        now_source = next((v for key, v in seen.items() if key != "type" and isinstance(v, dict)), {})
-        goal, now = source.get("target") or {}, now_source.get("current") or {}
-        name = source.get("name") or ""
-        prefix = f"{name}: " if metric.get("type") in ("Resource", "ContainerResource") else ""
-        if goal.get("averageUtilization") is not None:
+        type_ = metric.get("type") or ""
+        member = type_[:1].lower() + type_[1:]
+        source = metric.get(member) or {}
+        goal = source.get("target") or {}
+        reported = current[index].get(member) if index < len(current) else None
+        now = (reported or {}).get("current") or {}
+        prefix = f"{source.get('name')}: " if type_ in ("Resource", "ContainerResource") else ""
+        # what is never nil upstream shows as Go's nil where it is missing all the same
+        missing = UNKNOWN if reported is None else "<nil>"
+        if goal.get("averageValue") is not None:
+            average = ""
+            if type_ in ("External", "Object"):
+                average, missing = " (avg)", UNKNOWN
+            shown.append(f"{prefix}{now.get('averageValue', missing)}/{goal['averageValue']}{average}")
+        elif prefix:
             value = now.get("averageUtilization")
             left = f"{value}%" if value is not None else UNKNOWN
-            shown.append(f"{prefix}{left}/{goal['averageUtilization']}%")
-        elif goal.get("averageValue") is not None:
-            average = " (avg)" if metric.get("type") in ("External", "Object") else ""
-            shown.append(f"{prefix}{now.get('averageValue', UNKNOWN)}/{goal['averageValue']}{average}")
+            shown.append(f"{prefix}{left}/{goal.get('averageUtilization')}%")
         else:
-            shown.append(f"{prefix}{now.get('value', UNKNOWN)}/{goal.get('value', UNSET)}")
+            shown.append(f"{now.get('value', missing)}/{goal.get('value')}")
     if not shown:
         return NONE
     return ", ".join(shown[:2]) + (f" + {len(shown) - 2} more..." if len(shown) > 2 else "")
@@ -311,11 +306,13 @@ def _external_ip(obj: Object, spec: Object, type_: str) -> str:
         return str(spec.get("externalName") or "")
     external = list(spec.get("externalIPs") or ())
     if type_ == "LoadBalancer":
-        ingress = get(obj, "status.loadBalancer.ingress", []) or []
-        addresses = list(dict.fromkeys(entry.get("ip") or entry.get("hostname") for entry in ingress))
-        found = [address for address in addresses if address] + external
-        return ",".join(found) if found else "<pending>"
+        return ",".join(_load_balancer(obj) + external) or "<pending>"
     return ",".join(external) or NONE
+
+
+def _load_balancer(obj: Object) -> list[str]:
+    ingress = get(obj, "status.loadBalancer.ingress", []) or []
+    return sorted({entry.get("ip") or entry.get("hostname") or "" for entry in ingress} - {""})
 
 
 def _more(items: list[str], shown: int, nothing: str) -> str:
@@ -333,18 +330,18 @@ def _endpoints(obj: Object, now: float) -> Row:
                 ip = address["ip"]
                 shown = f"[{ip}]" if ":" in ip and port else ip
                 found.append(f"{shown}:{port['port']}" if port else ip)
-    return [_name(obj), _more(found, 3, NONE), _age(obj, now)]
+    return [_name(obj), _more(found, 3, "" if obj.get("subsets") else NONE), _age(obj, now)]
 
 
 def _endpoint_slice(obj: Object, now: float) -> Row:
-    ports = [str(port["port"]) if port.get("port") else "*" for port in obj.get("ports") or ()]
+    ports = [str(port.get("port", port.get("name", "*"))) for port in obj.get("ports") or ()]
     addresses = [
         address for endpoint in obj.get("endpoints") or () for address in endpoint.get("addresses") or ()
     ]
     return [
         _name(obj),
         obj.get("addressType") or "",
-        _more(ports, 3, UNSET),
+        _more(ports, 3, UNSET) or UNSET,
         _more(addresses, 3, UNSET),
         _age(obj, now),
     ]
@@ -352,24 +349,28 @@ def _endpoint_slice(obj: Object, now: float) -> Row:
 
 def _ingress(obj: Object, now: float) -> Row:
     spec = obj.get("spec") or {}
-    hosts = [rule["host"] for rule in spec.get("rules") or () if rule.get("host")]
-    ingress = get(obj, "status.loadBalancer.ingress", []) or []
-    addresses = [entry.get("ip") or entry.get("hostname") or "" for entry in ingress]
     return [
         _name(obj),
         spec.get("ingressClassName") or NONE,
-        _more(hosts, 3, "*"),
-        ",".join(filter(None, addresses)),
+        _hosts(spec.get("rules") or []),
+        ",".join(_load_balancer(obj)),
         "80, 443" if spec.get("tls") else "80",
         _age(obj, now),
     ]
+
+
+def _hosts(rules: list[Object]) -> str:
+    """Three hosts; rules without one are counted too, as soon as there are three."""
+    hosts = [(index, rule["host"]) for index, rule in enumerate(rules) if rule.get("host")][:3]
+    more = len(hosts) == 3 and hosts[-1][0] < len(rules) - 1
+    return (",".join(host for _, host in hosts) or "*") + (f" + {len(rules) - 3} more..." if more else "")
 
 
 def _ingress_class(obj: Object, now: float) -> Row:
     parameters = get(obj, "spec.parameters")
     shown = NONE
     if parameters:
-        group = f".{parameters['apiGroup']}" if parameters.get("apiGroup") else ""
+        group = f".{parameters['apiGroup']}" if parameters.get("apiGroup") is not None else ""
         shown = f"{parameters['kind']}{group}/{parameters['name']}"
     return [_name(obj), get(obj, "spec.controller", ""), shown, _age(obj, now)]
 
@@ -432,7 +433,7 @@ def _volume(obj: Object, now: float) -> Row:
         phase,
         f"{claim.get('namespace', '')}/{claim.get('name', '')}" if claim else "",
         _storage_class(obj),
-        spec.get("volumeAttributesClassName") or UNSET,
+        spec.get("volumeAttributesClassName", UNSET),
         status.get("reason") or "",
         _age(obj, now),
         spec.get("volumeMode") or UNSET,
@@ -459,7 +460,7 @@ def _claim(obj: Object, now: float) -> Row:
         capacity,
         modes,
         _storage_class(obj),
-        spec.get("volumeAttributesClassName") or UNSET,
+        spec.get("volumeAttributesClassName", UNSET),
         _age(obj, now),
         spec.get("volumeMode") or UNSET,
     ]
@@ -475,7 +476,7 @@ def _csi_driver(obj: Object, now: float) -> Row:
         spec.get("storageCapacity", False),
         ",".join(tokens) if spec.get("tokenRequests") else UNSET,
         spec.get("requiresRepublish", False),
-        _joined(sorted(spec.get("volumeLifecycleModes") or ())),
+        _joined(spec.get("volumeLifecycleModes")),
         _age(obj, now),
     ]
 
@@ -512,7 +513,7 @@ def _event(obj: Object, now: float) -> Row:
     component = (
         source.get("component") or obj.get("reportingComponent") or obj.get("reportingController") or ""
     )
-    host = source.get("host") or (obj.get("reportingInstance") if not source.get("component") else "") or ""
+    host = source.get("host") or obj.get("reportingInstance") or ""
     first = obj.get("firstTimestamp") or obj.get("deprecatedFirstTimestamp") or obj.get("eventTime")
     last = obj.get("lastTimestamp") or obj.get("deprecatedLastTimestamp")
     count = obj.get("count") or obj.get("deprecatedCount") or 0
@@ -526,7 +527,7 @@ def _event(obj: Object, now: float) -> Row:
         age(last, now),
         obj.get("type") or "",
         obj.get("reason") or "",
-        f"{(involved.get('kind') or '').lower()}/{involved.get('name') or ''}",
+        "/".join(filter(None, ((involved.get("kind") or "").lower(), involved.get("name")))),
         involved.get("fieldPath") or "",
         f"{component}, {host}" if host else component,
         (obj.get("message") or obj.get("note") or "").strip(),
@@ -580,7 +581,7 @@ def _flow_schema(obj: Object, now: float) -> Row:
 
 def _priority_level(obj: Object, now: float) -> Row:
     spec = obj.get("spec") or {}
-    limited = spec.get("limited") or spec.get("exempt") or {}
+    limited = spec.get("limited") or {}
     queuing = get(limited, "limitResponse.queuing", {}) or {}
     shares = limited.get("nominalConcurrencyShares", NONE)
     numbers = [queuing.get(key, NONE) for key in ("queues", "handSize", "queueLengthLimit")]
@@ -599,9 +600,25 @@ def _policy(field: str) -> Callable[[Object, float], Row]:
 def _policy_binding(obj: Object, now: float) -> Row:
     reference = get(obj, "spec.paramRef")
     shown = UNSET
-    if reference:
-        shown = f"{reference.get('namespace') or '*'}/{reference.get('name') or ''}"
+    if reference and reference.get("name"):
+        shown = f"{reference.get('namespace') or '*'}/{reference['name']}"
+    elif reference and reference.get("selector") is not None:
+        shown = _go_selector(reference["selector"])
     return [_name(obj), get(obj, "spec.policyName", ""), shown, _age(obj, now)]
+
+
+def _go_selector(selector: Object) -> str:
+    """As Go's protobuf types write themselves."""
+    labels = "".join(f"{key}: {value}," for key, value in sorted((selector.get("matchLabels") or {}).items()))
+    expressions = "".join(
+        f"LabelSelectorRequirement{{Key:{one['key']},Operator:{one['operator']},"
+        f"Values:[{' '.join(one.get('values') or ())}],}},"
+        for one in selector.get("matchExpressions") or ()
+    )
+    return (
+        f"&LabelSelector{{MatchLabels:map[string]string{{{labels}}},"
+        f"MatchExpressions:[]LabelSelectorRequirement{{{expressions}}},}}"
+    )
 
 
 def _api_service(obj: Object, now: float) -> Row:
@@ -714,7 +731,7 @@ PRINTERS: dict[str, tuple[str, Callable[[Object, float], Row]]] = {
     "storageclasses.storage.k8s.io": (
         "Name, Provisioner, ReclaimPolicy, VolumeBindingMode, AllowVolumeExpansion, Age",
         lambda o, n: [
-            _name(o) + (" (default)" if _is_default(o) else ""),
+            _class_name(o, "storageclass", "storageclass.beta"),
             o.get("provisioner") or "",
             o.get("reclaimPolicy") or "Delete",
             o.get("volumeBindingMode") or "Immediate",
@@ -722,7 +739,14 @@ PRINTERS: dict[str, tuple[str, Callable[[Object, float], Row]]] = {
             _age(o, n),
         ],
     ),
-    "volumeattributesclasses.storage.k8s.io": ("Name, DriverName, Age", _field("driverName")),
+    "volumeattributesclasses.storage.k8s.io": (
+        "Name, DriverName, Age",
+        lambda o, n: [
+            _class_name(o, "volumeattributesclass.alpha"),
+            o.get("driverName") or "",
+            _age(o, n),
+        ],
+    ),
     "csidrivers.storage.k8s.io": (
         "Name, ?AttachRequired, ?PodInfoOnMount, ?StorageCapacity, TokenRequests, ?RequiresRepublish, Modes, Age",
         _csi_driver,
@@ -831,15 +855,18 @@ PRINTERS: dict[str, tuple[str, Callable[[Object, float], Row]]] = {
 PRINTERS["events.events.k8s.io"] = PRINTERS["events"]
 
 
-def _is_default(obj: Object) -> bool:
+def _class_name(obj: Object, *prefixes: str) -> str:
+    """A class's name, and whether it is the default one."""
     annotations = obj["metadata"].get("annotations") or {}
-    return any(
-        annotations.get(key) == "true"
-        for key in (
-            "storageclass.kubernetes.io/is-default-class",
-            "storageclass.beta.kubernetes.io/is-default-class",
-        )
-    )
+    default = any(annotations.get(f"{of}.kubernetes.io/is-default-class") == "true" for of in prefixes)
+    return _name(obj) + (" (default)" if default else "")
 
 
-__all__ = ["PRINTERS", "columns", "row", "row_conditions"]
+def in_order(kind: Kind, items: list[Object]) -> list[Object]:
+    """The objects of a list in the order of its rows."""
+    if kind.resource != "flowschemas.flowcontrol.apiserver.k8s.io":
+        return items
+    return sorted(items, key=lambda o: (get(o, "spec.matchingPrecedence", 0), _name(o)))
+
+
+__all__ = ["PRINTERS", "columns", "in_order", "row", "row_conditions"]

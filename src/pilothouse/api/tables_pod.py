@@ -87,7 +87,7 @@ def pod_status(pod: Object) -> tuple[str, int, int, float]:
         break
     if not initializing or _initialized(pod):
         restarts, last = sidecar_restarts, sidecar_last
-        running = False
+        running, error = False, ""
         for container in reversed(status.get("containerStatuses") or []):
             state = container.get("state") or {}
             ended, waiting = state.get("terminated"), state.get("waiting")
@@ -97,15 +97,16 @@ def pod_status(pod: Object) -> tuple[str, int, int, float]:
                 reason = waiting["reason"]
             elif ended:
                 reason = _end(ended)
-            elif container.get("ready") and state.get("running"):
+                if ended.get("exitCode"):
+                    error = reason
+            elif container.get("ready") and state.get("running") is not None:
                 running = True
                 ready += 1
-        if reason == "Completed" and status.get("phase") == "Failed":
-            ends = [(c.get("state") or {}).get("terminated") for c in status.get("containerStatuses") or ()]
-            reason = next((_end(ended) for ended in ends if ended and ended.get("exitCode")), reason)
-        if reason == "Completed" and running:
-            condition = condition_of(pod, "Ready")
-            reason = "Running" if condition and condition["status"] == "True" else "NotReady"
+        if reason == "Completed":
+            if running and (condition_of(pod, "Ready") or {}).get("status") == "True":
+                reason = "Running"
+            else:
+                reason = error or ("NotReady" if running else reason)
     if pod["metadata"].get("deletionTimestamp"):
         if status.get("reason") == NODE_UNREACHABLE:
             reason = "Unknown"

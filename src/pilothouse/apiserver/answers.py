@@ -11,7 +11,7 @@ import orjson
 from ..api.errors import ApiError, bad_request
 from ..api.kinds import Kind
 from ..api.object import Object
-from ..api.tables import columns, row, row_conditions, rows_of_none
+from ..api.tables import columns, in_order, row, row_conditions, rows_of_none
 from .conversion import to_storage
 from .negotiation import JSON, PARTIAL, PARTIAL_LIST, PLAIN, TABLE, YAML, Form, not_acceptable
 from .request import Request, Response
@@ -149,7 +149,7 @@ def table(
             "'Metadata', 'Object', 'None', or empty"
         )
     rows = rows_of_none(kind) if not items else []
-    for item in items:
+    for item in in_order(kind, items):
         stored = to_storage(kind, item) if kind.resource == AUTOSCALERS else item
         made: Object = {"cells": row(kind, stored, now)}
         if conditions := row_conditions(kind, item):
