@@ -8,14 +8,15 @@ minute, so that the same time is never started twice, whatever else fails.
 from __future__ import annotations
 
 import datetime
-import zoneinfo
 from collections.abc import Mapping
+from typing import NamedTuple
 
+from ..api import cron
 from ..api.object import (
     Object,
-    annotations_of,
     get,
     is_deleting,
+    key_of,
     labels_of,
     name_of,
     namespace_of,
@@ -25,7 +26,7 @@ from ..api.object import (
 )
 from ..base.clock import parse_timestamp, timestamp
 from ..client.informer import IndexFunction, by_controller
-from .common import key_of_controller, with_status
+from .common import controlled_by, key_of_controller, with_status
 from .job import is_finished
 from .plan import (
     NOTHING,
@@ -34,6 +35,8 @@ from .plan import (
     Create,
     Delete,
     Event,
+    Keys,
+    Later,
     Plan,
     Source,
     StillAbsent,
@@ -45,16 +48,13 @@ from .plan import (
 
 _SCHEDULED = "batch.kubernetes.io/cronjob-scheduled-timestamp"
 _MISSED_MAX = 100  # more than these are worth a warning
+_DELTA_S = 0.1  # late rather than early
 
-_MACROS = {
-    "@yearly": "0 0 1 1 *",
-    "@annually": "0 0 1 1 *",
-    "@monthly": "0 0 1 * *",
-    "@weekly": "0 0 * * 0",
-    "@daily": "0 0 * * *",
-    "@midnight": "0 0 * * *",
-    "@hourly": "0 * * * *",
-}
+
+class _Recent(NamedTuple):
+    since: float  # the last one that was started, or the CronJob's creation
+    due: int | None  # the latest time that has passed since
+    missed: int  # about how many have, from the second on
 
 
 class CronJobController(Controller):
@@ -63,7 +63,7 @@ class CronJobController(Controller):
 
     @property
     def sources(self) -> Mapping[str, Source]:
-        return {"cronjobs.batch": own, "jobs.batch": _of_job}
+        return {"cronjobs.batch": _of_cron_job, "jobs.batch": _of_job}
 
     @property
     def indexes(self) -> Mapping[str, Mapping[str, IndexFunction]]:
@@ -78,7 +78,29 @@ class CronJobController(Controller):
         turn.clean_up()
         turn.look_at_jobs()
         requeue_s = None if is_deleting(cron_job) else turn.schedule()
-        return Plan([*turn.actions, *turn.status_update()], requeue_s)
+        if turn.creates is None:
+            return Plan([*turn.actions, *turn.status_update()], requeue_s)
+        return Plan(
+            [*turn.actions, turn.creates], requeue_s, lambda errors: turn.status_update() if errors else []
+        )
+
+
+def _of_cron_job(old: Object | None, new: Object | None, view: View) -> Keys:
+    """Another schedule takes effect at its next time, not for times that would have been before."""
+    if old and new and any(old["spec"].get(k) != new["spec"].get(k) for k in ("schedule", "timeZone")):
+        try:
+            schedule = _schedule_of(new["spec"])
+        except cron.ScheduleError:
+            return []
+        return [Later(key_of(new), lambda now: _next_in_s(new, schedule, now) or 0.0)]
+    return own(old, new, view)
+
+
+def _schedule_of(spec: Object) -> cron.Schedule:
+    zone, text = spec.get("timeZone"), spec["schedule"]
+    return cron.parse(
+        text if "TZ" in text or zone is None or cron.zone_problem(zone) else f"TZ={zone} {text}"
+    )
 
 
 def _of_job(old: Object | None, new: Object | None, view: View) -> list[str]:
@@ -92,6 +114,7 @@ class _Turn:
         self.status: Object = dict(cron_job.get("status") or {})
         self.active: list[Object] = list(self.status.get("active") or [])
         self.actions: list[Action] = []
+        self.creates: Create | None = None
 
     # -- what became of the Jobs -----------------------------------------------------------------------------------
 
@@ -113,14 +136,8 @@ class _Turn:
         for job in self.jobs:
             finished = is_finished(job)
             if uid_of(job) not in known and not finished:
-                if self._is_ours(job):
-                    self.active.append(_reference(job))
-                else:
-                    self._tell(
-                        "Warning",
-                        "UnexpectedJob",
-                        f"Saw a job that the controller did not create or forgot: {name_of(job)}",
-                    )
+                message = f"Saw a job that the controller did not create or forgot: {name_of(job)}"
+                self._tell("Warning", "UnexpectedJob", message)
             elif finished:
                 if uid_of(job) in known:
                     self._forget(job)
@@ -143,48 +160,40 @@ class _Turn:
             self._tell("Normal", "MissingJob", f"Active job went missing: {reference['name']}")
             self.active.remove(reference)
 
-    def _is_ours(self, job: Object) -> bool:
-        """Made by a turn of ours whose status did not tell of it yet."""
-        return _SCHEDULED in annotations_of(job) and name_of(job).startswith(f"{name_of(self.cron_job)}-")
-
     # -- the next one ----------------------------------------------------------------------------------------------
 
     def schedule(self) -> float | None:
         """Starts what is due; returns how long until the next time."""
-        zone_name = self.spec.get("timeZone")
-        try:
-            zone = zoneinfo.ZoneInfo(zone_name) if zone_name else datetime.UTC
-        except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as error:
-            self._tell("Warning", "UnknownTimeZone", f'invalid timeZone: "{zone_name}": {error}')
+        zone, text = self.spec.get("timeZone"), self.spec["schedule"]
+        if zone is not None and (wrong := cron.zone_problem(zone)):
+            self._tell("Warning", "UnknownTimeZone", f'invalid timeZone: "{zone}": {wrong}')
             return None
         if self.spec.get("suspend"):
             return None
+        if "TZ" in text:
+            message = (
+                f'CRON_TZ or TZ used in schedule "{text}" is not officially supported, see '
+                "https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/ for more details"
+            )
+            self._tell("Warning", "UnsupportedSchedule", message)
         try:
-            schedule = Schedule(self.spec["schedule"], zone)
-        except ValueError as error:
-            message = f'unparseable schedule: "{self.spec["schedule"]}" : {error}'
-            self._tell("Warning", "UnparseableCronJobSchedule", message)
+            schedule = _schedule_of(self.spec)
+        except cron.ScheduleError as error:
+            self._tell("Warning", "UnparseableSchedule", f'unparseable schedule: "{text}" : {error}')
             return None
-        due = self._due(schedule)
-        next_time = schedule.after(max(self.now, due or 0.0))
-        if due is not None:
-            self._start_if_allowed(due, zone)
-        return None if next_time is None else max(0.1, next_time - self.now)
+        try:
+            recent = _recent(self.cron_job, schedule, self.now, self.spec.get("startingDeadlineSeconds"))
+        except cron.ScheduleError as error:
+            self._tell("Warning", "InvalidSchedule", f"invalid schedule: {text} : {error}")
+            return None
+        if recent.due is not None:
+            if recent.missed > _MISSED_MAX:
+                message = "too many missed start times. Set or decrease .spec.startingDeadlineSeconds or check clock skew"
+                self._tell("Warning", "TooManyMissedTimes", message)
+            self._start_if_allowed(recent.due)
+        return _next_in_s(self.cron_job, schedule, self.now)
 
-    def _due(self, schedule: Schedule) -> float | None:
-        earliest = parse_timestamp(self.cron_job["metadata"]["creationTimestamp"])
-        if self.status.get("lastScheduleTime"):
-            earliest = parse_timestamp(self.status["lastScheduleTime"])
-        deadline_s = self.spec.get("startingDeadlineSeconds")
-        if deadline_s is not None:
-            earliest = max(earliest, self.now - deadline_s)
-        due, missed = schedule.latest(earliest, self.now)
-        if missed > _MISSED_MAX:
-            message = "too many missed start times. Set or decrease .spec.startingDeadlineSeconds or check clock skew"
-            self._tell("Warning", "TooManyMissedTimes", message)
-        return due
-
-    def _start_if_allowed(self, due: float, zone: datetime.tzinfo) -> None:
+    def _start_if_allowed(self, due: int) -> None:
         deadline_s = self.spec.get("startingDeadlineSeconds")
         if deadline_s is not None and due + deadline_s < self.now:
             at = datetime.datetime.fromtimestamp(due, datetime.UTC).strftime("%a, %d %b %Y %H:%M:%S %z")
@@ -205,11 +214,11 @@ class _Turn:
             for job in self.jobs:
                 if uid_of(job) in running:
                     self._delete(job)
-        self._create(name, due, zone)
+        self._create(name, due)
 
-    def _create(self, name: str, due: float, zone: datetime.tzinfo) -> None:
+    def _create(self, name: str, due: int) -> None:
         template = self.spec["jobTemplate"]
-        at = datetime.datetime.fromtimestamp(due, zone).isoformat()
+        at = datetime.datetime.fromtimestamp(due, cron.zone_of(self.spec.get("timeZone") or "")).isoformat()
         job: Object = {
             "apiVersion": "batch/v1",
             "kind": "Job",
@@ -228,10 +237,16 @@ class _Turn:
             job["metadata"]["labels"] = dict(labels)
         done = ("SuccessfulCreate", "Created job {name}")
         failed = ("FailedCreate", "Error creating job: {error}")
-        self.actions.append(
-            Create("jobs.batch", job, Tell(self.cron_job, done, failed), ignore=("AlreadyExists",))
-        )
-        self.status["lastScheduleTime"] = timestamp(due)
+
+        def started(made: Object) -> list[Action]:
+            """An earlier turn may have made it and not come to telling; if it is somebody else's, it is theirs to tell."""
+            if controlled_by(made, self.cron_job) and uid_of(made) not in {r.get("uid") for r in self.active}:
+                self.active = [*self.active, _reference(made)]
+                self.status["lastScheduleTime"] = timestamp(due)
+            return self.status_update()
+
+        tell = Tell(self.cron_job, done, failed)
+        self.creates = Create("jobs.batch", job, tell, ignore=("AlreadyExists",), then=started)
 
     # -- small things ----------------------------------------------------------------------------------------------
 
@@ -277,66 +292,35 @@ def _reference(job: Object) -> Object:
     }
 
 
-class Schedule:
-    """A cron expression in a time zone. `@every 90s` counts from a fixed origin, so it is the same in every process."""
-
-    def __init__(self, text: str, zone: datetime.tzinfo):
-        self._zone = zone
-        self._every_s = _duration_s(text.removeprefix("@every ")) if text.startswith("@every ") else 0.0
-        self._text = _MACROS.get(text, text).replace("?", "*")  # Go's cron takes ? for *, cronsim does not
-        if not self._every_s:
-            self.after(0.0)  # raises ValueError now rather than later
-
-    def after(self, seconds: float) -> float | None:
-        """The first time after."""
-        if self._every_s:
-            return (seconds // self._every_s + 1) * self._every_s
-        from cronsim import CronSim, CronSimError
-
-        try:
-            found = next(CronSim(self._text, datetime.datetime.fromtimestamp(seconds, self._zone)))
-        except CronSimError as error:
-            raise ValueError(str(error)) from error
-        except StopIteration:
-            return None
-        return float(found.timestamp())
-
-    def latest(self, earliest: float, now: float) -> tuple[float | None, int]:
-        """The latest time in (earliest, now], and about how many there were."""
-        first = self.after(earliest)
-        if first is None or first > now:
-            return None, 0
-        second = self.after(first)
-        if second is None or second > now:
-            return first, 1
-        # after a long sleep, jump near the end instead of walking through every missed time
-        interval = second - first
-        missed = int((now - first) // interval) + 1
-        latest = first
-        back = interval * 2
-        while back < now - first:
-            candidate = self.after(now - back)
-            if candidate is not None and candidate <= now:
-                latest = max(latest, candidate)
-                break
-            back *= 4
-        following = self.after(latest)
-        while following is not None and following <= now:
-            latest, following = following, self.after(following)
-        return latest, missed
+def _recent(cron_job: Object, schedule: cron.Schedule, now: float, deadline_s: float | None) -> _Recent:
+    """The latest of the times that have passed. They are not walked through one by one: a jump by the first interval
+    leads near the end, and, where intervals differ, sometimes past the last one."""
+    since = parse_timestamp(
+        get(cron_job, "status.lastScheduleTime") or cron_job["metadata"]["creationTimestamp"]
+    )
+    if deadline_s is not None:
+        since = max(since, now - deadline_s)
+    first = schedule.after(since)
+    if first is not None and now < first:
+        return _Recent(since, None, 0)
+    second = schedule.after(first) if first is not None else None
+    if first is None or second is None:
+        raise cron.ScheduleError("time difference between two schedules is less than 1 second")
+    if now < second:
+        return _Recent(since, first, 0)
+    missed = int(now - first) // (second - first) + 1
+    due, following = None, schedule.after(first + (missed - 2) * (second - first))
+    while following is not None and following <= now:
+        due, following = following, schedule.after(following)
+    return _Recent(since, due, missed)
 
 
-def _duration_s(text: str) -> float:
-    """Go's duration: 1h30m, 90s."""
-    units = {"h": 3600.0, "m": 60.0, "s": 1.0}
-    total, number = 0.0, ""
-    for char in text.strip():
-        if char.isdigit() or char == ".":
-            number += char
-        elif char in units and number:
-            total, number = total + float(number) * units[char], ""
-        else:
-            raise ValueError(f"failed to parse duration @every {text}")
-    if number or total < 1:
-        raise ValueError(f"failed to parse duration @every {text}")
-    return float(int(total))
+def _next_in_s(cron_job: Object, schedule: cron.Schedule, now: float) -> float | None:
+    try:
+        recent = _recent(cron_job, schedule, now, None)
+    except cron.ScheduleError:
+        start = now
+    else:
+        start = recent.due or (now if recent.missed else recent.since)
+    following = schedule.after(start)
+    return None if following is None else following + _DELTA_S - now

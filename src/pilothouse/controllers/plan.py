@@ -55,10 +55,14 @@ class Tell:
 
 @dataclass(frozen=True, slots=True)
 class Create:
+    """`then`: what follows once it is there, from what the server made of it (or, where AlreadyExists is ignored, from
+    the one that was there)."""
+
     resource: str
     obj: Object
     tell: Tell | None = None
     ignore: tuple[str, ...] = ()  # reasons of errors that count as success: "AlreadyExists"
+    then: Callable[[Object], list[Action]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,10 +188,10 @@ class View(Protocol):
 
 
 class Later(NamedTuple):
-    """A key that is woken after a while, so that what happens until then is seen as one."""
+    """A key that is woken after a while (which may depend on the time), so that what happens until then is seen as one."""
 
     key: str
-    delay_s: float
+    delay_s: float | Callable[[float], float]
 
 
 Keys = Iterable[str | Later]

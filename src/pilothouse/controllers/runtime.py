@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..api.errors import ApiError
-from ..api.object import Object, condition_of, is_deleting, name_of, uid_of
+from ..api.object import Object, condition_of, is_deleting, name_of, namespace_of, uid_of
 from ..base.clock import Clock
 from ..base.random import Random
 from ..client.informer import Informers
@@ -121,7 +121,8 @@ class Runner:
         def handle(old: Object | None, new: Object | None) -> None:
             for key in source(old, new, self._informers):
                 if isinstance(key, Later):
-                    self.queue.add_after(key.key, key.delay_s)
+                    delay = key.delay_s
+                    self.queue.add_after(key.key, delay(self._clock.now()) if callable(delay) else delay)
                 else:
                     self.queue.add(key)
 
@@ -226,9 +227,10 @@ class Runner:
             made = await self._perform(key, action)
         except ApiError as error:
             if error.reason in getattr(action, "ignore", ()):
-                return None
-            terminating = any(cause.reason == "NamespaceTerminating" for cause in error.causes)
-            if tell and tell.failed and not terminating:
+                return await self._follow_up(key, action, None)
+            if isinstance(action, Create) and any(c.reason == "NamespaceTerminating" for c in error.causes):
+                return None  # nor would it work later: all that is there goes
+            if tell and tell.failed:
                 self._tell(
                     tell.about, "Warning", tell.failed, name=_name_of_action(action), error=error.message
                 )
@@ -236,7 +238,18 @@ class Runner:
         if tell and tell.done:
             name = (name_of(made) if made and "metadata" in made else "") or _name_of_action(action)
             self._tell(tell.about, "Normal", tell.done, name=name, error="")
-        return None
+        return await self._follow_up(key, action, made)
+
+    async def _follow_up(self, key: str, action: Action, made: Object | None) -> ApiError | None:
+        if not isinstance(action, Create) or action.then is None:
+            return None
+        if made is None:
+            try:
+                made = await self._client.get(action.resource, namespace_of(action.obj), name_of(action.obj))
+            except ApiError as error:
+                return error
+        errors = await self._execute_in_order(key, action.then(made))
+        return errors[0] if errors else None
 
     def _tell(self, about: Object, type: str, what: tuple[str, str], *, name: str, error: str) -> None:
         reason, message = what

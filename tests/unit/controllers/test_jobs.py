@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from pilothouse.api.object import owner_reference
 from pilothouse.controllers.job_rules import format_indexes, parse_indexes
 
 NAMES = ["job"]
@@ -323,7 +324,7 @@ def test_the_history_keeps_the_latest(run):
     async def story(w):
         await w.apply("cronjobs.batch", "c", **cron_job(successfulJobsHistoryLimit=1))
         for _ in range(3):
-            await w.settle(300)
+            await w.settle(301)
             for j in w.all("jobs.batch"):
                 now = "2026-01-01T00:00:00Z"
                 done = {
@@ -350,5 +351,63 @@ def test_a_time_zone_moves_the_schedule_and_a_suspended_one_rests(run):
         (made,) = w.all("jobs.batch")
         at = made["metadata"]["annotations"]["batch.kubernetes.io/cronjob-scheduled-timestamp"]
         assert at == "2026-01-01T09:30:00+09:00"
+
+    run(story, ["cronjob"])
+
+
+def test_a_cron_job_that_slept_starts_the_latest_of_the_times_it_missed(run):
+    async def story(w):
+        early = {"lastScheduleTime": "2025-12-31T00:00:00Z"}
+        await w.apply("cronjobs.batch", "many", status=early, **cron_job("* * * * *"))
+        few = {"lastScheduleTime": "2025-12-31T23:00:00Z"}
+        await w.apply("cronjobs.batch", "few", status=few, **cron_job())
+        late = cron_job("30 23 * * *", startingDeadlineSeconds=600)
+        await w.apply("cronjobs.batch", "late", status=few, **late)
+        # a minute in the day, then none until tomorrow: upstream jumps by minutes, past it
+        await w.apply("cronjobs.batch", "past", status=few, **cron_job("10,11 23 * * *"))
+        await w.apply("cronjobs.batch", "never", **cron_job("0 0 31 2 *"))
+        await w.settle()
+        minute = int(w.clock.now()) // 60
+        assert jobs(w) == [f"few-{minute}", f"many-{minute}"]
+        assert [
+            e["involvedObject"]["name"] for e in w.all("events") if e["reason"] == "TooManyMissedTimes"
+        ] == ["many"]
+        assert w.events("InvalidSchedule") == [
+            (
+                "InvalidSchedule",
+                "invalid schedule: 0 0 31 2 * : time difference between two schedules is less than 1 second",
+            )
+        ]
+
+    run(story, ["cronjob"])
+
+
+def test_another_schedule_waits_for_its_next_time(run):
+    async def story(w):
+        await w.apply("cronjobs.batch", "c", **cron_job("0 0 1 1 *"))
+        await w.settle(200)
+        await w.change("cronjobs.batch", "c", {"spec": {"schedule": "* * * * *"}})
+        await w.settle(30)
+        assert jobs(w) == []
+        await w.settle(30)
+        assert len(jobs(w)) == 1
+
+    run(story, ["cronjob"])
+
+
+def test_a_job_that_was_made_but_not_told_of_becomes_active(run):
+    async def story(w):
+        await w.apply("cronjobs.batch", "c", **cron_job())
+        await w.settle(1)
+        owner = owner_reference(w.get("cronjobs.batch", "c"), "batch/v1", "CronJob")
+        name = f"c-{int(w.clock.now()) // 60 + 5}"
+        await w.apply("jobs.batch", name, metadata={"ownerReferences": [owner]})
+        await w.settle(1)
+        assert w.events("UnexpectedJob")
+        assert "active" not in w.get("cronjobs.batch", "c").get("status", {})
+        await w.settle(300)
+        assert [r["name"] for r in w.get("cronjobs.batch", "c")["status"]["active"]] == [name]
+        assert w.get("cronjobs.batch", "c")["status"]["lastScheduleTime"] == "2026-01-01T00:05:00Z"
+        assert not w.events("SuccessfulCreate")
 
     run(story, ["cronjob"])
