@@ -34,7 +34,7 @@ class EndpointsController(Controller):
 
     @property
     def sources(self) -> Mapping[str, Source]:
-        return {"services": own, "pods": lib.services_of_pod, "endpoints": own}
+        return {"services": own, "pods": _services_of_pod, "endpoints": own}
 
     @property
     def indexes(self) -> Mapping[str, Mapping[str, IndexFunction]]:
@@ -85,12 +85,19 @@ class EndpointsController(Controller):
         if current is None:
             failed = f"Failed to create endpoint for service {key}: {{error}}"
             return Plan(
-                [Create("endpoints", wanted, Tell(service, failed=("FailedToCreateEndpoint", failed)))]
+                [Create("endpoints", wanted, Tell(wanted, failed=("FailedToCreateEndpoint", failed)))]
             )
         failed = f"Failed to update endpoint {key}: {{error}}"
         return Plan(
-            [Update("endpoints", wanted, tell=Tell(service, failed=("FailedToUpdateEndpoint", failed)))]
+            [Update("endpoints", wanted, tell=Tell(wanted, failed=("FailedToUpdateEndpoint", failed)))]
         )
+
+
+def _services_of_pod(old: Object | None, new: Object | None, view: View) -> list[str]:
+    """A phase alone wakes nobody, upstream: a pod that failed but never said that it is not ready stays in."""
+    if old is not None and new is not None and not is_deleting(new) and lib.facts(old) == lib.facts(new):
+        return []
+    return lib.services_of_pod(old, new, view)
 
 
 def _subsets(service: Object, current: Object | None, view: View) -> tuple[list[Object], str, bool]:
@@ -104,7 +111,7 @@ def _subsets(service: Object, current: Object | None, view: View) -> tuple[list[
     truncated = False
     for pod in lib.pods_of(service, view, terminating=publish):
         ips = lib.addresses(pod, family)
-        ports = tuple(lib.ports_of(service, pod))
+        ports = tuple(lib.ports_of(service, pod, named=False))
         if not ips or (get(service, "spec.ports") and not ports):
             continue
         if count >= _ADDRESSES_MAX:

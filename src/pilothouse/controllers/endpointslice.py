@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from ..api.object import (
     Object,
+    annotations_of,
     get,
     is_deleting,
     labels_of,
@@ -23,13 +24,14 @@ from ..client.informer import IndexFunction
 from . import endpoints as lib
 from . import pods as podlib
 from .common import with_metadata
-from .plan import NOTHING, Action, Controller, Create, Delete, Plan, Source, Tell, Update, View, own
+from .plan import NOTHING, Action, Controller, Create, Delete, Event, Plan, Source, Tell, Update, View, own
 
 MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
 SERVICE_NAME = "kubernetes.io/service-name"
 RESOURCE = "endpointslices.discovery.k8s.io"
 _CONTROLLER = "endpointslice-controller.k8s.io"
 _ENDPOINTS_MAX = 100
+_HINTS, _MODE = "service.kubernetes.io/topology-aware-hints", "service.kubernetes.io/topology-mode"
 
 PortSet = tuple[lib.Port, ...]
 
@@ -77,27 +79,55 @@ class EndpointSliceController(Controller):
             s for s in view.of(RESOURCE).by_index("service", f"{_CONTROLLER}/{key}") if not is_deleting(s)
         ]
         families = lib.address_types(service)
-        actions = [_delete(s) for s in slices if s["addressType"] not in families]
+        owned = [s for s in slices if s["addressType"] in families and _is_owned(s, service)]
+        actions = [_delete(s) for s in slices if s not in owned]
+        skipped: dict[str, None] = {}
+        trigger = _trigger_time(service, slices, view)
         for family in families:
-            mine = sorted((s for s in slices if s["addressType"] == family), key=name_of)
-            actions += _reconcile_family(service, family, mine, _desired(service, family, view))
+            mine = sorted((s for s in owned if s["addressType"] == family), key=name_of)
+            desired = _desired(service, family, view, skipped)
+            actions += _reconcile_family(service, family, mine, desired, trigger)
+        if skipped:  # without those; the node's arrival wakes us again
+            what = next(iter(skipped)) if len(skipped) == 1 else f"[{', '.join(skipped)}]"
+            message = f"Error updating Endpoint Slices for Service {key}: {what}"
+            actions.append(Event(service, "Warning", "FailedToUpdateEndpointSlices", message))
         return Plan(actions)
 
 
 Desired = dict[PortSet, dict[str, Object]]  # ports → pod uid → endpoint
 
 
-def _desired(service: Object, family: str, view: View) -> Desired:
+def _is_owned(s: Object, service: Object) -> bool:
+    return any(r.get("uid") == uid_of(service) for r in s["metadata"].get("ownerReferences") or ())
+
+
+def _trigger_time(service: Object, slices: list[Object], view: View) -> str:
+    """When what we tell of began: with the service, or when the first of the pods that changed became (un)ready."""
+    if not slices:
+        return str(service["metadata"].get("creationTimestamp", ""))
+    known = {
+        get(e, "targetRef.uid", ""): get(e, "conditions.serving")
+        for s in slices
+        for e in s.get("endpoints") or ()
+    }
+    pods = lib.pods_of(service, view, terminating=True)
+    changed = [lib.ready_changed_at(p) for p in pods if known.get(uid_of(p)) != podlib.is_ready(p)]
+    return min((time for time in changed if time), default="")
+
+
+def _desired(service: Object, family: str, view: View, skipped: dict[str, None]) -> Desired:
     publish = bool(get(service, "spec.publishNotReadyAddresses"))
     desired: Desired = {}
     for pod in lib.pods_of(service, view, terminating=True):
         addresses = lib.addresses(pod, family)
         node_name = pod["spec"].get("nodeName") or ""
         node = view.of("nodes").get("", node_name) if node_name else None
-        if not addresses or (node is None and not publish):
-            continue  # its node is not known (yet): the node's arrival wakes us again
-        ports = tuple(lib.ports_of(service, pod))
-        desired.setdefault(ports, {})[uid_of(pod)] = _endpoint(service, pod, node, addresses, publish)
+        if node is None and not publish:
+            where = f"Service {namespace_of(service)}/{name_of(service)}"
+            skipped[f"skipping Pod {name_of(pod)} for {where}: Node {node_name} Not Found"] = None
+        elif addresses:
+            ports = tuple(lib.ports_of(service, pod, named=True))
+            desired.setdefault(ports, {})[uid_of(pod)] = _endpoint(service, pod, node, addresses, publish)
     return desired
 
 
@@ -120,10 +150,31 @@ def _endpoint(
         "zone": labels_of(node or {"metadata": {}}).get("topology.kubernetes.io/zone"),
     }
     made.update({k: v for k, v in optional.items() if v})
+    if made["conditions"]["ready"] and (hints := _hints(service, made)):
+        made["hints"] = hints
     return made
 
 
-def _reconcile_family(service: Object, family: str, slices: list[Object], desired: Desired) -> list[Action]:
+def _hints(service: Object, endpoint: Object) -> Object:
+    """`spec.trafficDistribution`: who is near an endpoint may prefer it."""
+    distribution = get(service, "spec.trafficDistribution")
+    hints: Object = {}
+    if distribution and not wants_topology(service):
+        if endpoint.get("zone"):
+            hints["forZones"] = [{"name": endpoint["zone"]}]
+        if distribution == "PreferSameNode" and endpoint.get("nodeName"):
+            hints["forNodes"] = [{"name": endpoint["nodeName"]}]
+    return hints
+
+
+def wants_topology(service: Object) -> bool:
+    annotations = annotations_of(service)
+    return annotations.get(_HINTS, annotations.get(_MODE)) in ("Auto", "auto")
+
+
+def _reconcile_family(
+    service: Object, family: str, slices: list[Object], desired: Desired, trigger: str
+) -> list[Action]:
     """Same ports: keep what is there, add what is missing. Other ports: such slices are used again before new ones."""
     by_ports: dict[PortSet, list[Object]] = {}
     for s in slices:
@@ -141,9 +192,9 @@ def _reconcile_family(service: Object, family: str, slices: list[Object], desire
         if not endpoints and old is not None and sum(1 for c in contents if c[1] == ports) > 1:
             spare.append(old)
         elif old is None:
-            actions.append(_create(service, family, ports, endpoints))
+            actions.append(_create(service, family, ports, endpoints, trigger))
         else:
-            actions += _update(service, old, ports, endpoints)
+            actions += _update(service, old, ports, endpoints, trigger)
     return actions + [_delete(s) for s in spare]
 
 
@@ -152,20 +203,25 @@ def _distribute(
 ) -> list[tuple[Object | None, PortSet, list[Object]]]:
     missing = dict(wanted)
     contents: list[tuple[Object | None, PortSet, list[Object]]] = []
+    changed: list[list[Object]] = []
+    unchanged: list[list[Object]] = []
     for s in slices:
-        kept = []
-        for endpoint in s.get("endpoints") or ():
-            uid = get(endpoint, "targetRef.uid", "")
-            if uid in missing:
-                kept.append(missing.pop(uid))
+        before = s.get("endpoints") or []
+        uids = [get(endpoint, "targetRef.uid", "") for endpoint in before]
+        kept = [missing.pop(uid) for uid in uids if uid in missing]
         contents.append((s, ports, kept))
+        (unchanged if kept == before else changed).append(kept)
     left = list(missing.values())
-    # fill the fullest slice that has room, so that few slices change and none stays half empty for ever
-    for _, _, kept in sorted(contents, key=lambda c: -len(c[2])):
+    # what is written anyway is filled first, the fullest before; then one of the others if all that is left fits in
+    for kept in sorted((kept for kept in changed if kept), key=lambda kept: -len(kept)):
         room = _ENDPOINTS_MAX - len(kept)
         kept += left[:room]
         left = left[room:]
     while left:
+        fitting = [kept for kept in unchanged if len(kept) + len(left) <= _ENDPOINTS_MAX]
+        if fitting:
+            max(fitting, key=len).extend(left)
+            break
         contents.append((None, ports, left[:_ENDPOINTS_MAX]))
         left = left[_ENDPOINTS_MAX:]
     if not contents:
@@ -198,14 +254,16 @@ def _body(ports: PortSet, endpoints: list[Object]) -> Object:
     }
 
 
-def _create(service: Object, family: str, ports: PortSet, endpoints: list[Object]) -> Action:
+def _create(service: Object, family: str, ports: PortSet, endpoints: list[Object], trigger: str) -> Action:
+    prefix = f"{name_of(service)}-"
     metadata: Object = {
-        "generateName": f"{name_of(service)}-",
+        "generateName": prefix if len(prefix) <= 253 else name_of(service),
         "namespace": namespace_of(service),
         "labels": _labels(service),
         "ownerReferences": [owner_reference(service, "v1", "Service")],
-        "annotations": {lib.TRIGGER_TIME: service["metadata"].get("creationTimestamp", "")},
     }
+    if trigger:
+        metadata["annotations"] = {lib.TRIGGER_TIME: trigger}
     made = {
         "apiVersion": "discovery.k8s.io/v1",
         "kind": "EndpointSlice",
@@ -213,11 +271,20 @@ def _create(service: Object, family: str, ports: PortSet, endpoints: list[Object
         "addressType": family,
         **_body(ports, endpoints),
     }
-    failed = f"Error creating EndpointSlice for Service {namespace_of(service)}/{name_of(service)}: {{error}}"
-    return Create(RESOURCE, made, Tell(service, failed=("FailedToUpdateEndpointSlices", failed)))
+    return Create(RESOURCE, made, _tell(service, "create"))
 
 
-def _update(service: Object, old: Object, ports: PortSet, endpoints: list[Object]) -> list[Action]:
+def _tell(service: Object, doing: str) -> Tell:
+    where = f"Service {namespace_of(service)}/{name_of(service)}"
+    message = (
+        f"Error updating Endpoint Slices for {where}: failed to {doing} EndpointSlice for {where}: {{error}}"
+    )
+    return Tell(service, failed=("FailedToUpdateEndpointSlices", message))
+
+
+def _update(
+    service: Object, old: Object, ports: PortSet, endpoints: list[Object], trigger: str
+) -> list[Action]:
     body = _body(ports, endpoints)
     labels = _labels(service)
     if (
@@ -226,14 +293,11 @@ def _update(service: Object, old: Object, ports: PortSet, endpoints: list[Object
         and labels == labels_of(old)
     ):
         return []
-    changed = with_metadata(old, labels=labels, annotations=_annotations(old, endpoints))
-    changed.update(body)
-    failed = f"Error updating EndpointSlice {name_of(old)}: {{error}}"
-    return [Update(RESOURCE, changed, tell=Tell(service, failed=("FailedToUpdateEndpointSlices", failed)))]
-
-
-def _annotations(old: Object, endpoints: list[Object]) -> dict[str, str]:
-    return {k: v for k, v in (old["metadata"].get("annotations") or {}).items() if k != lib.TRIGGER_TIME}
+    annotations = {k: v for k, v in annotations_of(old).items() if k != lib.TRIGGER_TIME}
+    if trigger:
+        annotations[lib.TRIGGER_TIME] = trigger
+    changed = {**with_metadata(old, labels=labels, annotations=annotations), **body}
+    return [Update(RESOURCE, changed, tell=_tell(service, f"update {name_of(old)}"))]
 
 
 def _delete(s: Object) -> Action:

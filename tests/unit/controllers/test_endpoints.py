@@ -148,3 +148,81 @@ def test_endpoints_of_a_deleted_service_go(run):
         assert w.get("endpoints", "web") is None
 
     run(story, NAMES)
+
+
+def test_a_phase_alone_takes_a_pod_from_slices_but_not_from_endpoints(run):
+    async def story(w):
+        await node(w)
+        await w.apply("services", "web", **service())
+        await pod(w, "a", "192.0.2.11")
+        await w.settle()
+        await w.change("pods", "a", {"status": {"phase": "Failed"}})
+        await w.settle()
+        assert slices(w)[0]["endpoints"] == []
+        assert len(w.get("endpoints", "web")["subsets"][0]["addresses"]) == 1
+        await w.set_pod("a", "Failed", ready=False)
+        await w.settle()
+        assert w.get("endpoints", "web")["subsets"] == []
+
+    run(story, NAMES)
+
+
+def test_a_traffic_distribution_gives_hints(run):
+    async def story(w):
+        await node(w)
+        await w.apply("services", "web", **service(trafficDistribution="PreferSameNode"))
+        await pod(w, "a", "192.0.2.11")
+        await pod(w, "b", "192.0.2.12", ready=False)
+        await w.settle()
+        a, b = slices(w)[0]["endpoints"]
+        assert a["hints"] == {"forZones": [{"name": "z1"}], "forNodes": [{"name": "n"}]}
+        assert "hints" not in b
+        await w.change("services", "web", {"spec": {"trafficDistribution": "PreferClose"}})
+        await w.settle()
+        assert slices(w)[0]["endpoints"][0]["hints"] == {"forZones": [{"name": "z1"}]}
+        await w.change("services", "web", {"spec": {"trafficDistribution": None}})
+        await w.settle()
+        assert "hints" not in slices(w)[0]["endpoints"][0]
+
+    run(story, NAMES)
+
+
+def test_the_trigger_time_is_when_the_pod_changed(run):
+    async def story(w):
+        await node(w)
+        await w.apply("services", "web", **service())
+        await w.settle(10)
+        trigger = "endpoints.kubernetes.io/last-change-trigger-time"
+        assert slices(w)[0]["metadata"]["annotations"][trigger] == "2026-01-01T00:00:00Z"
+        await pod(w, "a", "192.0.2.11")
+        await w.settle()
+        assert slices(w)[0]["metadata"]["annotations"][trigger] == "2026-01-01T00:00:10Z"
+        await w.api.delete("pods", "default", "a")
+        await w.settle()
+        assert trigger not in slices(w)[0]["metadata"]["annotations"]
+
+    run(story, NAMES)
+
+
+def test_what_is_new_is_not_spread_over_slices_that_stay(run):
+    async def story(w):
+        await node(w)
+        await w.apply("services", "web", **service())
+        for i in range(95):
+            await pod(w, f"p{i:03}", f"192.0.2.{i + 1}")
+        await w.settle()
+        (before,) = slices(w)
+        await w.apply("nodes", "late")
+        for i in range(10):
+            await pod(w, f"q{i}", f"192.0.3.{i + 1}", ready=False, node="later")
+        await w.settle()
+        ((_, message),) = w.events("FailedToUpdateEndpointSlices")
+        assert message.startswith(
+            "Error updating Endpoint Slices for Service default/web: [skipping Pod q0 for Service default/web: Node later Not Found, "
+        )
+        await w.apply("nodes", "later")
+        await w.settle()
+        assert sorted(len(s["endpoints"]) for s in slices(w)) == [10, 95]
+        assert before in slices(w)
+
+    run(story, ["endpointslice"])
