@@ -18,11 +18,10 @@ from ..api.errors import unauthorized
 from ..api.object import Object
 from ..base.clock import parse_timestamp
 from .config import ApiConfig
-from .request import ANONYMOUS, Request, User
+from .request import ANONYMOUS, AUTHENTICATED, Request, User, service_account
 from .tokens import TokenError, Tokens
 
 INVALIDATED = "[invalid bearer token, service account token has been invalidated]"
-AUTHENTICATED = "system:authenticated"
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -215,10 +214,7 @@ class Authenticator:
             if kind == "pod":
                 extra["authentication.kubernetes.io/pod-name"] = [reference["name"]]
                 extra["authentication.kubernetes.io/pod-uid"] = [reference["uid"]]
-        groups = ("system:serviceaccounts", f"system:serviceaccounts:{namespace}")
-        return authenticated(
-            f"system:serviceaccount:{namespace}:{account['name']}", groups, account["uid"], extra
-        )
+        return service_account(namespace, account["name"], account["uid"], extra)
 
 
 _BOOTSTRAP_TOKEN = re.compile(r"([a-z0-9]{6})\.([a-z0-9]{16})")

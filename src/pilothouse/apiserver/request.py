@@ -29,6 +29,27 @@ class User:
 
 
 ANONYMOUS = User("system:anonymous", ("system:unauthenticated",))
+AUTHENTICATED = "system:authenticated"
+
+
+def service_account(
+    namespace: str, name: str, uid: str = "", extra: dict[str, list[str]] | None = None
+) -> User:
+    groups = ("system:serviceaccounts", f"system:serviceaccounts:{namespace}", AUTHENTICATED)
+    return User(f"system:serviceaccount:{namespace}:{name}", groups, uid, extra or {})
+
+
+def control_plane_user(account: str) -> User:
+    """Whom a part of the control plane acts as: an account of kube-system; "" is the controller manager itself."""
+    return service_account("kube-system", account) if account else CONTROLLER_MANAGER
+
+
+def node_user(name: str) -> User:
+    return User(f"system:node:{name}", ("system:nodes", AUTHENTICATED))
+
+
+CONTROLLER_MANAGER = User("system:kube-controller-manager", (AUTHENTICATED,))
+SCHEDULER = User("system:kube-scheduler", (AUTHENTICATED,))
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""The few objects that a cluster brings along beside what the API server makes: the DNS service, a storage class."""
+"""The objects that a cluster brings along for its DNS service."""
 
 from __future__ import annotations
 
@@ -10,18 +10,6 @@ from ..client.interface import Client
 REPAIR_EVERY_S = 10.0
 
 DNS_LABELS = {"k8s-app": "kube-dns", "kubernetes.io/cluster-service": "true", "kubernetes.io/name": "CoreDNS"}
-STORAGE_CLASS: Object = {
-    "apiVersion": "storage.k8s.io/v1",
-    "kind": "StorageClass",
-    "metadata": {"name": "standard", "annotations": {"storageclass.kubernetes.io/is-default-class": "true"}},
-    "provisioner": "pilothouse.io/local-path",
-    "reclaimPolicy": "Delete",
-    "volumeBindingMode": "WaitForFirstConsumer",
-}
-
-
-async def storage_class(client: Client) -> None:
-    await _ensure(client, "storageclasses.storage.k8s.io", STORAGE_CLASS, replace=False)
 
 
 async def dns_service(client: Client, cluster_ip: str, address: str, port: int) -> None:

@@ -18,11 +18,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..apiserver.audit import DEFAULT_POLICY, Policy
-from ..apiserver.config import ApiConfig
+from ..apiserver.config import ADMIN, ApiConfig
 from ..apiserver.encryption import Encryption
 from ..apiserver.http import server_tls
 from ..apiserver.jwt_issuers import of_file as issuers_of_file
-from ..apiserver.request import User
+from ..apiserver.request import CONTROLLER_MANAGER, SCHEDULER, User, control_plane_user
 from ..apiserver.server import ApiServer
 from ..apiserver.token_webhook import TokenWebhook
 from ..base.clock import Clock
@@ -39,7 +39,6 @@ from .pki import FRONT_PROXY_CA, FRONT_PROXY_CLIENT, Pki, write_private
 log = logging.getLogger(__name__)
 
 RESTART_FIRST_S, RESTART_MAX_S = 1.0, 30.0
-MASTERS = ("system:masters", "system:authenticated")
 Progress = Callable[[str], None]
 
 
@@ -92,8 +91,7 @@ class Cluster:
                 self.config.save(self.paths.config)
         await server.start()
         self._progress(f"the API server answers on {self.config.server}")
-        admin = self.client("kubernetes-admin")
-        informers = Informers(admin, self._clock, self._random.fork("informers"))
+        informers = Informers(self.client(CONTROLLER_MANAGER), self._clock, self._random.fork("informers"))
         await informers.start()
         self._stops.append(informers.stop)
         self.run("informers", informers.keep)
@@ -107,15 +105,15 @@ class Cluster:
                 await self._start_dns(informers)
             if "loadbalancer" not in self.config.disable:
                 self._start_load_balancer_routes(informers)
-        from . import addons
+        from ..controllers import local_path
 
-        await addons.storage_class(admin)
+        await local_path.install(self.client(ADMIN))
         if "controllers" not in self.config.disable:
             self._start_controllers(informers, pki)
         if "scheduler" not in self.config.disable:
             from ..scheduler.scheduler import Scheduler
 
-            client = self.client("system:kube-scheduler")
+            client = self.client(SCHEDULER)
             self.run(
                 "scheduler",
                 lambda: Scheduler(client, informers, self._clock, self._random.fork("scheduler")).run(),
@@ -127,10 +125,10 @@ class Cluster:
             self._stops.append(nodes.stop)
             await nodes.start()
 
-    def client(self, user: str, *groups: str) -> LocalClient:
+    def client(self, user: User) -> LocalClient:
         """An in-process client with an identity of its own."""
         assert self.server is not None
-        return LocalClient(self.server, User(user, groups or MASTERS))
+        return LocalClient(self.server, user)
 
     async def stop(self) -> None:
         for task in self._tasks:
@@ -182,7 +180,7 @@ class Cluster:
 
     def _api_config(self, pki: Pki, token: str) -> ApiConfig:
         return ApiConfig(
-            tokens={token: User("kubernetes-admin", MASTERS)},
+            tokens={token: ADMIN},
             service_cidr=self.config.service_cidr,
             advertise_address=self.network.host_address if self.has_containers else "127.0.0.1",
             advertise_port=self.config.port,
@@ -225,7 +223,7 @@ class Cluster:
             may_request=self.server.may_request_certificate if self.server else None,
             load_balancer_pool=self.network.load_balancer_pool if self.has_containers else None,
         )
-        client = self.client("system:kube-controller-manager")
+        client = self.client(CONTROLLER_MANAGER)
 
         def manager() -> Awaitable[None]:
             return ControllerManager(
@@ -234,7 +232,7 @@ class Cluster:
                 self._random.fork("controllers"),
                 environment=environment,
                 informers=informers,
-                client_for=lambda name: self.client(f"system:serviceaccount:kube-system:{name}-controller"),
+                client_for=lambda account: self.client(control_plane_user(account)),
             ).run()
 
         self.run("controllers", manager)
@@ -264,7 +262,7 @@ class Cluster:
         except OSError:  # somebody listens on every address of this machine
             port = await dns.start(self.network.host_address, 0)
         self._stops.append(dns.close)
-        admin, where = self.client("kubernetes-admin"), (DNS_SERVICE_IP, self.network.host_address, port)
+        admin, where = self.client(ADMIN), (DNS_SERVICE_IP, self.network.host_address, port)
         await addons.dns_service(admin, *where)
         self.run("the DNS service", lambda: addons.keep_dns_service(admin, self._clock, *where))
 

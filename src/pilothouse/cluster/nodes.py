@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..api.object import condition_of, name_of, namespace_of
+from ..apiserver.config import ADMIN
+from ..apiserver.request import control_plane_user, node_user
 from ..base.clock import Clock, timestamp
 from ..base.random import Random
 from ..client.informer import Informers
@@ -127,7 +129,7 @@ class Nodes:
 
         cluster, name = self._cluster, node.config.name
         assert cluster.server is not None
-        client = cluster.client(f"system:node:{name}", "system:nodes", "system:authenticated")
+        client = cluster.client(node_user(name))
         ready: asyncio.Future[Kubelet] = asyncio.get_running_loop().create_future()
 
         async def kubelet() -> None:
@@ -162,7 +164,7 @@ class Nodes:
         """What the node controller says of the pods of a node that is down: no traffic, until the kubelet has them again."""
         pods = self._informers.of("pods")
         await pods.synced()
-        client = self._cluster.client("system:kube-controller-manager")
+        client = self._cluster.client(control_plane_user("node-controller"))
         for pod in pods.list(selector=lambda pod: pod["spec"].get("nodeName") == node):
             condition = condition_of(pod, "Ready")
             if condition is not None and condition["status"] == "True":
@@ -197,7 +199,7 @@ class Nodes:
         for node in nodes.list():
             directory = self._cluster.paths.node(name_of(node))
             if name_of(node) not in names and directory.is_dir():
-                await self._cluster.client("kubernetes-admin").delete("nodes", "", name_of(node))
+                await self._cluster.client(ADMIN).delete("nodes", "", name_of(node))
                 await asyncio.to_thread(shutil.rmtree, directory, True)
 
 

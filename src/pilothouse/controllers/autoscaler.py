@@ -12,7 +12,7 @@ from ..api.kinds import KINDS
 from ..api.object import Object, condition_of, get, key_of, name_of, split_key
 from ..base.clock import timestamp
 from .common import find_condition, same, with_status
-from .plan import NOTHING, Action, Controller, Event, Later, Patch, Plan, Source, Tell, Update, View
+from .plan import NOTHING, Action, Controller, Event, Later, Plan, Source, Tell, Update, View
 from .resources import resource_of_reference
 
 PERIOD_S = 15.0
@@ -96,8 +96,13 @@ def _decide(hpa: Object, view: View, now: float, actions: list[Action]) -> Objec
             ("SuccessfulRescale", f"New size: {wanted}; reason: {why}"),
             ("FailedRescale", f"New size: {wanted}; reason: {why}; error: {{error}}"),
         )
-        patch = {"spec": {"replicas": wanted}}
-        actions.append(Patch(resource, namespace, name, patch, subresource="scale", tell=tell, ignore=()))
+        scale = {
+            "apiVersion": "autoscaling/v1",
+            "kind": "Scale",
+            "metadata": {"name": name, "namespace": namespace},
+            "spec": {"replicas": wanted},
+        }
+        actions.append(Update(resource, scale, "scale", tell))
         scaled = f"the HPA controller was able to update the target scale to {wanted}"
         say("AbleToScale", True, "SucceededRescale", scaled)
         status["lastScaleTime"] = timestamp(now)

@@ -263,6 +263,7 @@ class CertificateCleaner(Controller):
 
     name = "certificatesigningrequest-cleaner"
     component = "certificate-cleaner"
+    account = "certificate-controller"
 
     @property
     def sources(self) -> Mapping[str, Source]:

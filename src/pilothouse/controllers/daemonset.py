@@ -74,6 +74,7 @@ _TOLERATED_ON_HOST_NETWORK = ("node.kubernetes.io/network-unavailable", "NoSched
 class DaemonSetController(Controller):
     name = "daemonset"
     component = "daemonset-controller"
+    account = "daemon-set-controller"
 
     def __init__(self, env: Environment):
         super().__init__(env)

@@ -32,6 +32,7 @@ _SCALES = ("replicationcontrollers", "replicasets.apps", "deployments.apps", "st
 class DisruptionController(Controller):
     name = "disruption"
     component = "controllermanager"
+    account = "disruption-controller"
     extra_resources = _SCALES
 
     @property

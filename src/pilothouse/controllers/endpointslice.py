@@ -57,6 +57,7 @@ def service_of_slice(manager: str) -> Source:
 class EndpointSliceController(Controller):
     name = "endpointslice"
     component = "endpoint-slice-controller"
+    account = "endpointslice-controller"
 
     @property
     def sources(self) -> Mapping[str, Source]:

@@ -36,6 +36,7 @@ _ADDRESSES_MAX = 1000  # of one subset
 class EndpointSliceMirroringController(Controller):
     name = "endpointslicemirroring"
     component = "endpoint-slice-mirroring-controller"
+    account = "endpointslicemirroring-controller"
 
     @property
     def sources(self) -> Mapping[str, Source]:

@@ -22,6 +22,7 @@ from .volume_protection import claims_of
 class EphemeralVolumeController(Controller):
     name = "ephemeral-volume"
     component = "ephemeral_volume"
+    account = "ephemeral-volume-controller"
 
     @property
     def sources(self) -> Mapping[str, Source]:

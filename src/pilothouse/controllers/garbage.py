@@ -42,6 +42,7 @@ _DEFINITIONS = "customresourcedefinitions.apiextensions.k8s.io"
 class GarbageCollector(Controller):
     name = "garbage-collector"
     component = "garbage-collector-controller"
+    account = "generic-garbage-collector"
     workers = 10
 
     def __init__(self, env: Environment):

@@ -10,8 +10,7 @@ import ipaddress
 from collections.abc import Mapping
 
 from ..api.object import Object, get, is_deleting, name_of, namespace_of, split_key
-from .common import with_metadata, with_status
-from .plan import NOTHING, Action, Controller, Event, Plan, Source, Update, View
+from .plan import NOTHING, Action, Controller, Event, Patch, Plan, Source, View
 
 _FINALIZER = "service.kubernetes.io/load-balancer-cleanup"
 
@@ -35,7 +34,7 @@ class LoadBalancerController(Controller):
         actions: list[Action] = []
         if not _has_finalizer(service):
             finalizers = [*(service["metadata"].get("finalizers") or []), _FINALIZER]
-            return Plan([Update("services", with_metadata(service, finalizers=finalizers))])
+            return Plan([_patch(service, {"metadata": {"finalizers": finalizers}})])
         taken = {a for s in view.of("services").list() if s is not service for a in _addresses(s)}
         if has and not set(has) & taken:
             return NOTHING
@@ -49,11 +48,8 @@ class LoadBalancerController(Controller):
             )
             message = f"Error syncing load balancer: failed to ensure load balancer: {why}"
             return Plan([*actions, Event(service, "Warning", "SyncLoadBalancerFailed", message)], 60.0)
-        status = {
-            **(service.get("status") or {}),
-            "loadBalancer": {"ingress": [{"ip": address, "ipMode": "VIP"}]},
-        }
-        actions.append(Update("services", with_status(service, status), "status"))
+        ingress = [{"ip": address, "ipMode": "VIP"}]
+        actions.append(_patch(service, {"status": {"loadBalancer": {"ingress": ingress}}}))
         actions.append(Event(service, "Normal", "EnsuredLoadBalancer", "Ensured load balancer"))
         return Plan(actions)
 
@@ -101,13 +97,19 @@ def _take_back(service: Object) -> Plan:
     if service["spec"].get("loadBalancerClass"):
         return NOTHING  # another implementation's
     if _addresses(service) and not is_deleting(service):
-        status = {**(service.get("status") or {}), "loadBalancer": {}}
         return Plan(
             [
                 Event(service, "Normal", "DeletingLoadBalancer", "Deleting load balancer"),
-                Update("services", with_status(service, status), "status"),
+                _patch(service, {"status": {"loadBalancer": None}}),
                 Event(service, "Normal", "DeletedLoadBalancer", "Deleted load balancer"),
             ]
         )
     finalizers = [f for f in service["metadata"].get("finalizers") or [] if f != _FINALIZER]
-    return Plan([Update("services", with_metadata(service, finalizers=finalizers), ignore=("NotFound",))])
+    return Plan([_patch(service, {"metadata": {"finalizers": finalizers}})])
+
+
+def _patch(service: Object, changes: Object) -> Patch:
+    """All of it through `/status`, finalizers too, as upstream's service controller does: its role has no more."""
+    version = {"resourceVersion": service["metadata"].get("resourceVersion")}
+    patch = {**changes, "metadata": {**version, **changes.get("metadata", {})}}
+    return Patch("services", namespace_of(service), name_of(service), patch, subresource="status")

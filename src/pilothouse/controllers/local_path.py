@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
+from ..api.errors import ApiError
 from ..api.object import (
     Object,
     annotations_of,
@@ -23,10 +24,12 @@ from ..api.object import (
     split_key,
     uid_of,
 )
+from ..client.interface import Client
 from .plan import NOTHING, Action, Controller, Create, Delete, Effect, Event, Plan, Source, View
 from .volume_binder import CLAIMS, CLASSES, PROVISIONED_BY, PROVISIONER, SELECTED_NODE, VOLUMES
 
 PROVISIONER_NAME = "pilothouse.io/local-path"
+BINDINGS = "clusterrolebindings.rbac.authorization.k8s.io"
 _DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 _ELSEWHERE = "/opt/local-path-provisioner"  # where the engine is simulated: no directory is made
 STANDARD_CLASS: Object = {
@@ -37,22 +40,44 @@ STANDARD_CLASS: Object = {
     "reclaimPolicy": "Delete",
     "volumeBindingMode": "WaitForFirstConsumer",
 }
+# Kubernetes has the role, for provisioners like ours, and leaves it to them to bind it
+BINDING: Object = {
+    "apiVersion": "rbac.authorization.k8s.io/v1",
+    "kind": "ClusterRoleBinding",
+    "metadata": {"name": "pilothouse:local-path-provisioner"},
+    "roleRef": {
+        "apiGroup": "rbac.authorization.k8s.io",
+        "kind": "ClusterRole",
+        "name": "system:persistent-volume-provisioner",
+    },
+    "subjects": [
+        {"kind": "ServiceAccount", "namespace": "kube-system", "name": "local-path-provisioner"},
+    ],
+}
+
+
+async def install(client: Client) -> None:
+    """What an administrator gives the provisioner: its rights, and the class by which claims ask for it."""
+    for resource, obj in ((BINDINGS, BINDING), (CLASSES, STANDARD_CLASS)):
+        try:
+            await client.create(resource, obj)
+        except ApiError as error:
+            if error.reason != "AlreadyExists":
+                raise
 
 
 class LocalPathProvisioner(Controller):
     name = "local-path-provisioner"
     component = PROVISIONER_NAME
+    account = "local-path-provisioner"
     extra_resources = ("nodes", CLASSES)
 
     @property
     def sources(self) -> Mapping[str, Source]:
-        return {CLAIMS: _kind("claim"), VOLUMES: _kind("volume"), "namespaces": _begin}
+        return {CLAIMS: _kind("claim"), VOLUMES: _kind("volume")}
 
     def reconcile(self, key: str, view: View, now: float) -> Plan:
         kind, _, rest = key.partition("/")
-        if kind == "class":
-            there = view.of(CLASSES).get("", rest) is not None
-            return NOTHING if there else Plan([Create(CLASSES, STANDARD_CLASS, ignore=("AlreadyExists",))])
         if kind == "volume":
             volume = view.of(VOLUMES).get("", rest)
             return self._reclaim(volume) if volume is not None else NOTHING
@@ -128,11 +153,6 @@ def _kind(kind: str) -> Source:
         return [f"{kind}/{namespace}/{name_of(obj)}" if namespace else f"{kind}/{name_of(obj)}"]
 
     return source
-
-
-def _begin(old: Object | None, new: Object | None, view: View) -> list[str]:
-    """Once, when this starts: a class that somebody deletes afterwards stays deleted."""
-    return ["class/standard"] if old is None and name_of(new or {"metadata": {}}) == "kube-system" else []
 
 
 def _volume(name: str, path: str, claim: Object, storage_class: Object, node: Object | None) -> Object:

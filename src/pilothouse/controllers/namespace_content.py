@@ -34,6 +34,7 @@ def _named(name: str) -> Source:
 class ServiceAccountController(Controller):
     name = "serviceaccount"
     component = "serviceaccount-controller"
+    account = "service-account-controller"
 
     @property
     def sources(self) -> Mapping[str, Source]:

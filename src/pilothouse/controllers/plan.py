@@ -203,6 +203,9 @@ class Controller:
 
     name: ClassVar[str]  # as in `--controllers`: deployment
     component: ClassVar[str]  # as in events: deployment-controller
+    account: ClassVar[str | None] = (
+        None  # of kube-system, whose rights it has; None: as `component`; "": the manager's own
+    )
     workers: ClassVar[int] = 5
     delays_s: ClassVar[
         Mapping[str, float]

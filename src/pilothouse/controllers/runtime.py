@@ -401,7 +401,7 @@ class ControllerManager:
         informers: Informers | None = None,
         client_for: Callable[[str], Client] | None = None,
     ):
-        """`names` None is all. `client_for(name)` gives each controller its own identity."""
+        """`names` None is all. `client_for(account)` gives each controller its own identity."""
         from .table import CONTROLLERS
 
         self._own_informers = informers is None
@@ -415,7 +415,9 @@ class ControllerManager:
             controller.name: Runner(
                 controller(environment),
                 self.informers,
-                client_for(controller.name) if client_for else client,
+                client_for(controller.component if controller.account is None else controller.account)
+                if client_for
+                else client,
                 clock,
                 random.fork(controller.name),
             )

@@ -17,6 +17,7 @@ _FINALIZER = "networking.k8s.io/service-cidr-finalizer"
 class ServiceCidrController(Controller):
     name = "service-cidr"
     component = "service-cidr-controller"
+    account = "service-cidrs-controller"
 
     @property
     def sources(self) -> Mapping[str, Source]:

@@ -34,6 +34,7 @@ from .common import (
     same,
     scaled_value,
     selects_everything,
+    with_metadata,
     with_status,
 )
 from .plan import (
@@ -401,13 +402,8 @@ class _Turn:
                 continue  # somebody else's by now
             fresh = [*others, *owners]
             if fresh != references:
-                metadata = {
-                    "ownerReferences": fresh or None,
-                    "resourceVersion": claim_["metadata"].get("resourceVersion"),
-                }
-                self.actions.append(
-                    Patch(_CLAIMS, namespace_of(claim_), name_of(claim_), {"metadata": metadata})
-                )
+                changed = with_metadata(claim_, ownerReferences=fresh)
+                self.actions.append(Update(_CLAIMS, changed, ignore=("NotFound",)))
 
     # -- status ----------------------------------------------------------------------------------------------------
 

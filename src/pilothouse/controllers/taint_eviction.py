@@ -15,6 +15,7 @@ from .plan import NOTHING, Action, Controller, Delete, Environment, Event, Patch
 class TaintEvictionController(Controller):
     name = "taint-eviction"
     component = "taint-eviction-controller"
+    account = "node-controller"
 
     def __init__(self, env: Environment):
         super().__init__(env)

@@ -17,6 +17,7 @@ _NAME, _UID = "kubernetes.io/service-account.name", "kubernetes.io/service-accou
 class TokenSecretsController(Controller):
     name = "serviceaccount-token"
     component = "serviceaccount-token-controller"
+    account = ""
 
     @property
     def sources(self) -> Mapping[str, Source]:

@@ -25,8 +25,8 @@ from ..api.object import (
 )
 from ..api.quantity import Quantity
 from ..client.informer import IndexFunction
-from .common import matches, with_metadata
-from .plan import NOTHING, Action, Controller, Event, Later, Patch, Plan, Source, Update, View
+from .common import matches, with_metadata, with_status
+from .plan import NOTHING, Action, Controller, Event, Later, Plan, Source, Update, View
 from .volume_protection import claims_of
 
 CLAIMS, VOLUMES, CLASSES = "persistentvolumeclaims", "persistentvolumes", "storageclasses.storage.k8s.io"
@@ -43,6 +43,7 @@ _NO_PROVISIONER = "kubernetes.io/no-provisioner"
 class PersistentVolumeBinder(Controller):
     name = "persistentvolume-binder"
     component = "persistentvolume-controller"
+    account = "persistent-volume-binder"
     extra_resources = ("nodes",)
 
     @property
@@ -181,8 +182,7 @@ def _provision(claim: Object, class_name: str, storage_class: Object | None) -> 
     annotations = annotations_of(claim)
     if annotations.get(PROVISIONER) != provisioner or annotations.get(_PROVISIONER_BETA) != provisioner:
         wanted = {PROVISIONER: provisioner, _PROVISIONER_BETA: provisioner}
-        patch = {"metadata": {"annotations": wanted}}
-        actions.append(Patch(CLAIMS, namespace_of(claim), name_of(claim), patch))
+        actions.append(Update(CLAIMS, with_metadata(claim, annotations={**annotations, **wanted})))
     message = (
         f"Waiting for a volume to be created either by the external provisioner '{provisioner}' or manually by the system "
         "administrator. If volume creation is delayed, please verify that the provisioner is running and correctly "
@@ -248,6 +248,7 @@ def _refers_to(reference: Object, claim: Object) -> bool:
 
 
 def _bind(volume: Object, claim: Object) -> list[Action]:
+    """The statuses in a turn of their own: each write starts from the object as the one before has left it."""
     actions: list[Action] = []
     reference = get(volume, "spec.claimRef")
     if not reference or reference.get("uid") != uid_of(claim):
@@ -265,8 +266,6 @@ def _bind(volume: Object, claim: Object) -> list[Action]:
                 changed, annotations={**annotations_of(volume), BOUND_BY_CONTROLLER: "yes"}
             )
         actions.append(Update(VOLUMES, changed))
-    if get(volume, "status.phase") != "Bound":
-        actions.append(_phase(volume, "Bound"))
     annotations = dict(annotations_of(claim))
     if get(claim, "spec.volumeName") != name_of(volume):
         annotations[BOUND_BY_CONTROLLER] = "yes"
@@ -275,32 +274,36 @@ def _bind(volume: Object, claim: Object) -> list[Action]:
         changed = with_metadata(claim, annotations=annotations)
         changed["spec"] = {**claim["spec"], "volumeName": name_of(volume)}
         actions.append(Update(CLAIMS, changed))
-    return [
-        *actions,
-        *_claim_status(
-            claim,
-            {
-                "phase": "Bound",
-                "accessModes": get(volume, "spec.accessModes", []),
-                "capacity": get(claim, "status.capacity") or get(volume, "spec.capacity", {}),
-            },
-        ),
-    ]
+    if actions:
+        return actions
+    if get(volume, "status.phase") != "Bound":
+        actions.append(_phase(volume, "Bound"))
+    status = {
+        "phase": "Bound",
+        "accessModes": get(volume, "spec.accessModes", []),
+        "capacity": get(claim, "status.capacity") or get(volume, "spec.capacity", {}),
+    }
+    return [*actions, *_claim_status(claim, status)]
 
 
 def _claim_status(claim: Object, status: Object) -> list[Action]:
     current = claim.get("status") or {}
     if all(current.get(k) == v for k, v in status.items()):
         return []
-    return [Patch(CLAIMS, namespace_of(claim), name_of(claim), {"status": status}, subresource="status")]
+    return [_status(CLAIMS, claim, status)]
 
 
 def _pending(claim: Object) -> list[Action]:
     return _claim_status(claim, {"phase": "Pending"})
 
 
-def _phase(volume: Object, phase: str) -> Patch:
-    return Patch(VOLUMES, "", name_of(volume), {"status": {"phase": phase}}, subresource="status")
+def _phase(volume: Object, phase: str) -> Action:
+    return _status(VOLUMES, volume, {"phase": phase})
+
+
+def _status(resource: str, obj: Object, changes: Object) -> Action:
+    changed = with_status(obj, {**(obj.get("status") or {}), **changes})
+    return Update(resource, changed, "status", ignore=("NotFound",))
 
 
 # -- volumes -----------------------------------------------------------------------------------------------------------

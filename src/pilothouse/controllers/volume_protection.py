@@ -5,18 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
-from ..api.object import Object, get, is_deleting, name_of, namespace_of, split_key, uid_of
+from ..api.object import Object, get, is_deleting, name_of, namespace_of, split_key
 from ..client.informer import IndexFunction
-from .plan import NOTHING, Controller, Patch, Plan, Source, View, own
+from .common import with_metadata
+from .plan import NOTHING, Controller, Plan, Source, Update, View, own
 
 
 def _set_finalizers(resource: str, obj: Object, finalizers: list[str]) -> Plan:
-    metadata = {
-        "finalizers": finalizers or None,
-        "uid": uid_of(obj),
-        "resourceVersion": obj["metadata"].get("resourceVersion"),
-    }
-    return Plan([Patch(resource, namespace_of(obj), name_of(obj), {"metadata": metadata})])
+    return Plan([Update(resource, with_metadata(obj, finalizers=finalizers), ignore=("NotFound",))])
 
 
 class _Protection(Controller):
@@ -105,6 +101,7 @@ class VolumeAttributesClassProtectionController(_Protection):
 
     name = "volumeattributesclass-protection"
     component = "vac-protection-controller"
+    account = "volumeattributesclass-protection-controller"
     resource = _VAC
     finalizer = "kubernetes.io/vac-protection"
     extra_resources = ("persistentvolumeclaims", "persistentvolumes")

@@ -20,13 +20,14 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from ..apiserver.config import ADMIN, ApiConfig
-from ..apiserver.request import User
+from ..apiserver.request import CONTROLLER_MANAGER, SCHEDULER, User, control_plane_user, node_user
 from ..apiserver.server import ApiServer
 from ..base.clock import VirtualClock, VirtualEventLoop, run_virtual
 from ..base.random import Random
 from ..client.informer import Informers
 from ..client.interface import Client
 from ..client.local import LocalClient
+from ..controllers import local_path
 from ..controllers.runtime import ControllerManager, Environment
 from ..node.config import NodeConfig
 from ..node.kubelet import Kubelet
@@ -35,12 +36,10 @@ from ..scheduler.scheduler import Scheduler
 from .faults import Faults, FaultyClient
 from .history import History, RecordingStore
 
-MASTERS = ("system:masters", "system:authenticated")
-ACCOUNTS = "system:serviceaccount:kube-system"
 # room for 60,000 nodes
 FIRST_NODE_ADDRESS, FIRST_POD_ADDRESS = ipaddress.IPv4Address("172.16.0.0"), ipaddress.IPv4Address("10.0.0.0")
 RESTART_S = 1.0  # after which a component that ended is started again
-_IDENTITIES = {"controllers": ("system:admin", MASTERS), "scheduler": ("system:kube-scheduler", MASTERS)}
+_IDENTITIES = {"controllers": CONTROLLER_MANAGER, "scheduler": SCHEDULER}
 Component = Callable[[str, Informers, Random], Awaitable[None]]
 
 log = logging.getLogger(__name__)
@@ -84,6 +83,7 @@ class SimulatedCluster:
 
     async def __aenter__(self) -> SimulatedCluster:
         await self.server.start()
+        await local_path.install(self.client)
         for name in ("controllers", "scheduler", *self._names):
             self.start(name)
         for name in self._names:
@@ -122,8 +122,8 @@ class SimulatedCluster:
         """Its own informers and stream of chance, as in a process of its own; comes again when it fails."""
         while True:
             random = self.random.fork(f"{name}/{self._starts[name]}")
-            user, groups = _IDENTITIES.get(name, (f"system:node:{name}", ("system:nodes", MASTERS[1])))
-            informers = Informers(self._client(user, groups, random), self.clock, random.fork("informers"))
+            user = _IDENTITIES.get(name) or node_user(name)
+            informers = Informers(self._client(user, random), self.clock, random.fork("informers"))
             async with informers:
                 try:
                     await component(name, informers, random)
@@ -142,13 +142,13 @@ class SimulatedCluster:
                 await self.clock.sleep(RESTART_S)
                 self.start(name)
 
-    def _client(self, user: str, groups: tuple[str, ...], random: Random) -> Client:
-        client = LocalClient(self.server, User(user, groups))
-        return FaultyClient(client, self.faults, self.clock, random.fork(f"faults/{user}"))
+    def _client(self, user: User, random: Random) -> Client:
+        client = LocalClient(self.server, user)
+        return FaultyClient(client, self.faults, self.clock, random.fork(f"faults/{user.name}"))
 
     async def _controllers(self, _: str, informers: Informers, random: Random) -> None:
         manager = ControllerManager(
-            self._client("system:kube-controller-manager", MASTERS, random),
+            self._client(CONTROLLER_MANAGER, random),
             self.clock,
             random,
             environment=Environment(
@@ -157,12 +157,12 @@ class SimulatedCluster:
                 load_balancer_pool=("198.18.0.1", "198.18.0.254"),
             ),
             informers=informers,
-            client_for=lambda name: self._client(f"{ACCOUNTS}:{name}-controller", MASTERS, random),
+            client_for=lambda account: self._client(control_plane_user(account), random),
         )
         await manager.run()
 
     async def _scheduler(self, _: str, informers: Informers, random: Random) -> None:
-        client = self._client("system:kube-scheduler", MASTERS, random)
+        client = self._client(SCHEDULER, random)
         await Scheduler(client, informers, self.clock, random).run()
 
     async def _kubelet(self, name: str, informers: Informers, random: Random) -> None:
@@ -181,7 +181,7 @@ class SimulatedCluster:
             engine_version="simulated://1.0.0",
             files=False,
         )
-        client = self._client(f"system:node:{name}", ("system:nodes", MASTERS[1]), random)
+        client = self._client(node_user(name), random)
         kubelet = Kubelet(config, self.engines[name], client, informers, self.clock, random)
         self.server.nodes.register(name, kubelet.connector)
         await kubelet.run()

@@ -4,15 +4,21 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
+from pilothouse.api.errors import ApiError
+from pilothouse.api.kinds import kind_of_resource
 from pilothouse.api.object import Object
+from pilothouse.apiserver.authorization import Attributes
 from pilothouse.apiserver.config import ADMIN, ApiConfig
+from pilothouse.apiserver.request import CONTROLLER_MANAGER, control_plane_user
 from pilothouse.apiserver.server import ApiServer
 from pilothouse.base.clock import VirtualClock, run_virtual
 from pilothouse.base.random import Random
 from pilothouse.client.informer import Informers
 from pilothouse.client.local import LocalClient
+from pilothouse.controllers import local_path
 from pilothouse.controllers.runtime import ControllerManager, Environment
 from pilothouse.store.memory import MemoryStore
 
@@ -45,6 +51,22 @@ class Cluster:
         return {n: m["defects"] for n, m in self.manager.metrics.items() if m.get("defects")}
 
 
+def refused(server: ApiServer) -> list[str]:
+    """What is asked of the server from here on without a right to it."""
+    found: list[str] = []
+    check = server.authorizer.check
+
+    def watched(question: Attributes) -> None:
+        try:
+            check(question)
+        except ApiError as error:
+            found.append(error.message)
+            raise
+
+    server.authorizer.check = watched  # type: ignore[method-assign]
+    return found
+
+
 def on_cluster(story: Any, names: list[str] | None = None) -> None:
     clock, random = VirtualClock(), Random(7)
 
@@ -52,11 +74,24 @@ def on_cluster(story: Any, names: list[str] | None = None) -> None:
         store = MemoryStore()
         server = ApiServer(store, clock, random.fork("server"), ApiConfig(cluster_ca_pem="PEM"))
         await server.start()
-        client = LocalClient(server, ADMIN)
-        informers = Informers(client, clock, random.fork("informers"), detect_mutations=True)
-        environment = Environment(random.fork("env"), root_ca="PEM")
+        client, own = LocalClient(server, ADMIN), LocalClient(server, CONTROLLER_MANAGER)
+        await local_path.install(client)
+        refusals = refused(server)
+        informers = Informers(own, clock, random.fork("informers"), detect_mutations=True)
+        environment = Environment(
+            random.fork("env"),
+            root_ca="PEM",
+            load_balancer_pool=("198.18.0.1", "198.18.0.9"),
+            issue_token=server.tokens.issue_legacy,
+        )
         manager = ControllerManager(
-            client, clock, random, names, environment=environment, informers=informers
+            own,
+            clock,
+            random,
+            names,
+            environment=environment,
+            informers=informers,
+            client_for=lambda account: LocalClient(server, control_plane_user(account)),
         )
         await informers.start()
         task = asyncio.get_running_loop().create_task(manager.run())
@@ -65,6 +100,7 @@ def on_cluster(story: Any, names: list[str] | None = None) -> None:
             await cluster.settle()
             await story(cluster)
             assert await cluster.errors() == {}
+            assert refusals == []  # each controller's account has the rights that it needs
             if task.done():
                 task.result()
         finally:
@@ -265,5 +301,162 @@ def test_a_namespace_goes_whatever_custom_kinds_have_come_and_gone():
         await c.client.delete("namespaces", "", "m")
         await c.settle(15)
         assert await c.all("gone.x.io", "") == []
+
+    on_cluster(story)
+
+
+def test_every_controller_may_do_what_its_work_takes():
+    """One of everything, on a node that falls silent, and then all of it deleted; `on_cluster` finds what was refused."""
+    meta = {"namespace": "town"}
+
+    def pods(app: str, **spec: Any) -> Object:
+        containers = [{"name": "c", "image": "i"}]
+        spec = {"nodeName": "n", "terminationGracePeriodSeconds": 0, "containers": containers, **spec}
+        return {"metadata": {"labels": {"app": app}}, "spec": spec}
+
+    def workload(app: str, **spec: Any) -> Object:
+        return {"spec": {"selector": {"matchLabels": {"app": app}}, "template": pods(app), **spec}}
+
+    once = pods("once", restartPolicy="Never")
+    size = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+    retention = {"whenDeleted": "Delete", "whenScaled": "Delete"}
+    claims = [{"metadata": {"name": "data"}, "spec": {**size, "storageClassName": "fast"}}]
+    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "x"}
+    ephemeral = {"name": "v", "ephemeral": {"volumeClaimTemplate": {"spec": size}}}
+    orphan = {"metadata": {"name": "orphan", "labels": {"app": "set"}}, "spec": pods("")["spec"]}
+    objects: list[tuple[str, Object]] = [
+        ("namespaces", {"metadata": {"name": "town"}}),
+        ("nodes", {"metadata": {"name": "n"}, "spec": {"podCIDR": "10.0.0.0/24"}}),
+        ("pods", orphan),
+        ("deployments.apps", workload("web", replicas=1)),
+        ("daemonsets.apps", workload("all")),
+        ("replicasets.apps", workload("set", replicas=2)),
+        (
+            "statefulsets.apps",
+            workload(
+                "db",
+                serviceName="x",
+                volumeClaimTemplates=claims,
+                persistentVolumeClaimRetentionPolicy=retention,
+            ),
+        ),
+        ("replicationcontrollers", {"spec": {"selector": {"app": "old"}, "template": pods("old")}}),
+        ("jobs.batch", {"spec": {"template": once, "ttlSecondsAfterFinished": 1}}),
+        ("cronjobs.batch", {"spec": {"schedule": "* * * * *", "jobTemplate": {"spec": {"template": once}}}}),
+        (
+            "horizontalpodautoscalers.autoscaling",
+            {"spec": {"scaleTargetRef": target, "minReplicas": 2, "maxReplicas": 3}},
+        ),
+        (
+            "poddisruptionbudgets.policy",
+            {"spec": {"maxUnavailable": 1, "selector": {"matchLabels": {"app": "web"}}}},
+        ),
+        ("resourcequotas", {"spec": {"hard": {"pods": "100"}}}),
+        (
+            "services",
+            {"spec": {"type": "LoadBalancer", "selector": {"app": "web"}, "ports": [{"port": 80}]}},
+        ),
+        ("services", {"metadata": {"name": "own"}, "spec": {"ports": [{"port": 80}]}}),
+        (
+            "endpoints",
+            {
+                "metadata": {"name": "own"},
+                "subsets": [{"addresses": [{"ip": "10.1.1.1"}], "ports": [{"port": 80}]}],
+            },
+        ),
+        ("storageclasses.storage.k8s.io", {"metadata": {"name": "fast"}, "provisioner": "example.com/p"}),
+        (
+            "persistentvolumes",
+            {
+                "spec": {
+                    "accessModes": ["ReadWriteOnce"],
+                    "capacity": {"storage": "1Gi"},
+                    "hostPath": {"path": "/x"},
+                    "storageClassName": "fast",
+                }
+            },
+        ),
+        ("persistentvolumeclaims", {"spec": {**size, "storageClassName": "fast"}}),
+        ("persistentvolumeclaims", {"metadata": {"name": "waits"}, "spec": {**size}}),
+        (
+            "persistentvolumeclaims",
+            {
+                "metadata": {"name": "local", "annotations": {"volume.kubernetes.io/selected-node": "n"}},
+                "spec": {**size, "storageClassName": "standard"},
+            },
+        ),
+        ("pods", {"metadata": {"name": "lost"}, "spec": pods("", nodeName="m", volumes=[ephemeral])["spec"]}),
+        ("volumeattributesclasses.storage.k8s.io", {"driverName": "d", "parameters": {"a": "b"}}),
+        (
+            "secrets",
+            {
+                "metadata": {"name": "t", "annotations": {"kubernetes.io/service-account.name": "default"}},
+                "type": "kubernetes.io/service-account-token",
+            },
+        ),
+        (
+            "clusterroles.rbac.authorization.k8s.io",
+            {
+                "metadata": {
+                    "name": "more",
+                    "labels": {"rbac.authorization.k8s.io/aggregate-to-view": "true"},
+                },
+                "rules": [{"verbs": ["get"], "apiGroups": [""], "resources": ["nodes"]}],
+            },
+        ),
+        (
+            "validatingadmissionpolicies.admissionregistration.k8s.io",
+            {
+                "spec": {
+                    "matchConstraints": {
+                        "resourceRules": [
+                            {
+                                "apiGroups": [""],
+                                "apiVersions": ["v1"],
+                                "operations": ["CREATE"],
+                                "resources": ["pods"],
+                            }
+                        ]
+                    },
+                    "validations": [{"expression": "object.metadata.name != 'never'"}],
+                }
+            },
+        ),
+        ("servicecidrs.networking.k8s.io", {"spec": {"cidrs": ["10.200.0.0/24"]}}),
+    ]
+
+    async def story(c: Cluster) -> None:
+        made = []
+        for resource, obj in objects:
+            kind = kind_of_resource(resource)
+            obj = {"apiVersion": kind.api_version, "kind": kind.kind, **obj}
+            obj["metadata"] = {"name": "x", **(meta if kind.namespaced else {}), **obj.get("metadata", {})}
+            await c.client.create(resource, obj)
+            if resource == "namespaces":
+                await c.settle()
+            if resource not in ("namespaces", "nodes"):
+                made.append((resource, obj["metadata"].get("namespace", ""), obj["metadata"]["name"]))
+        await c.settle(70)
+        ready = {"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}
+        for pod in await c.all("pods", "town"):
+            patch = {"status": {"phase": "Running", "podIP": "10.0.0.9", "conditions": [ready]}}
+            name = pod["metadata"]["name"]
+            await c.client.patch("pods", "town", name, patch, type="strategic", subresource="status")
+        assert (await c.client.get("deployments.apps", "town", "x"))["spec"]["replicas"] == 2
+        assert (await c.client.get("persistentvolumeclaims", "town", "x"))["status"]["phase"] == "Bound"
+        assert (await c.client.get("services", "town", "x"))["status"]["loadBalancer"]["ingress"]
+        assert (await c.client.get("secrets", "town", "t"))["data"]["token"]
+        down = {"status": {"conditions": [{**ready, "status": "Unknown"}]}}
+        await c.client.patch("nodes", "", "n", down, type="strategic", subresource="status")
+        await c.settle(400)  # evicted
+        for resource, namespace, name in made:
+            with suppress(ApiError):
+                await c.client.delete(resource, namespace, name)
+        await c.client.delete("nodes", "", "n")
+        await c.settle(90)
+        await c.client.delete("namespaces", "", "town")
+        await c.settle(30)
+        left = [n["metadata"]["name"] for n in await c.all("namespaces", "")]
+        assert "town" not in left
 
     on_cluster(story)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from pilothouse.controllers import local_path
+
 BINDER = ["persistentvolume-binder"]
 
 
@@ -104,7 +106,7 @@ def test_what_a_pending_claim_waits_for_is_told(run):
 
 def test_the_default_class_makes_a_volume_on_the_chosen_node(run):
     async def story(w):
-        await w.apply("namespaces", "kube-system")
+        await local_path.install(w.api)
         await w.apply("nodes", "n", metadata={"labels": {"kubernetes.io/hostname": "n"}})
         await w.settle()
         assert w.get("storageclasses.storage.k8s.io", "standard")

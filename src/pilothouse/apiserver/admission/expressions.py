@@ -15,7 +15,7 @@ from ...api.cel.values import Timestamp
 from ...api.kinds import Kind
 from ...api.object import Object
 from ..authorization import Attributes as Question
-from ..request import User
+from ..request import User, service_account
 from .attributes import Attributes
 
 if TYPE_CHECKING:
@@ -171,6 +171,4 @@ class CelAuthorizer:
         return Check(self._authorizer, Question(self._user, "", group, "*"))
 
     def cel_serviceAccount(self, namespace: str, name: str) -> CelAuthorizer:
-        groups = ("system:serviceaccounts", f"system:serviceaccounts:{namespace}", "system:authenticated")
-        user = User(f"system:serviceaccount:{namespace}:{name}", groups)
-        return CelAuthorizer(self._authorizer, user, self._attributes)
+        return CelAuthorizer(self._authorizer, service_account(namespace, name), self._attributes)
