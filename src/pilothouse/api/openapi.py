@@ -197,9 +197,12 @@ class Documents:
     def v3_index(self) -> bytes:
         return self._get("v3", lambda: v3_index(self.kinds, self.custom_schema))
 
+    def v3_hash(self, path: str) -> str:
+        """What the index says of a document, so that clients can keep it."""
+        return _hash(self.kinds, path, self.custom_schema)
+
     def v3(self, path: str) -> bytes | None:
         """`path` is `api/v1` or `apis/<group>/<version>`, …; None where there is nothing."""
-        path = path.strip("/")
         if path not in v3_paths(self.kinds):
             return None
         return self._get(path, lambda: v3_document(self.kinds, path, self.custom_schema))

@@ -11,6 +11,8 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from .fielderrors import quoted
+from .names import label_value, qualified_name
 from .object import Object, get
 
 Labels = Mapping[str, str]
@@ -40,9 +42,8 @@ class Requirement:
                 return value is not None
             case "!":
                 return value is None
-        try:
-            number, bound = int(value or ""), int(self.values[0])
-        except ValueError:
+        number, bound = _integer(value or ""), _integer(self.values[0])
+        if number is None or bound is None:
             return False
         return number > bound if self.operator == "gt" else number < bound
 
@@ -131,128 +132,117 @@ def to_string(selector: Object) -> str:
 
 # -- label selectors as text ---------------------------------------------------------------------------
 
-_TOKEN = re.compile(r"\s*(!=|==|=|!|\(|\)|,|<|>|[^\s=!(),<>]+)")
-_EXPECTED_OPERATOR = "found '{0}', expected: in, notin, =, ==, !=, gt, lt"
-
-
-def _tokens(text: str) -> list[str]:
-    found, position = [], 0
-    while position < len(text):
-        match = _TOKEN.match(text, position)
-        if match is None:
-            break
-        found.append(match[1])
-        position = match.end()
-    return found
-
-
-_SPECIAL = {"!=", "==", "=", "!", "(", ")", ",", "<", ">"}
+_TOKEN = re.compile(r"[ \t\r\n]*(!=|==|[=!(),<>]|[^ \t\r\n=!(),<>]+)")
+_SPECIAL = frozenset(("!=", "==", "=", "!", "(", ")", ",", "<", ">", ""))
+_OPERATOR_OF = {"=": "=", "==": "==", "!=": "!=", ">": "gt", "<": "lt", "in": "in", "notin": "notin"}
+_INTEGER = re.compile(r"[-+]?[0-9]+")
+_UNPARSED = "unable to parse requirement: "
 
 
 class _Parser:
-    """labels.Parser: a requirement is `key`, `!key`, `key op value` or `key in (a, b)`."""
+    """labels.Parser: a requirement is `key`, `!key`, `key op value` or `key in (a, b)`. "" is the token of the end."""
 
     def __init__(self, text: str):
-        self._tokens, self._at = _tokens(text), 0
+        self._tokens, self._at = [*_TOKEN.findall(text), ""], 0
 
     def peek(self) -> str:
-        return self._tokens[self._at] if self._at < len(self._tokens) else ""
+        return self._tokens[self._at]
 
     def next(self) -> str:
-        token = self.peek()
         self._at += 1
-        return token
+        return self._tokens[self._at - 1]
 
     def parse(self) -> tuple[Requirement, ...]:
         requirements: list[Requirement] = []
-        if not self._tokens:
-            return ()
-        while True:
-            token = self.peek()
-            if (token in _SPECIAL and token != "!") or token == "":
-                raise SelectorError(f"found '{token}', expected: !, identifier, or 'end of string'")
-            requirements.append(self._requirement())
-            token = self.next()
-            if token == "":
-                return tuple(requirements)
+        expected = "expected: !, identifier, or 'end of string'"
+        while requirements or self.peek():
+            if self.peek() in _SPECIAL - {"!"}:
+                raise SelectorError(f"found '{self.peek()}', {expected}")
+            try:
+                requirements.append(self._requirement())
+            except SelectorError as error:
+                raise SelectorError(f"{_UNPARSED}{error}") from None
+            if not (token := self.next()):
+                break
             if token != ",":
                 raise SelectorError(f"found '{token}', expected: ',' or 'end of string'")
-            token = self.peek()
-            if token == "" or (token in _SPECIAL and token != "!"):
-                raise SelectorError(f"found '{token}', expected: identifier after ','")
+            expected = "expected: identifier after ','"
+        return tuple(requirements)
 
     def _requirement(self) -> Requirement:
         negated = self.peek() == "!"
         if negated:
             self.next()
         key = self.next()
-        if key in _SPECIAL or not key:
+        if key in _SPECIAL:
             raise SelectorError(f"found '{key}', expected: identifier")
-        _check_key(key)
+        if errors := qualified_name(key):
+            raise SelectorError(f"<nil>: Invalid value: {quoted(key)}: {'; '.join(errors)}")
         if negated:
             return Requirement(key, "!")
         if self.peek() in ("", ","):
             return Requirement(key, "exists")
-        operator = self.next()
-        if operator in ("in", "notin"):
-            return Requirement(key, operator, self._values())
-        names = {"=": "=", "==": "==", "!=": "!=", ">": "gt", "<": "lt", "gt": "gt", "lt": "lt"}
-        if operator not in names:
-            raise SelectorError(_EXPECTED_OPERATOR.format(operator))
-        value = "" if self.peek() in ("", ",") else self.next()
-        if value in _SPECIAL:
-            raise SelectorError(f"found '{value}', expected: identifier")
-        if operator in (">", "<", "gt", "lt"):
-            try:
-                int(value)
-            except ValueError:
-                raise SelectorError(
-                    f"values[0]: Invalid value: \"{value}\": for 'Gt', 'Lt' operators, the value must be an integer"
-                ) from None
-        _check_value(key, value)
-        return Requirement(key, names[operator], (value,))
+        token = self.next()
+        operator = _OPERATOR_OF.get(token)
+        if operator is None:
+            raise SelectorError(f"found '{token}', expected: in, notin, =, ==, !=, gt, lt")
+        values = sorted(self._values()) if operator in ("in", "notin") else [self._value()]
+        errors = []
+        if operator in ("gt", "lt") and _integer(values[0]) is None:
+            why = "for 'Gt', 'Lt' operators, the value must be an integer"
+            errors.append(f"values[0]: Invalid value: {quoted(values[0])}: {why}")
+        for index, value in enumerate(values):
+            if wrong := label_value(value):
+                errors.append(f"values[{index}][{key}]: Invalid value: {quoted(value)}: {'; '.join(wrong)}")
+        if errors:
+            raise SelectorError(errors[0] if len(errors) == 1 else f"[{', '.join(errors)}]")
+        return Requirement(key, operator, tuple(values))
 
-    def _values(self) -> tuple[str, ...]:
+    def _value(self) -> str:
+        if self.peek() in ("", ","):
+            return ""
+        if (value := self.next()) in _SPECIAL:
+            raise SelectorError(f"found '{value}', expected: identifier")
+        return value
+
+    def _values(self) -> set[str]:
         if (token := self.next()) != "(":
             raise SelectorError(f"found '{token}' expected: '('")
-        values: list[str] = []
+        values: set[str] = set()
+        expected = "',', ')' or identifier"
         while True:
             token = self.next()
-            if token == ")":
-                values.append("")  # `()` and `(a,)`
-                break
+            if token == ")":  # `()`; after a value or a comma it is taken below
+                return {""}
             if token == ",":
-                values.append("")
-                continue
-            if token == "" or token in _SPECIAL:
-                expected = "',', or identifier" if values else "',', ')' or identifier"
+                if not values or self.peek() in (")", ","):
+                    values.add("")
+                if self.peek() == ")":
+                    break
+            elif token in _SPECIAL:
                 raise SelectorError(f"found '{token}', expected: {expected}")
-            values.append(token)
-            following = self.next()
-            if following == ")":
-                break
-            if following != ",":
-                raise SelectorError(f"found '{following}', expected: ',' or ')'")
-        return tuple(dict.fromkeys(values))
+            else:
+                values.add(token)
+                if self.peek() == ")":
+                    break
+                if self.peek() != ",":
+                    raise SelectorError(f"found '{self.peek()}', expected: ',' or ')'")
+            expected = "',', or identifier"
+        self.next()
+        return values
 
 
-def _check_key(key: str) -> None:
-    from .names import qualified_name
-
-    if errors := qualified_name(key):
-        raise SelectorError(f'<nil>: Invalid value: "{key}": {"; ".join(errors)}')
-
-
-def _check_value(key: str, value: str) -> None:
-    from .names import label_value
-
-    if errors := label_value(value):
-        raise SelectorError(f'values[0][{key}]: Invalid value: "{value}": {"; ".join(errors)}')
+def _integer(text: str) -> int | None:
+    """As strconv.ParseInt reads it; None for what is no 64-bit number."""
+    if not _INTEGER.fullmatch(text):
+        return None
+    value = int(text)
+    return value if -(1 << 63) <= value < 1 << 63 else None
 
 
 @functools.lru_cache(maxsize=1024)
 def parse_labels(text: str) -> tuple[Requirement, ...]:
-    """Raises SelectorError: the message that follows `unable to parse requirement: `."""
+    """Raises SelectorError."""
     return _Parser(text).parse()
 
 
@@ -275,34 +265,46 @@ class FieldRequirement:
         return (value == self.value) == (self.operator == "=")
 
 
-def _escaped_split(text: str) -> list[str]:
-    parts, current, escaped = [], "", False
-    for char in text:
-        if escaped:
-            current += "\\" + char
-            escaped = False
-        elif char == "\\":
-            escaped = True
-        elif char == ",":
-            parts.append(current)
-            current = ""
-        else:
-            current += char
-    return [*parts, current + ("\\" if escaped else "")]
+_ESCAPES = re.compile(r"\\(.?)|[,=]", re.DOTALL)
 
 
 def parse_fields(text: str) -> tuple[FieldRequirement, ...]:
     """`status.phase=Running,spec.nodeName!=a`. Raises SelectorError."""
     found = []
-    for part in _escaped_split(text):
+    for part in sorted(_terms(text)):
         if not part:
             continue
-        match = re.match(r"((?:\\.|[^\\=!])*)(==|!=|=)(.*)", part, re.DOTALL)
+        match = re.search(r"!=|==|=", part)
         if match is None:
-            raise SelectorError(f"invalid selector: '{part}'; can't understand '{part}'")
-        value = re.sub(r"\\([\\,=])", r"\1", match[3])
-        found.append(FieldRequirement(match[1], "!=" if match[2] == "!=" else "=", value))
+            raise SelectorError(f"invalid selector: '{text}'; can't understand '{part}'")
+        operator = "!=" if match[0] == "!=" else "="
+        found.append(FieldRequirement(part[: match.start()], operator, _unescaped(part[match.end() :])))
     return tuple(found)
+
+
+def _terms(text: str) -> list[str]:
+    """What stands between commas that no backslash stands before."""
+    terms, start, escaped = [], 0, False
+    for position, character in enumerate(text):
+        if escaped:
+            escaped = False
+        elif character == "\\":
+            escaped = True
+        elif character == ",":
+            terms.append(text[start:position])
+            start = position + 1
+    return [*terms, text[start:]]
+
+
+def _unescaped(value: str) -> str:
+    def meant(match: re.Match[str]) -> str:
+        if match[1] is None:
+            raise SelectorError(f"invalid field selector: unescaped character in value: {ord(match[0])}")
+        if match[1] not in ("\\", ",", "="):
+            raise SelectorError(f"invalid field selector: invalid escape sequence: {match[0]}")
+        return match[1]
+
+    return _ESCAPES.sub(meant, value)
 
 
 def _flag(path: str) -> Callable[[Object], str]:
@@ -337,6 +339,7 @@ _FIELDS: dict[str, dict[str, Callable[[Object], str]]] = {
             )
         },
         "spec.hostNetwork": _flag("spec.hostNetwork"),
+        "spec.host": _text("spec.nodeName"),  # from before v1
         "status.podIPs": lambda obj: "",  # may be asked for, and is never known
     },
     "events": {
@@ -347,7 +350,7 @@ _FIELDS: dict[str, dict[str, Callable[[Object], str]]] = {
         "type": _text("type"),
     },
     "nodes": {"spec.unschedulable": _flag("spec.unschedulable")},
-    "namespaces": {"status.phase": _text("status.phase"), "name": _text("metadata.name")},
+    "namespaces": {"status.phase": _text("status.phase")},
     "secrets": {"type": _text("type")},
     "services": {"spec.clusterIP": _text("spec.clusterIP"), "spec.type": _text("spec.type")},
     "replicationcontrollers": {"status.replicas": _number("status.replicas")},
@@ -363,27 +366,37 @@ _FIELDS: dict[str, dict[str, Callable[[Object], str]]] = {
         "spec.nodeName": _text("spec.nodeName"),
         "spec.driver": _text("spec.driver"),
     },
-    "customresourcedefinitions.apiextensions.k8s.io": {},
 }
 # events.k8s.io shows the same events with other names
-_ALIASES: dict[str, str] = {
-    **{f"regarding.{field}": f"involvedObject.{field}" for field in _INVOLVED},
-    "reportingController": "reportingComponent",
+_FIELDS["events.events.k8s.io"] = {
+    **{f"regarding.{field}": _text(f"involvedObject.{field}") for field in _INVOLVED},
+    "reportingController": _text("reportingComponent"),
+    "reason": _text("reason"),
+    "type": _text("type"),
+}
+_WITHOUT_NAMESPACE = frozenset(
+    {
+        "nodes",
+        "namespaces",
+        "certificatesigningrequests.certificates.k8s.io",
+        "resourceslices.resource.k8s.io",
+    }
+)
+_UNSUPPORTED = {
+    "jobs.batch": 'field label "{}" not supported for batchv1.Job',
+    "resourceslices.resource.k8s.io": "field label not supported for resource.k8s.io/v1, Kind=ResourceSlice: {}",
 }
 
 
-def field_extractor(resource: str, field: str, namespaced: bool) -> Callable[[Object], str] | None:
+def field_extractor(resource: str, field: str) -> Callable[[Object], str] | None:
     """How a field of this kind (`pods`, `jobs.batch`) is read; None when it cannot be selected by."""
-    if field == "metadata.name":
-        return _text("metadata.name")
-    if field == "metadata.namespace" and namespaced:
-        return _text("metadata.namespace")
-    own = _FIELDS.get("events" if resource == "events.events.k8s.io" else resource, {})
-    if resource == "events.events.k8s.io":
-        field = _ALIASES.get(field, field)
-    return own.get(field)
+    if field == "metadata.name" or (field == "metadata.namespace" and resource not in _WITHOUT_NAMESPACE):
+        return _text(field)
+    return _FIELDS.get(resource, {}).get(field)
 
 
-def field_label_error(field: str) -> str:
+def field_label_error(resource: str, field: str, custom: bool = False) -> str:
     """What Kubernetes says of a field that a kind cannot be selected by."""
-    return f"field label not supported: {field}"
+    if custom or resource in _FIELDS:
+        return _UNSUPPORTED.get(resource, "field label not supported: {}").format(field)
+    return f'"{field}" is not a known field selector: only "metadata.name", "metadata.namespace"'

@@ -132,6 +132,14 @@ def bare(obj: Object) -> Object:
     return {field: value for field, value in obj.items() if field not in ("kind", "apiVersion")}
 
 
+def check_include(include: str) -> None:
+    if include not in ("", "Object", "Metadata", "None"):
+        raise bad_request(
+            f'Unable to convert to Table as requested: includeObject: Invalid value: "{include}": must be '
+            "'Metadata', 'Object', 'None', or empty"
+        )
+
+
 def table(
     kind: Kind,
     items: list[Object],
@@ -143,11 +151,7 @@ def table(
     header: bool = True,
 ) -> Object:
     """`meta.k8s.io` Table: cells as kubectl prints them; each row with the object's metadata, the whole object, or nothing."""
-    if include not in ("", "Object", "Metadata", "None"):
-        raise bad_request(
-            f'Unable to convert to Table as requested: includeObject: Invalid value: "{include}": must be '
-            "'Metadata', 'Object', 'None', or empty"
-        )
+    check_include(include)
     rows = rows_of_none(kind) if not items else []
     for item in in_order(kind, items):
         stored = to_storage(kind, item) if kind.resource == AUTOSCALERS else item

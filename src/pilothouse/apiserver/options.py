@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
 
 from ..api.errors import ApiError, Cause, bad_request, invalid
+from ..api.fielderrors import FieldErrors, quoted
 from ..api.object import Object
 from .request import Request
 from .routes import is_true
@@ -79,6 +80,23 @@ def list_options(request: Request) -> ListOptions:
     return options
 
 
+def check_get_options(request: Request, current: int) -> None:
+    if "export" in request.parameters and is_true(request.parameters["export"][0]):
+        raise bad_request("the export parameter, deprecated since v1.14, is no longer supported")
+    asked = parse_resource_version(request.parameter("resourceVersion"))
+    if asked > current:
+        raise too_large_resource_version(asked, current)
+
+
+def with_initial_events(options: ListOptions) -> ListOptions:
+    """A watch from nowhere begins with what there is, as if it had asked for that (KEP-3157)."""
+    if options.resource_version not in ("", "0") or options.resource_version_match:
+        return options
+    if options.initial_events is not None:
+        return options
+    return replace(options, initial_events=True, resource_version_match="NotOlderThan")
+
+
 def check_list_options(options: ListOptions, watch: bool) -> None:
     """`ValidateListOptions` of apimachinery, for lists and watches."""
     causes = _watch_causes(options) if watch else _list_causes(options)
@@ -87,57 +105,43 @@ def check_list_options(options: ListOptions, watch: bool) -> None:
 
 
 MATCH = "resourceVersionMatch"
+_CONTINUED = "resourceVersionMatch is forbidden when continue is provided"
 
 
 def _forbidden(why: str, field: str = MATCH) -> Cause:
     return Cause("FieldValueForbidden", f"Forbidden: {why}", field)
 
 
-def _watch_causes(o: ListOptions) -> list[Cause]:
-    causes: list[Cause] = []
-    match, version = o.resource_version_match, o.resource_version
-    if o.initial_events is not None:
+def _watch_causes(o: ListOptions) -> FieldErrors:
+    causes = FieldErrors()
+    match = o.resource_version_match
+    if o.initial_events is not None and match != "NotOlderThan":
+        causes.forbidden(MATCH, "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan")
+    if match:
+        if o.initial_events is None:
+            why = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
+            causes.forbidden(MATCH, why)
         if match != "NotOlderThan":
-            causes.append(
-                _forbidden("sendInitialEvents requires setting resourceVersionMatch to NotOlderThan")
-            )
-    elif match:
+            causes.not_supported(MATCH, match, ["NotOlderThan"])
         if o.continue_token:
-            causes.append(_forbidden("resourceVersionMatch is forbidden when continue is provided"))
-        else:
-            causes.append(
-                _forbidden("resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided")
-            )
-    elif o.continue_token:
-        causes.append(_forbidden("resourceVersionMatch is forbidden when continue is provided"))
-    if match and match != "NotOlderThan" and o.initial_events is not None:
-        causes.append(
-            Cause(
-                "FieldValueNotSupported",
-                f'Unsupported value: "{match}": supported values: "NotOlderThan"',
-                MATCH,
-            )
-        )
-    del version
+            causes.forbidden(MATCH, _CONTINUED)
     return causes
 
 
-def _list_causes(o: ListOptions) -> list[Cause]:
-    causes: list[Cause] = []
+def _list_causes(o: ListOptions) -> FieldErrors:
+    causes = FieldErrors()
     match, version = o.resource_version_match, o.resource_version
+    if match:
+        if not version:
+            causes.forbidden(MATCH, "resourceVersionMatch is forbidden unless resourceVersion is provided")
+        if o.continue_token:
+            causes.forbidden(MATCH, _CONTINUED)
+        if match not in ("Exact", "NotOlderThan"):
+            causes.not_supported(MATCH, match, ["Exact", "NotOlderThan", ""])
+        if match == "Exact" and version == "0":
+            causes.forbidden(MATCH, 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"')
     if o.initial_events is not None:
-        causes.append(_forbidden("sendInitialEvents is forbidden for list", "sendInitialEvents"))
-    if not match:
-        return causes
-    if not version:
-        causes.append(_forbidden("resourceVersionMatch is forbidden unless resourceVersion is provided"))
-    if o.continue_token:
-        causes.append(_forbidden("resourceVersionMatch is forbidden when continue is provided"))
-    if match not in ("Exact", "NotOlderThan"):
-        why = f'Unsupported value: "{match}": supported values: "Exact", "NotOlderThan", ""'
-        causes.append(Cause("FieldValueNotSupported", why, MATCH))
-    if match == "Exact" and version == "0":
-        causes.append(_forbidden('resourceVersionMatch "exact" is forbidden for resourceVersion "0"'))
+        causes.forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list")
     return causes
 
 
@@ -232,14 +236,25 @@ def delete_options(request: Request, body: Object | None) -> DeleteOptions:
     )
 
 
-def check_resource_version(text: str) -> int:
-    """A resourceVersion in a query as a number; "" and "0" are 0. Raises 400."""
+def parse_resource_version(text: str) -> int:
+    """A resourceVersion in a query as a number; "" and "0" are 0. Raises 500, as upstream does for what it cannot parse."""
     if not text:
         return 0
-    if not text.isdigit() or not text.isascii():
-        why = f'Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax'
-        raise bad_request(f"invalid resource version: resourceVersion: {why}")
+    wrong = "" if text.isdigit() and text.isascii() else "invalid syntax"
+    if not wrong and int(text) >= 1 << 64:
+        wrong = "value out of range"
+    if wrong:
+        why = f"Invalid value: {quoted(text)}: strconv.ParseUint: parsing {quoted(text)}: {wrong}"
+        raise ApiError(500, "", f"resourceVersion: {why}", details=False)
     return int(text)
+
+
+def check_resource_version(text: str) -> int:
+    """The same for a list. Raises 400."""
+    try:
+        return parse_resource_version(text)
+    except ApiError as error:
+        raise bad_request(f"invalid resource version: {error.message}") from None
 
 
 def too_large_resource_version(asked: int, current: int, retry_after_s: int = 1) -> ApiError:

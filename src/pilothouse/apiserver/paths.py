@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
@@ -9,8 +11,9 @@ import orjson
 
 from ..api import discovery
 from ..api.errors import method_not_allowed
+from ..api.fielderrors import quoted
 from .answers import dumps
-from .negotiation import clauses, negotiate, not_acceptable
+from .negotiation import JSON, clauses, negotiate, not_acceptable
 from .request import Request, Response
 
 if TYPE_CHECKING:
@@ -19,28 +22,41 @@ if TYPE_CHECKING:
 PathFunction = Callable[[Request], Response | Awaitable[Response]]
 JWKS = "application/jwk-set+json"
 PLAIN = "text/plain; charset=utf-8"
-CHECKS = (
-    "ping",
-    "log",
-    "etcd",
-    "informer-sync",
-    "poststarthook/rbac/bootstrap-roles",
-    "poststarthook/start-service-ip-repair-controllers",
+HOOKS = """
+    start-apiserver-admission-initializer generic-apiserver-start-informers
+    priority-and-fairness-config-consumer priority-and-fairness-filter storage-object-count-tracker-hook
+    start-apiextensions-informers start-apiextensions-controllers crd-informer-synced
+    start-system-namespaces-controller start-cluster-authentication-info-controller
+    start-kube-apiserver-identity-lease-controller start-kube-apiserver-identity-lease-garbage-collector
+    start-legacy-token-tracking-controller start-service-ip-repair-controllers rbac/bootstrap-roles
+    scheduling/bootstrap-system-priority-classes priority-and-fairness-config-producer bootstrap-controller
+    start-kubernetes-service-cidr-controller aggregator-reload-proxy-client-cert start-kube-aggregator-informers
+    apiservice-status-local-available-controller apiservice-status-remote-available-controller
+    apiservice-registration-controller apiservice-discovery-controller kube-apiserver-autoregistration
+    autoregister-completion apiservice-openapi-controller apiservice-openapiv3-controller
+"""
+_STARTED = tuple(
+    hook if hook == "autoregister-completion" else f"poststarthook/{hook}" for hook in HOOKS.split()
 )
+CHECKS = {
+    "healthz": ("ping", "log", "etcd", *_STARTED),
+    "livez": ("ping", "log", "etcd", *_STARTED),
+    "readyz": ("ping", "log", "etcd", "etcd-readiness", "informer-sync", *_STARTED, "shutdown"),
+}
 
 
 def standard_paths(server: ApiServer) -> dict[str, PathFunction]:
     from .server import VERSION
 
     def version(request: Request) -> Response:
+        only_get(request)
         return Response(200, [], orjson.dumps(VERSION, option=orjson.OPT_INDENT_2))
 
     def health(request: Request) -> Response:
         return _health(server, request)
 
     def api(request: Request) -> Response:
-        if request.method != "GET":
-            raise method_not_allowed()
+        only_get(request)
         if aggregated(request):
             return _aggregated(server, core=True)
         address = (
@@ -65,6 +81,7 @@ def standard_paths(server: ApiServer) -> dict[str, PathFunction]:
         )
 
     def openid(request: Request) -> Response:
+        only_get(request)
         uri = f"https://{server.config.advertise_address}:{server.config.advertise_port}/openid/v1/jwks"
         return Response(
             200,
@@ -73,6 +90,7 @@ def standard_paths(server: ApiServer) -> dict[str, PathFunction]:
         )
 
     def jwks(request: Request) -> Response:
+        only_get(request)
         accept = request.headers.get("accept", "") or "*/*"
         if not any(c.media in ("*/*", "application/*", JWKS) for c in clauses(accept)):
             raise not_acceptable(JWKS)
@@ -87,23 +105,32 @@ def standard_paths(server: ApiServer) -> dict[str, PathFunction]:
         )
         return Response(200, [], orjson.dumps({"paths": paths}, option=orjson.OPT_INDENT_2))
 
+    def openapi_v3_index(request: Request) -> Response:
+        return Response(200, [], server.openapi.v3_index(), content_type=PLAIN)  # sic
+
     def openapi_v3(request: Request) -> Response:
-        path = request.path.removeprefix("/openapi/v3").strip("/")
-        if not path:
-            return Response(200, [], server.openapi.v3_index(), content_type=PLAIN)  # sic
+        path = request.path.removeprefix("/openapi/v3/")
         body = server.openapi.v3(path)
         if body is None:
             return Response(404, [], content_type="")
-        return Response(200, [], body)
+        etag, asked = server.openapi.v3_hash(path), request.parameter("hash")
+        if not asked or not _accepts_document(request):
+            return _document(request, body, JSON, etag)
+        if asked != etag:
+            where = f"/openapi/v3/{path}?hash={etag}"
+            return Response(301, [("Location", where), ("Vary", "Accept"), ("Etag", f'"{etag}"')])
+        response = _document(request, body, JSON, etag)
+        response.headers.append(("Cache-Control", "public, immutable"))
+        return response
 
     def openapi_v2(request: Request) -> Response:
         body, media = server.openapi.v2_as(request.headers.get("accept", ""))
-        return Response(200, [], body, content_type=media)
+        return _document(request, body, media, _sha512(body))
 
     return {
         "/": root,
         "/openapi/v2": openapi_v2,
-        "/openapi/v3": openapi_v3,
+        "/openapi/v3": openapi_v3_index,
         "/openapi/v3/*": openapi_v3,
         "/version": version,
         "/healthz": health,
@@ -118,6 +145,33 @@ def standard_paths(server: ApiServer) -> dict[str, PathFunction]:
         "/.well-known/openid-configuration": openid,
         "/openid/v1/jwks": jwks,
     }
+
+
+def only_get(request: Request) -> None:
+    if request.method != "GET":
+        raise method_not_allowed()
+
+
+@functools.lru_cache(maxsize=2)
+def _sha512(body: bytes) -> str:
+    return hashlib.sha512(body).hexdigest().upper()
+
+
+def _accepts_document(request: Request) -> bool:
+    accept = request.headers.get("accept") or "*/*"
+    return "proto-openapi" in accept or any(
+        c.media in ("*/*", "application/*", JSON) for c in clauses(accept)
+    )
+
+
+def _document(request: Request, body: bytes, media: str, etag: str) -> Response:
+    """One that clients may keep as long as it is the same."""
+    headers = [("Vary", "Accept"), ("Etag", f'"{etag}"')]
+    if not _accepts_document(request):
+        return Response(406, headers[:1], content_type="")
+    if f'"{etag}"' in request.headers.get("if-none-match", ""):
+        return Response(304, headers, content_type="")
+    return Response(200, headers, body, content_type=media)
 
 
 def aggregated(request: Request) -> bool:
@@ -155,19 +209,21 @@ def _health(server: ApiServer, request: Request) -> Response:
     ready = server.ready or name == "livez"
     one = "/".join(parts[1:])
     if one:
-        if one not in CHECKS:
+        if one not in CHECKS[name]:
             return Response(404, [], b"404 page not found\n", content_type=PLAIN)
         return Response(
             200 if ready else 500,
             [],
-            b"ok" if ready else b"internal server error: not ready",
+            b"ok" if ready else b"internal server error: not ready\n",
             content_type=PLAIN,
         )
     if ready and "verbose" not in request.parameters:
         return Response(200, [], b"ok", content_type=PLAIN)
-    mark = "[+]" if ready else "[-]"
-    state = "ok" if ready else "failed: reason withheld"
+    state = "[+]{} ok" if ready else "[-]{} failed: reason withheld"
     excluded = set(request.parameters.get("exclude") or ())
-    lines = [f"{mark}{check} {state if check not in excluded else 'excluded: ok'}" for check in CHECKS]
+    lines = [("[+]{} excluded: ok" if one in excluded else state).format(one) for one in CHECKS[name]]
+    if unknown := excluded.difference(CHECKS[name]):
+        shown = ",".join(quoted(one) for one in sorted(unknown))
+        lines.append(f"warn: some health checks cannot be excluded: no matches for {shown}")
     lines.append(f"{name} check {'passed' if ready else 'failed'}")
     return Response(200 if ready else 500, [], ("\n".join(lines) + "\n").encode(), content_type=PLAIN)

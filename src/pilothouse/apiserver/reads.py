@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import base64
 import binascii
+import posixpath
 from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import orjson
 
+from ..api.decode_text import SyntaxFailure, parse_json
+from ..api.decode_values import go_kind
 from ..api.errors import ApiError, bad_request
 from ..api.kinds import Kind
 from ..api.object import Object
@@ -87,21 +90,18 @@ def select_at(
     resources: Resources, request: Request, kind: Kind, options: ListOptions
 ) -> Found | Awaitable[Found]:
     """At the version that the options ask for: now from the cache, at once; the past from the store's history."""
-    asked = check_resource_version(options.resource_version)
     current = resources.storage.cache.revision
-    if asked > current:
-        raise too_large_resource_version(
-            asked, current, 0 if options.resource_version_match == "Exact" else 1
-        )
+    start = ""
     if options.continue_token:
-        if options.resource_version and options.resource_version != "0":
-            raise bad_request("specifying resource version is not allowed when using continue")
         revision, start = decode_continue(options.continue_token)
+        if options.resource_version not in ("", "0"):
+            raise bad_request("specifying resource version is not allowed when using continue")
     else:
-        revision, start = (
-            (asked if options.resource_version_match == "Exact" or _exact_page(options) else 0),
-            "",
-        )
+        asked = check_resource_version(options.resource_version)
+        if asked > current:
+            wait_s = 0 if options.resource_version_match == "Exact" else 1
+            raise too_large_resource_version(asked, current, wait_s)
+        revision = asked if options.resource_version_match == "Exact" or _exact_page(options) else 0
     if revision > 0 and revision != current:
         return _select_past(resources, request, kind, options, revision, start)
     return select(resources, request, kind, options, start)
@@ -129,13 +129,16 @@ def select(
         entry = cache.get(prefix + name)
         found = [entry] if entry is not None and selection.matches(entry) else []
         return Found(found, cache.revision)
-    return page(cache.entries(prefix, start), selection, options, cache.revision)
+    start = start and prefix + start
+    return page(cache.entries(prefix, start), selection, options, cache.revision, prefix)
 
 
-def page(entries: list[Entry], selection: Selection, options: ListOptions, revision: int) -> Found:
+def page(
+    entries: list[Entry], selection: Selection, options: ListOptions, revision: int, prefix: str
+) -> Found:
     """At most `limit` of those that match. Whether there is more is a matter of what is left, matching or not (as in etcd3's store)."""
     limit = options.limit
-    if limit <= 0:
+    if limit <= 0 or options.resource_version == "0":  # what a cache has at hand is not worth cutting
         return Found(
             entries if selection.everything else [e for e in entries if selection.matches(e)], revision
         )
@@ -143,14 +146,16 @@ def page(entries: list[Entry], selection: Selection, options: ListOptions, revis
         if len(entries) <= limit:
             return Found(entries, revision)
         cut = entries[:limit]
-        return Found(cut, revision, encode_continue(revision, cut[-1].key + "\0"), len(entries) - limit)
+        token = encode_continue(revision, cut[-1].key[len(prefix) :] + "\0")
+        return Found(cut, revision, token, len(entries) - limit)
     found: list[Entry] = []
     for i, entry in enumerate(entries):
         if selection.matches(entry):
             found.append(entry)
             if len(found) == limit:
                 more = i + 1 < len(entries)
-                return Found(found, revision, encode_continue(revision, entry.key + "\0") if more else "")
+                token = encode_continue(revision, entry.key[len(prefix) :] + "\0") if more else ""
+                return Found(found, revision, token)
     return Found(found, revision)
 
 
@@ -164,7 +169,7 @@ def encode_continue(revision: int, start: str) -> str:
 
 
 def decode_continue(token: str) -> tuple[int, str]:
-    """(revision, key to start at). A revision below 0: continue with whatever is there now."""
+    """(revision, key to start at, below the list's own). A revision below 0: continue with whatever is there now."""
     try:
         raw = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
         if len(token) % 4 == 1:
@@ -174,20 +179,36 @@ def decode_continue(token: str) -> tuple[int, str]:
             (i for i, c in enumerate(token) if not (c.isascii() and (c.isalnum() or c in "-_"))),
             len(token) - len(token) % 4,
         )
-        raise bad_request(
-            f"invalid continue token: continue key is not valid: illegal base64 data at input byte {position}"
-        )
+        raise _bad_continue(f": illegal base64 data at input byte {position}")
     try:
-        value = orjson.loads(raw)
-        if value["v"] != "meta.k8s.io/v1":
-            raise bad_request(
-                "invalid continue token: continue key is not valid: server does not recognize this encoded version"
-            )
-        return int(value["rv"]), str(value["start"])
-    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
-        raise bad_request(
-            "invalid continue token: continue key is not valid: incorrect encoded start resourceVersion (version meta.k8s.io/v1)"
+        value = parse_json(raw, find_duplicates=False).value
+    except SyntaxFailure as failure:
+        raise _bad_continue(f": {failure}")
+    value = {} if value is None else value
+    if not isinstance(value, dict):
+        raise _bad_continue(
+            f": json: cannot unmarshal {go_kind(value)} into Go value of type storage.continueToken"
         )
+    for field, type_ in (("v", str), ("rv", int), ("start", str)):
+        if (given := value.get(field)) is not None and type(given) is not type_:
+            go_type = "int64" if type_ is int else "string"
+            where = f"Go struct field continueToken.{field} of type {go_type}"
+            raise _bad_continue(f": json: cannot unmarshal {go_kind(given)} into {where}")
+    version, revision, start = value.get("v") or "", value.get("rv") or 0, value.get("start") or ""
+    if version != "meta.k8s.io/v1":
+        raise _bad_continue(f": server does not recognize this encoded version {version}")
+    if not revision:
+        raise _bad_continue(": incorrect encoded start resourceVersion (version meta.k8s.io/v1)")
+    if not start:
+        raise _bad_continue(": encoded start key empty (version meta.k8s.io/v1)")
+    key = start if start.startswith("/") else f"/{start}"
+    if posixpath.normpath(key) != key:
+        raise _bad_continue(f": {start}")
+    return revision, key[1:]
+
+
+def _bad_continue(why: str) -> ApiError:
+    return bad_request(f"invalid continue token: continue key is not valid{why}")
 
 
 async def _select_past(
@@ -198,12 +219,12 @@ async def _select_past(
     selection = selection_of(kind, options)
     storage = resources.storage
     try:
-        held = await storage.store.range(prefix, start=start, revision=revision)
+        held = await storage.store.range(prefix, start=start and prefix + start, revision=revision)
     except Compacted:
-        message = f"The provided resource version is too old: {revision}" if not start else TOO_OLD_CONTINUE
+        message = TOO_OLD_CONTINUE if start else "The resourceVersion for the provided list is too old."
         raise Expired(message, encode_continue(-1, start) if start else "")
     entries = [storage.cache.entry_of(record) for record in held.records]
-    return page(entries, selection, options, revision)
+    return page(entries, selection, options, revision, prefix)
 
 
 def _answer(resources: Resources, request: Request, kind: Kind, form: Form, found: Found) -> Response:

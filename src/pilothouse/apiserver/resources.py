@@ -24,7 +24,7 @@ from .answers import bare, dumps, object_response, shaped_list, status_success, 
 from .conversion import from_storage, to_storage
 from .large_bodies import decoded
 from .negotiation import Form, negotiate
-from .options import DeleteOptions, delete_options, list_options, write_options
+from .options import DeleteOptions, check_get_options, delete_options, list_options, write_options
 from .patches import patch_type, patched
 from .registry.generic import Outcome, Registry
 from .registry.operation import CREATE, DELETE, UPDATE, Operation
@@ -56,6 +56,8 @@ class Resources:
     def get(self, request: Request, kind: Kind) -> Answer:
         info = _info(request)
         form = self.form(request, kind)
+        if request.query:
+            check_get_options(request, self.storage.cache.revision)
         entry = self.storage.get(kind, info.namespace, info.name)
         if entry is None:
             raise not_found(kind.plural, kind.group, info.name)

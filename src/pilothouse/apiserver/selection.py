@@ -48,30 +48,6 @@ class Selection:
         return True
 
 
-# kinds that say themselves what they can be selected by; the others know only names
-OWN_FIELDS = frozenset(
-    {
-        "pods",
-        "nodes",
-        "events",
-        "namespaces",
-        "secrets",
-        "services",
-        "replicationcontrollers",
-        "events.events.k8s.io",
-        "jobs.batch",
-        "certificatesigningrequests.certificates.k8s.io",
-        "resourceslices.resource.k8s.io",
-    }
-)
-
-
-def _unknown_field(kind: Kind, field: str) -> str:
-    if kind.custom or kind.resource in OWN_FIELDS:
-        return field_label_error(field)
-    return f'"{field}" is not a known field selector: only "metadata.name", "metadata.namespace"'
-
-
 EVERYTHING = Selection(everything, [], "")
 
 
@@ -82,27 +58,26 @@ def selection_of(kind: Kind, options: ListOptions, name: str = "") -> Selection:
     try:
         labels = compile_labels(options.label_selector) if options.label_selector else everything
     except SelectorError as error:
-        text = str(error)
-        raise bad_request(
-            text if text.startswith("unable to parse requirement") else f"unable to parse requirement: {text}"
-        )
+        raise bad_request(str(error))
     try:
         requirements = parse_fields(options.field_selector) if options.field_selector else ()
     except SelectorError as error:
         raise bad_request(str(error))
     fields = []
     single, node = name, ""
-    if name:
-        requirements = (*requirements, FieldRequirement("metadata.name", "=", name))
+    if name and not requirements:
+        requirements = (FieldRequirement("metadata.name", "=", name),)
     for requirement in requirements:
-        extract = field_extractor(kind.resource, requirement.field, kind.namespaced)
-        if extract is None and isinstance(kind, CustomKind):
-            extract = kind.field(requirement.field)
+        extract = field_extractor(kind.resource, requirement.field)
+        if isinstance(kind, CustomKind) and (extract is None or not kind.namespaced):
+            extract = extract if requirement.field == "metadata.name" else kind.field(requirement.field)
         if extract is None:
-            raise bad_request(_unknown_field(kind, requirement.field))
+            raise bad_request(field_label_error(kind.resource, requirement.field, kind.custom))
         if requirement.field == "metadata.name" and requirement.operator == "=":
             single = requirement.value
         if kind.resource == "pods" and requirement.field == "spec.nodeName" and requirement.operator == "=":
             node = requirement.value
         fields.append((extract, requirement))
+    if name and FieldRequirement("metadata.name", "=", name) not in requirements:
+        raise bad_request("fieldSelector metadata.name doesn't match requested name")
     return Selection(labels, fields, single, node)

@@ -331,10 +331,10 @@ class ApiServer:
 
     def _path(self, request: Request) -> Response | Awaitable[Response]:
         path = request.path
-        function = self.paths.get(path) or self.paths.get(path.rstrip("/"))
+        function = self.paths.get(path.rstrip("/") if path in SLASHED else path)
         if function is None:
             for prefix, candidate in self.paths.items():
-                if prefix.endswith("/*") and path.startswith(prefix[:-1]):
+                if prefix.endswith("/*") and path.startswith(prefix[:-1]) and len(path) >= len(prefix):
                     function = candidate
                     break
         if function is None:
@@ -362,10 +362,14 @@ class ApiServer:
             if known and not self.custom.is_group(parts[1]):
                 raise no_such_resource()
             return page_not_found()
-        if request.method != "GET":
+        if request.method != "GET" and (parts[0] == "api" or len(parts) != 2):
             raise method_not_allowed()
         form = negotiate(request.headers.get("accept", ""), transforms=False)
         return Response(200, [], dumps(document, form), content_type=form.media)
+
+
+# what is there with a slash behind it too
+SLASHED = {"/version/", "/api/", "/apis/", "/openid/v1/jwks/", "/.well-known/openid-configuration/"}
 
 
 def no_such_resource() -> ApiError:

@@ -18,11 +18,18 @@ from ..api.errors import ApiError
 from ..api.kinds import Kind
 from ..api.object import Object
 from ..store.interface import Compacted
-from .answers import partial, table
+from .answers import check_include, partial, table
 from .cache import Change, Entry, left
 from .conversion import from_storage
 from .negotiation import PARTIAL, PARTIAL_LIST, TABLE, Form, negotiate, not_acceptable
-from .options import ListOptions, check_list_options, list_options, too_large_resource_version
+from .options import (
+    ListOptions,
+    check_list_options,
+    list_options,
+    parse_resource_version,
+    too_large_resource_version,
+    with_initial_events,
+)
 from .reads import scope
 from .registry.generic import complete_object
 from .request import Request, Response, Sink
@@ -38,42 +45,37 @@ INITIAL_EVENTS_END = "k8s.io/initial-events-end"
 
 def watch_answer(resources: Resources, request: Request, kind: Kind) -> Response | Awaitable[Response]:
     assert request.info is not None
-    options = list_options(request)
+    options = with_initial_events(list_options(request))
     form = negotiate(request.headers.get("accept", ""), watch=True)
     if form.as_kind == PARTIAL_LIST:
         raise not_acceptable()
     check_list_options(options, watch=True)
-    asked = watch_version(options.resource_version)
+    asked = parse_resource_version(options.resource_version)
     selection = selection_of(kind, options, request.info.name)
     watch = Watch(resources, kind, request.info.namespace, selection, options, asked)
+    if form.as_kind == TABLE:
+        check_include(request.parameter("includeObject"))
     encoder = Encoder(kind, form, request.parameter("includeObject"), resources)
     source = PushedWatch(resources, watch, encoder, options)
     if isinstance(kind, CustomKind):
         source.ended_by = kind.definition.ends
     response = Response(200, [("Cache-Control", "no-cache, private")], source=source)
     if watch.wants_initial and asked > resources.storage.cache.revision:
-        return _when_fresh(resources, asked, response)
+        return _when_fresh(resources, asked, source, response)
     return response
 
 
-async def _when_fresh(resources: Resources, revision: int, response: Response) -> Response:
-    """A list of what there is waits a while for the version that the client has seen elsewhere."""
+async def _when_fresh(
+    resources: Resources, revision: int, source: PushedWatch, response: Response
+) -> Response:
+    """What there is waits a while for the version that the client has seen elsewhere; in vain, an event says so."""
     cache = resources.storage.cache
     try:
         async with asyncio.timeout(FRESH_WITHIN_S):
             await cache.wait_for(revision)
     except TimeoutError:
-        raise too_large_resource_version(revision, cache.revision) from None
+        source.failure = too_large_resource_version(revision, cache.revision)
     return response
-
-
-def watch_version(text: str) -> int:
-    if not text:
-        return 0
-    if not text.isdigit() or not text.isascii():
-        why = f'Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax'
-        raise ApiError(500, "", f"resourceVersion: {why}", details=False)
-    return int(text)
 
 
 class Event:
@@ -176,12 +178,17 @@ class PushedWatch:
         self._writable = True
         self._seen = 0
         self._converting: asyncio.Future[None] | None = None
+        self.failure: ApiError | None = None  # all that it has to say
         self.ended_by: set[Callable[[], None]] | None = (
             None  # what its kind's definition ends when it changes
         )
 
     def start(self, sink: Sink) -> None:
         self._sink = sink
+        if self.failure is not None:
+            self._write(self._encoder.error(self.failure))
+            self._end()
+            return
         loop = asyncio.get_running_loop()
         if self.ended_by is not None:
             self.ended_by.add(self._end_after_all)

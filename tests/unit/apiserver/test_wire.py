@@ -1,0 +1,227 @@
+"""Answers that the recordings do not show, as Kubernetes 1.36's source has them: a request, its code, and what its message says."""
+
+import base64
+from urllib.parse import quote
+
+import orjson
+import pytest
+
+from pilothouse.api.selectors import SelectorError, parse_fields, parse_labels
+from pilothouse.apiserver.config import ADMIN, ApiConfig
+from pilothouse.apiserver.request import Request
+from pilothouse.apiserver.server import ApiServer
+from pilothouse.base.clock import VirtualClock
+from pilothouse.base.random import Random
+from pilothouse.client.local import LocalClient
+from pilothouse.store.memory import MemoryStore
+
+MAPS = "/api/v1/namespaces/default/configmaps"
+TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
+
+
+@pytest.fixture
+async def server():
+    server = ApiServer(MemoryStore(), VirtualClock(), Random(1), ApiConfig(tokens={"t": ADMIN}))
+    await server.start()
+    client = LocalClient(server, ADMIN)
+    for name in "abc":
+        await client.create("configmaps", {"metadata": {"name": name, "namespace": "default"}})
+    yield server
+    await server.stop()
+
+
+async def ask(server, line, body=None, **headers):
+    method, _, target = line.partition(" ")
+    path, _, query = target.partition("?")
+    sent = {"authorization": "Bearer t", **{k.replace("_", "-"): v for k, v in headers.items()}}
+    data = body if isinstance(body, bytes) else orjson.dumps(body) if body is not None else b""
+    if data:
+        sent.setdefault("content-type", "application/json")
+    answer = server.handle(Request(method, path, query, sent, data))
+    return answer if hasattr(answer, "status") else await answer
+
+
+def message(answer):
+    try:
+        return orjson.loads(answer.body).get("message", "")
+    except orjson.JSONDecodeError:
+        return answer.body.decode()
+
+
+LABELS = [
+    ("a,,b", "found ',', expected: identifier after ','"),
+    (",a", "found ',', expected: !, identifier, or 'end of string'"),
+    ("!a=b", "found '=', expected: ',' or 'end of string'"),
+    ("a gt 5", "unable to parse requirement: found 'gt', expected: in, notin, =, ==, !=, gt, lt"),
+    ("a>", "unable to parse requirement: values[0]: Invalid value: \"\": for 'Gt', 'Lt' operators,"),
+    ("a>x-", 'unable to parse requirement: [values[0]: Invalid value: "x-": for '),
+    ("a in (b,-c)", 'unable to parse requirement: values[0][a]: Invalid value: "-c": a valid label '),
+    ("a in (b,=)", "unable to parse requirement: found '=', expected: ',', or identifier"),
+    ("a in (=)", "unable to parse requirement: found '=', expected: ',', ')' or identifier"),
+    ("a in (b c)", "unable to parse requirement: found 'c', expected: ',' or ')'"),
+    ("a in", "unable to parse requirement: found '' expected: '('"),
+]
+
+
+@pytest.mark.parametrize(("text", "why"), LABELS)
+def test_a_label_selector_that_is_none(text, why):
+    with pytest.raises(SelectorError) as refused:
+        parse_labels(text)
+    assert str(refused.value).startswith(why)
+
+
+def test_label_selectors_with_odd_values():
+    assert [r.values for r in parse_labels("a in (,b), c notin (), d in (in,notin), e==in,!in")] == [
+        ("", "b"),
+        ("",),
+        ("in", "notin"),
+        ("in",),
+        (),
+    ]
+    number = parse_labels("n>4")[0]
+    assert [number.holds({"n": text}) for text in ("5", "1_0", "4", "99999999999999999999")] == [
+        True,
+        False,
+        False,
+        False,
+    ]
+
+
+FIELDS = [
+    ("a=b=c", "invalid field selector: unescaped character in value: 61"),
+    ("a=b\\c", "invalid field selector: invalid escape sequence: \\c"),
+    ("a=b\\", "invalid field selector: invalid escape sequence: \\"),
+    ("c,a=1", "invalid selector: 'c,a=1'; can't understand 'c'"),
+]
+
+
+@pytest.mark.parametrize(("text", "why"), FIELDS)
+def test_a_field_selector_that_is_none(text, why):
+    with pytest.raises(SelectorError) as refused:
+        parse_fields(text)
+    assert str(refused.value) == why
+
+
+def test_what_a_backslash_hides_in_a_field_selector():
+    assert [(r.field, r.operator, r.value) for r in parse_fields(r"b!=x\,y\=z\\,,a==1")] == [
+        ("a", "=", "1"),
+        ("b", "!=", "x,y=z\\"),
+    ]
+
+
+def token(**value):
+    return base64.urlsafe_b64encode(orjson.dumps(value)).rstrip(b"=").decode()
+
+
+V1 = {"v": "meta.k8s.io/v1"}
+FUTURE = "resourceVersion=999999"
+BAD_CONTINUE = "invalid continue token: continue key is not valid"
+REFUSED = [
+    ("GET /api/v1/namespaces?fieldSelector=name%3Da", 400, "field label not supported: name"),
+    ("GET /apis/batch/v1/jobs?fieldSelector=x%3D1", 400, 'field label "x" not supported for batchv1.Job'),
+    (
+        "GET /apis/resource.k8s.io/v1/resourceslices?fieldSelector=x%3D1",
+        400,
+        "field label not supported for resource.k8s.io/v1, Kind=ResourceSlice: x",
+    ),
+    (
+        "GET /apis/events.k8s.io/v1/events?fieldSelector=involvedObject.name%3Da",
+        400,
+        "field label not supported: involvedObject.name",
+    ),
+    (
+        f"GET {MAPS}/a?watch=1&fieldSelector=metadata.name%3Db",
+        400,
+        "fieldSelector metadata.name doesn't match requested name",
+    ),
+    (f"GET {MAPS}/a?resourceVersion=x", 500, 'resourceVersion: Invalid value: "x": strconv.ParseUint: '),
+    (f"GET {MAPS}/a?{FUTURE}", 504, "Too large resource version: 999999, current: "),
+    (
+        f"GET {MAPS}/a?export=true",
+        400,
+        "the export parameter, deprecated since v1.14, is no longer supported",
+    ),
+    (
+        f"GET {MAPS}?continue={token(v='v2')}",
+        400,
+        f"{BAD_CONTINUE}: server does not recognize this encoded version v2",
+    ),
+    (
+        f"GET {MAPS}?continue={token(**V1, rv=5)}",
+        400,
+        f"{BAD_CONTINUE}: encoded start key empty (version meta.",
+    ),
+    (f"GET {MAPS}?continue={token(**V1, rv=5, start='../a')}", 400, f"{BAD_CONTINUE}: ../a"),
+    (
+        f"GET {MAPS}?continue={token(**V1, rv=5, start='a')}&{FUTURE}",
+        400,
+        "specifying resource version is not allowed when using continue",
+    ),
+    (
+        f"GET {MAPS}?watch=1&resourceVersionMatch=Exact",
+        422,
+        'ListOptions.meta.k8s.io "" is invalid: [resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for '
+        'watch unless sendInitialEvents is provided, resourceVersionMatch: Unsupported value: "Exact": supported',
+    ),
+    (
+        f"GET {MAPS}?sendInitialEvents=1&resourceVersionMatch=Exact",
+        422,
+        'ListOptions.meta.k8s.io "" is invalid: [resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden '
+        "unless resourceVersion is provided, sendInitialEvents: Forbidden: sendInitialEvents is forbidden for list]",
+    ),
+    ("POST /version", 405, "the server does not allow this method on the requested resource"),
+    ("POST /apis/apps/v1", 405, "the server does not allow this method on the requested resource"),
+    ("GET /livez/", 404, "404 page not found"),
+    ("GET /openapi/v3/api/v1/", 404, ""),
+]
+
+
+@pytest.mark.parametrize(("line", "code", "why"), REFUSED, ids=[line for line, _, _ in REFUSED])
+async def test_a_request_is_refused(server, line, code, why):
+    answer = await ask(server, line)
+    assert answer.status == code
+    assert message(answer).startswith(why)
+
+
+async def test_a_watch_as_a_table_of_what_there_is_not(server):
+    answer = await ask(server, f"GET {MAPS}?watch=1&includeObject=All", accept=TABLE)
+    assert (answer.status, message(answer)[:42]) == (400, "Unable to convert to Table as requested: i")
+
+
+async def test_pages_are_cut_but_not_of_a_list_from_the_cache(server):
+    first = orjson.loads((await ask(server, f"GET {MAPS}?limit=2")).body)
+    assert [o["metadata"]["name"] for o in first["items"]] == ["a", "b"]
+    rest = await ask(server, f"GET {MAPS}?limit=2&continue={first['metadata']['continue']}")
+    assert [o["metadata"]["name"] for o in orjson.loads(rest.body)["items"]] == ["c"]
+    whole = orjson.loads((await ask(server, f"GET {MAPS}?limit=2&resourceVersion=0")).body)
+    assert len(whole["items"]) == 3 and "continue" not in whole["metadata"]
+    now = orjson.loads((await ask(server, f"GET {MAPS}?continue={token(**V1, rv=-1, start='b')}")).body)
+    assert [o["metadata"]["name"] for o in now["items"]] == ["b", "c"]
+
+
+async def test_a_namespace_is_no_field_of_some_cluster_wide_kinds_only(server):
+    found = await ask(server, f"GET /api/v1/persistentvolumes?fieldSelector={quote('metadata.namespace=a')}")
+    assert orjson.loads(found.body)["items"] == []
+    refused = await ask(server, f"GET /api/v1/nodes?fieldSelector={quote('metadata.namespace=a')}")
+    assert refused.status == 400
+
+
+async def test_openapi_documents_are_kept_by_hash(server):
+    index = orjson.loads((await ask(server, "GET /openapi/v3")).body)["paths"]
+    url = index["version"]["serverRelativeURL"]
+    answer = await ask(server, f"GET {url}")
+    etag = dict(answer.headers)["Etag"]
+    assert url.endswith(f"?hash={etag.strip(chr(34))}")
+    assert (await ask(server, f"GET {url}", if_none_match=etag)).status == 304
+    moved = await ask(server, "GET /openapi/v3/version?hash=OLD")
+    assert (moved.status, dict(moved.headers)["Location"]) == (301, url)
+    assert (await ask(server, "GET /openapi/v3/version", accept="text/html")).status == 406
+
+
+async def test_health_checks_can_be_left_out(server):
+    lines = (await ask(server, "GET /livez?verbose&exclude=etcd&exclude=x")).body.decode().splitlines()
+    assert lines[0] == "[+]ping ok" and "[+]etcd excluded: ok" in lines
+    assert lines[-2:] == [
+        'warn: some health checks cannot be excluded: no matches for "x"',
+        "livez check passed",
+    ]
