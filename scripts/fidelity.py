@@ -30,7 +30,7 @@ ROW = re.compile(r"^\| ([a-z]+)/([\w-]+) \| (\d+) of (\d+) \| (.*) \|$", re.MULT
 NAME = "fidelity"
 REASONS = {
     "api/crd-openapi": "Kubernetes' own prose about query parameters is not copied, and `shardSelector` (an alpha gate that was on) is not served.",
-    "kubectl/cluster": "Who asks: the recording's administrator is called `admin`, ours `kubernetes-admin`; the recorded list of an account's rules holds `/.well-known` and `/.well-known/*` too, and we found no default role of 1.36 that grants them.",
+    "kubectl/cluster": "Who asks: the recording's administrator is called `admin`, ours `kubernetes-admin`; the recorded list of an account's rules holds `/.well-known` and `/.well-known/*` too, which the recorded build grants by a role of its own, `system:openshift:public-info-viewer`.",
     "kubectl/explain": "Kubernetes' own prose about the values of enumerated fields is not copied.",
 }
 HEAD = """# Fidelity
