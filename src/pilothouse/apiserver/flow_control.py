@@ -4,22 +4,24 @@ A request belongs to the first flow schema that matches it (remembered by who as
 takes no seat; whatever has to wait for something (a write for its commit, a proxied request for its backend) takes one of its level's seats, or waits in one of the
 level's queues, or is refused with 429. Queues are dealt to flows by shuffle sharding and served in turn, so that one flow in full spate does not starve the
 others. Watches and tunnels take no seat.
-Beside upstream: seats are not lent between levels, and every request is one seat wide. (KEP-1040)
+Levels lend each other seats (`seat_lending.py`). Beside upstream: every request is one seat wide. (KEP-1040)
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ..api.errors import ApiError
 from ..api.kinds import kind_of_resource
 from ..api.object import Object, name_of, uid_of
+from ..base.clock import Clock
 from .request import Request, Response, User
 from .routes import RequestInfo
+from .seat_lending import PERIOD_S, Demand, Limits, Wish, current_limits, limits_of
 
 if TYPE_CHECKING:
     from .server import ApiServer
@@ -97,18 +99,19 @@ def _asks(rule: Object, info: RequestInfo) -> bool:
 
 
 class Level:
-    """A priority level: its seats, and its queues. `seats` 0: exempt."""
+    """A priority level: its seats, and its queues."""
 
-    def __init__(self, name: str, uid: str):
-        self.name, self.uid = name, uid
+    def __init__(self, name: str, uid: str, clock: Clock):
+        self.name, self.uid, self._clock = name, uid, clock
+        self.exempt, self.limits, self.demand = True, Limits(), Demand(clock.monotonic())
         self.seats = self.executing = self.waiting = 0
         self.hand_size, self.queue_length_max = 0, 0
         self.queues: list[deque[asyncio.Future[None]]] = []
         self._turn = 0
 
-    def configure(self, spec: Object, seats: int) -> None:
+    def configure(self, spec: Object, limits: Limits) -> None:
         """A changed configuration: what waits goes on waiting, in the queues there are now."""
-        self.seats = seats if spec.get("type") == "Limited" else 0
+        self.exempt, self.limits = spec.get("type") != "Limited", limits
         response = (spec.get("limited") or {}).get("limitResponse") or {}
         queuing = response.get("queuing") or {} if response.get("type") == "Queue" else {}
         self.hand_size = queuing.get("handSize") or 0
@@ -124,6 +127,11 @@ class Level:
                     self._admit(future)
         self._serve()
 
+    def lend(self, seats: int) -> None:
+        """So many are its own for now."""
+        self.seats = seats
+        self._serve()
+
     def _admit(self, future: asyncio.Future[None]) -> None:
         if not future.done():
             self.executing += 1
@@ -131,11 +139,9 @@ class Level:
 
     def enter(self, flow: str) -> asyncio.Future[None] | None:
         """None: come in (and `leave` later). A future: wait for it. Raises `Full`."""
-        if not self.seats:
+        if self.exempt or (self.executing < self.seats and not self.waiting):
             self.executing += 1
-            return None
-        if self.executing < self.seats and not self.waiting:
-            self.executing += 1
+            self.demand.add(1, self._clock.monotonic())
             return None
         if not self.queues:
             raise Full("concurrency-limit")
@@ -145,10 +151,12 @@ class Level:
         future = asyncio.get_running_loop().create_future()
         queue.append(future)
         self.waiting += 1
+        self.demand.add(1, self._clock.monotonic())
         return future
 
     def leave(self) -> None:
         self.executing -= 1
+        self.demand.add(-1, self._clock.monotonic())
         self._serve()
 
     def give_up(self, future: asyncio.Future[None]) -> None:
@@ -160,11 +168,12 @@ class Level:
             if future in queue:
                 queue.remove(future)
                 self.waiting -= 1
+                self.demand.add(-1, self._clock.monotonic())
                 return
 
     def _serve(self) -> None:
         """Seats that are free go to the queues in turn."""
-        while self.waiting and (self.executing < self.seats or not self.seats):
+        while self.waiting and (self.exempt or self.executing < self.seats):
             for _ in range(len(self.queues)):
                 self._turn = (self._turn + 1) % len(self.queues)
                 queue = self.queues[self._turn]
@@ -196,7 +205,10 @@ class FlowControl:
         self.levels: dict[str, Level] = {}
         self._schemas: list[FlowSchema] = []
         self._remembered: OrderedDict[tuple[object, ...], FlowSchema | None] = OrderedDict()
-        self.rejected: dict[tuple[str, str, str], int] = {}  # (flow schema, priority level, reason)
+        self.rejected: Counter[tuple[str, str, str]] = Counter()  # (flow schema, priority level, reason)
+        self.dispatched: Counter[tuple[str, str]] = Counter()  # (flow schema, priority level)
+        self.targets: dict[str, float] = {}
+        self.fair_fraction = 0.0
         self._wake = asyncio.Event()
 
     def start(self) -> None:
@@ -205,17 +217,18 @@ class FlowControl:
             self._server.cache.collection(kind.prefix).subscribe(self._refresh)
 
     def _refresh(self) -> None:
-        specs = {name_of(e.object): e.object for e in self._server.cache.entries(LEVELS.prefix)}
-        shares = {name: _shares(obj) for name, obj in specs.items()}
-        total = sum(shares.values())
+        objects = {name_of(e.object): e.object for e in self._server.cache.entries(LEVELS.prefix)}
+        specs = {name: obj.get("spec") or {} for name, obj in objects.items()}
+        limits = limits_of(specs, self._server.config.requests_max)
         for name in self.levels.keys() - specs.keys():
-            self.levels.pop(name).configure({}, 0)
-        for name, obj in specs.items():
+            self.levels.pop(name).configure({}, Limits())
+        for name, obj in objects.items():
             level = self.levels.get(name)
             if level is None or level.uid != uid_of(obj):
-                level = self.levels[name] = Level(name, uid_of(obj))
-            seats = -(-self._server.config.requests_max * shares[name] // total) if total else 0
-            level.configure(obj.get("spec") or {}, seats)
+                level = self.levels[name] = Level(name, uid_of(obj), self._server.clock)
+                level.seats = limits[name].initial
+            level.configure(specs[name], limits[name])
+        self._lend()
         schemas = [e.object for e in self._server.cache.entries(SCHEMAS.prefix)]
         schemas.sort(key=lambda s: ((s.get("spec") or {}).get("matchingPrecedence") or 0, name_of(s)))
         self._schemas = [
@@ -225,6 +238,20 @@ class FlowControl:
         ]
         self._remembered.clear()
         self._wake.set()
+
+    def _lend(self) -> None:
+        """A period is over, or the limits have changed."""
+        now, wishes = self._server.clock.monotonic(), {}
+        for name, level in self.levels.items():
+            demand = level.demand
+            demand.end_period(now)
+            wishes[name] = Wish(
+                level.limits, demand.high_watermark, demand.smoothed, level.seats, level.exempt
+            )
+        self.targets = {name: wish.target for name, wish in wishes.items()}
+        current, self.fair_fraction = current_limits(wishes)
+        for name, seats in current.items():
+            self.levels[name].lend(seats)
 
     def schema_of(self, user: User, info: RequestInfo) -> FlowSchema | None:
         """None only while the mandatory ones are absent."""
@@ -259,17 +286,27 @@ class FlowControl:
             except asyncio.CancelledError:
                 level.give_up(future)
                 raise
+        self.dispatched[schema.name, level.name] += 1
         return level
 
     def _refused(self, schema: FlowSchema, reason: str) -> TooMany:
-        key = (schema.name, schema.level.name, reason)
-        self.rejected[key] = self.rejected.get(key, 0) + 1
+        self.rejected[schema.name, schema.level.name, reason] += 1
         return TooMany()
-
-    # -- the controller: whether the level of each schema is there
 
     async def run(self) -> None:
         """For ever; cancelled at the server's end."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._keep_statuses(), name="statuses of flow schemas")
+            group.create_task(self._keep_lending(), name="lending of seats")
+
+    async def _keep_lending(self) -> None:
+        while True:
+            await self._server.clock.sleep(PERIOD_S)
+            self._lend()
+
+    # -- the controller: whether the level of each schema is there
+
+    async def _keep_statuses(self) -> None:
         while True:
             self._wake.clear()
             await self.settle()
@@ -320,12 +357,6 @@ def too_many() -> Response:
         b"Too many requests, please try again later.\n",
         content_type="text/plain; charset=utf-8",
     )
-
-
-def _shares(level: Object) -> int:
-    spec = level.get("spec") or {}
-    own = spec.get("limited") or spec.get("exempt") or {}
-    return int(own.get("nominalConcurrencyShares") or 0)
 
 
 def _level_name(schema: Object) -> str:

@@ -6,7 +6,7 @@ Each server has a registry of its own. A request costs two look-ups and three ad
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
@@ -16,6 +16,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from .routes import RequestInfo
 
 if TYPE_CHECKING:
+    from .flow_control import FlowControl, Level
     from .request import Request
     from .server import ApiServer
 
@@ -136,28 +137,7 @@ class _Counted:
             if kind.is_storage_version:
                 objects.add_metric((kind.resource,), len(server.cache.collection(kind.prefix)))
         yield objects
-        executing = GaugeMetricFamily(
-            "apiserver_flowcontrol_current_executing_requests",
-            "Number of requests in initial (for a WATCH) or any (for a non-WATCH) execution stage in the API Priority "
-            "and Fairness subsystem",
-            labels=("priority_level",),
-        )
-        queued = GaugeMetricFamily(
-            "apiserver_flowcontrol_current_inqueue_requests",
-            "Number of requests currently pending in queues of the API Priority and Fairness subsystem",
-            labels=("priority_level",),
-        )
-        for level in server.flow_control.levels.values():
-            executing.add_metric((level.name,), level.executing)
-            queued.add_metric((level.name,), level.waiting)
-        rejected = CounterMetricFamily(
-            "apiserver_flowcontrol_rejected_requests",
-            "Number of requests rejected by API Priority and Fairness subsystem",
-            labels=("flow_schema", "priority_level", "reason"),
-        )
-        for labels, count in server.flow_control.rejected.items():
-            rejected.add_metric(labels, count)
-        yield from (executing, queued, rejected)
+        yield from _flow_control(server.flow_control)
         yield CounterMetricFamily(
             "pilothouse_storage_revision", "The newest revision in the cache.", server.cache.revision
         )
@@ -172,3 +152,59 @@ class _Counted:
         )
         build.add_metric([VERSION[field] for field in ("major", "minor", "gitVersion", "platform")], 1)
         yield build
+
+
+# of each priority level
+LEVEL_GAUGES: tuple[tuple[str, str, Callable[[Level], float]], ...] = (
+    (
+        "current_executing_requests",
+        "Number of requests in initial (for a WATCH) or any (for a non-WATCH) execution stage",
+        lambda level: level.executing,
+    ),
+    (
+        "current_inqueue_requests",
+        "Number of requests currently pending in queues",
+        lambda level: level.waiting,
+    ),
+    ("nominal_limit_seats", "Nominal number of execution seats", lambda level: level.limits.nominal),
+    ("lower_limit_seats", "Lower bound of the number of execution seats", lambda level: level.limits.lowest),
+    ("upper_limit_seats", "Upper bound of the number of execution seats", lambda level: level.limits.highest),
+    ("current_limit_seats", "Current number of execution seats", lambda level: level.seats),
+    (
+        "demand_seats_high_watermark",
+        "The most seats that could be used at once, in the last period",
+        lambda level: level.demand.high_watermark,
+    ),
+    (
+        "demand_seats_average",
+        "Seats that could be used, in the last period",
+        lambda level: level.demand.average,
+    ),
+    ("demand_seats_stdev", "Deviation from that average", lambda level: level.demand.deviation),
+    ("demand_seats_smoothed", "Seats that could be used, smoothed", lambda level: level.demand.smoothed),
+)
+
+
+def _flow_control(flow_control: FlowControl) -> Iterator[Metric]:
+    prefix = "apiserver_flowcontrol_"
+    for name, help_text, value in LEVEL_GAUGES:
+        gauge = GaugeMetricFamily(prefix + name, help_text, labels=("priority_level",))
+        for level in flow_control.levels.values():
+            gauge.add_metric((level.name,), value(level))
+        yield gauge
+    targets = GaugeMetricFamily(
+        prefix + "target_seats", "Seat allocation targets", labels=("priority_level",)
+    )
+    for level_name, target in flow_control.targets.items():
+        targets.add_metric((level_name,), target)
+    yield targets
+    fraction = "Fair fraction of server's concurrency to allocate to each priority level that can use it"
+    yield GaugeMetricFamily(prefix + "seat_fair_frac", fraction, flow_control.fair_fraction)
+    for name, labels, counts in (
+        ("rejected_requests", ("flow_schema", "priority_level", "reason"), flow_control.rejected),
+        ("dispatched_requests", ("flow_schema", "priority_level"), flow_control.dispatched),
+    ):
+        counter = CounterMetricFamily(prefix + name, f"Number of {name.replace('_', ' ')}", labels=labels)
+        for label_values, count in counts.items():
+            counter.add_metric(label_values, count)
+        yield counter

@@ -12,6 +12,7 @@ from pilothouse.apiserver.config import ADMIN, ApiConfig
 from pilothouse.apiserver.flow_control import Full, Level, hand
 from pilothouse.apiserver.request import Request, Response, User
 from pilothouse.apiserver.routes import request_info
+from pilothouse.apiserver.seat_lending import Limits
 from pilothouse.apiserver.server import ApiServer
 from pilothouse.base.clock import RealClock
 from pilothouse.base.random import Random
@@ -22,11 +23,12 @@ ANN = User("ann", ("system:authenticated",))
 
 
 def level(seats: int, **queuing: int) -> Level:
-    made = Level("l", "u")
+    made = Level("l", "u", RealClock())
     names = {"queues": "queues", "hand": "handSize", "length": "queueLengthLimit"}
     queues = {names[key]: value for key, value in queuing.items()}
     response = {"type": "Queue", "queuing": queues} if queues else {"type": "Reject"}
-    made.configure({"type": "Limited", "limited": {"limitResponse": response}}, seats)
+    made.configure({"type": "Limited", "limited": {"limitResponse": response}}, Limits())
+    made.lend(seats)
     return made
 
 
@@ -44,7 +46,7 @@ async def test_a_level_without_queues_refuses_at_once_and_an_exempt_one_never():
     one.enter("a")
     with pytest.raises(Full, match="concurrency-limit"):
         one.enter("b")
-    exempt = Level("exempt", "u")
+    exempt = Level("exempt", "u", RealClock())
     assert all(exempt.enter("a") is None for _ in range(1000))
 
 
@@ -132,7 +134,9 @@ async def test_when_all_seats_are_taken_the_answer_is_429_and_says_when_to_come_
     assert answer.status == 429 and ("Retry-After", "1") in answer.headers
     uid = (await client.get(levels, "", "global-default"))["metadata"]["uid"]
     assert ("X-Kubernetes-PF-PriorityLevel-UID", uid) in answer.headers
-    assert b'reason="concurrency-limit"} 1.0' in server.metrics.exposition()
+    shown = server.metrics.exposition()
+    assert b'reason="concurrency-limit"} 1.0' in shown
+    assert b'apiserver_flowcontrol_lower_limit_seats{priority_level="workload-low"}' in shown
 
 
 async def test_a_schema_whose_level_is_absent_is_said_to_dangle(server):
