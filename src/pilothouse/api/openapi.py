@@ -203,6 +203,7 @@ class Documents:
 
     def v3(self, path: str) -> bytes | None:
         """`path` is `api/v1` or `apis/<group>/<version>`, …; None where there is nothing."""
+        path = path.strip("/")
         if path not in v3_paths(self.kinds):
             return None
         return self._get(path, lambda: v3_document(self.kinds, path, self.custom_schema))

@@ -110,7 +110,7 @@ def standard_paths(server: ApiServer) -> dict[str, PathFunction]:
 
     def openapi_v3(request: Request) -> Response:
         path = request.path.removeprefix("/openapi/v3/")
-        body = server.openapi.v3(path)
+        body = None if path.endswith("/") else server.openapi.v3(path)
         if body is None:
             return Response(404, [], content_type="")
         etag, asked = server.openapi.v3_hash(path), request.parameter("hash")
