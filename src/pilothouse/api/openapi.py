@@ -15,6 +15,7 @@ import orjson
 
 from .kinds import Kind
 from .object import Object
+from .openapi_merge import merged
 from .openapi_operations import Operation, base_path, group_tag, group_word, operations
 from .openapi_schemas import patch_schema, reference, schemas
 from .schema import schema_of, type_of
@@ -173,6 +174,14 @@ class Documents:
         self.kinds = kinds
         self.custom_schema = custom_schema
         self._built: dict[str, bytes] = {}
+        self._others: list[tuple[str, Object]] = []
+
+    def add(self, others: list[tuple[str, Object]]) -> None:
+        """What aggregated servers have to say in v2: (prefix of their paths, document)."""
+        if others != self._others:
+            self._others = others
+            for key in ("v2", "v2+protobuf"):
+                self._built.pop(key, None)
 
     def update(self, kinds: Sequence[Kind], custom_schema: CustomSchema | None = None) -> None:
         """Custom resources came or went. Documents of built-in groups stay."""
@@ -181,7 +190,10 @@ class Documents:
         self._built = {path: data for path, data in self._built.items() if path in builtin}
 
     def v2(self) -> bytes:
-        return self._get("v2", lambda: v2_document(self.kinds, self.custom_schema))
+        return self._get("v2", self._v2)
+
+    def _v2(self) -> Object:
+        return merged(v2_document(self.kinds, self.custom_schema), self._others)
 
     def v2_as(self, accept: str) -> tuple[bytes, str]:
         """(bytes, content type) for an Accept header: protobuf where it is named, as kubectl does, else JSON."""
@@ -189,9 +201,7 @@ class Documents:
             return self.v2(), "application/json"
         from . import openapi_protobuf
 
-        data = self._get(
-            "v2+protobuf", lambda: openapi_protobuf.document(v2_document(self.kinds, self.custom_schema))
-        )
+        data = self._get("v2+protobuf", lambda: openapi_protobuf.document(self._v2()))
         return data, openapi_protobuf.MEDIA_TYPE
 
     def v3_index(self) -> bytes:

@@ -11,7 +11,7 @@ import asyncio
 import base64
 import logging
 import ssl
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -20,9 +20,10 @@ from ..api.discovery import group_of
 from ..api.errors import ApiError
 from ..api.kinds import Kind, kind_of_resource
 from ..api.object import Object, condition_of, labels_of, name_of
-from .backend import dial, exchange, target_of, unavailable
+from .backend import dial, exchange, plain_error, target_of, unavailable
 from .options import DeleteOptions
-from .proxy import service_address
+from .proxy import service_address, slices_of
+from .registry.kinds_rules import LOCAL
 from .registry.operation import CREATE, DELETE, UPDATE
 from .request import Request, Response, User
 
@@ -33,6 +34,7 @@ log = logging.getLogger(__name__)
 
 API_SERVICES = kind_of_resource("apiservices.apiregistration.k8s.io")
 AGGREGATOR = User("system:apiserver", ("system:masters", "system:authenticated"))
+CHECKER = User("system:kube-aggregator", ("system:masters",))  # as extension servers see it
 MANAGED = "kube-aggregator.kubernetes.io/automanaged"
 CHECK_EVERY_S, CHECK_TIMEOUT_S = 30.0, 5.0
 RETRY_FIRST_S = 0.5  # then twice as long each time: a server that has just started is not listening yet
@@ -46,6 +48,9 @@ class Aggregator:
         self._server = server
         self.table: dict[GroupVersion, Object] = {}  # served by a Service: their APIServices
         self._resources: dict[GroupVersion, list[Object]] = {}  # what those serve, as APIResources
+        self._openapi: dict[
+            GroupVersion, tuple[dict[str, Object], Object]
+        ] = {}  # their v3 index, their v2 document
         self._contexts: dict[str, ssl.SSLContext] = {}
         self._wake = asyncio.Event()
 
@@ -72,8 +77,9 @@ class Aggregator:
         if table or self.table:
             self._wake.set()
         self.table = table
-        for gone in self._resources.keys() - table.keys():
-            del self._resources[gone]
+        for known in (self._resources, self._openapi):
+            for gone in known.keys() - table.keys():
+                del known[gone]
 
     # -- requests
 
@@ -82,17 +88,24 @@ class Aggregator:
         api_service = self.table[group, version]
         available = condition_of(api_service, "Available")
         if available is None or available.get("status") != "True":
-            raise unavailable("service unavailable")
-        target = target_of(request.path, request.query)
-        return await self._exchange(api_service, request, target, request.user)
+            return plain_error(503, "service unavailable")
+        try:
+            address = self._address(api_service)
+        except ApiError:
+            return plain_error(503, "service unavailable")
+        try:
+            target = target_of(request.path, request.query)
+            return await self._exchange(api_service, address, request, target, request.user)
+        except ApiError as error:
+            return plain_error(error.code, error.message)
 
-    async def _exchange(self, api_service: Object, request: Request, target: str, user: User) -> Response:
+    async def _exchange(
+        self, api_service: Object, address: tuple[str, int], request: Request, target: str, user: User
+    ) -> Response:
         service = api_service["spec"]["service"]
-        namespace, name = service["namespace"], service["name"]
-        host, port = self._address(namespace, name, service.get("port") or 443)
-        server_name = f"{name}.{namespace}.svc"
+        server_name = f"{service['name']}.{service['namespace']}.svc"
         tls = self._tls(api_service)
-        reader, writer = await dial(self._server, host, port, tls, server_name=server_name, direct=True)
+        reader, writer = await dial(self._server, *address, tls, server_name=server_name, direct=True)
         headers = [("X-Remote-User", user.name), *(("X-Remote-Group", group) for group in user.groups)]
         if user.uid:
             headers.append(("X-Remote-Uid", user.uid))
@@ -100,12 +113,27 @@ class Aggregator:
             headers += [(f"X-Remote-Extra-{_escaped(key)}", value) for value in values]
         return await exchange(request, reader, writer, server_name, target, headers)
 
-    def _address(self, namespace: str, name: str, port: int) -> tuple[str, int]:
-        service = self._server.lister.get("services", namespace, name)
+    async def _get(self, api_service: Object, path: str) -> tuple[int, bytes]:
+        """What it answers to ourselves. Raises ApiError, TimeoutError."""
+        request = Request("GET", path, "", {"accept": "application/json"})
+        async with asyncio.timeout(CHECK_TIMEOUT_S):
+            answer = await self._exchange(api_service, self._address(api_service), request, path, CHECKER)
+            if answer.stream is not None:
+                return answer.status, b"".join([chunk async for chunk in answer.stream])
+            return answer.status, answer.body
+
+    def _address(self, api_service: Object) -> tuple[str, int]:
+        """Of an endpoint at once: nothing routes the addresses of services from here. Raises 503."""
+        reference = api_service["spec"]["service"]
+        port = reference.get("port") or 443
+        service = self._server.lister.get("services", reference["namespace"], reference["name"])
         if service is None:
-            raise unavailable(f'service "{name}" not found')
-        if (service.get("spec") or {}).get("type") == "ExternalName":
-            return service["spec"]["externalName"], port
+            raise unavailable(f'service "{reference["name"]}" not found')
+        spec = service.get("spec") or {}
+        if spec.get("type") == "ExternalName":
+            return spec["externalName"], port
+        if spec.get("clusterIP") == "None":
+            raise unavailable('cannot route to service with ClusterIP "None"')
         return service_address(self._server, service, str(port))
 
     def _tls(self, api_service: Object) -> ssl.SSLContext:
@@ -127,12 +155,11 @@ class Aggregator:
     # -- discovery
 
     def groups(self) -> dict[str, list[str]]:
-        """The groups that others serve, with their versions, the preferred one first."""
+        """The groups that others serve or should, with their versions, the preferred one first."""
         found: dict[str, list[tuple[int, str]]] = {}
         for (group, version), api_service in self.table.items():
-            if (group, version) in self._resources:
-                priority = api_service["spec"].get("versionPriority") or 0
-                found.setdefault(group, []).append((-priority, version))
+            priority = api_service["spec"].get("versionPriority") or 0
+            found.setdefault(group, []).append((-priority, version))
         return {
             group: [version for _, version in sorted(versions)] for group, versions in sorted(found.items())
         }
@@ -147,17 +174,44 @@ class Aggregator:
         return [
             {
                 "metadata": {"name": group},
-                "versions": [
-                    {
-                        "version": version,
-                        "resources": discovered(self._resources[group, version]),
-                        "freshness": "Current",
-                    }
-                    for version in versions
-                ],
+                "versions": [self._discovered_version(group, version) for version in versions],
             }
             for group, versions in self.groups().items()
         ]
+
+    def _discovered_version(self, group: str, version: str) -> Object:
+        resources = self._resources.get((group, version))
+        if resources is None:
+            return {"version": version, "freshness": "Stale"}
+        return {"version": version, "resources": discovered(resources), "freshness": "Current"}
+
+    # -- OpenAPI
+
+    def openapi_paths(self) -> dict[str, Object]:
+        """What others add to the index of v3."""
+        return {path: entry for index, _ in self._openapi.values() for path, entry in index.items()}
+
+    def openapi(self, request: Request, path: str) -> Awaitable[Response] | None:
+        """A document of v3, from whom has it; None: nobody has."""
+        for key, (index, _) in self._openapi.items():
+            if path in index:
+                return self.proxy(request, *key)
+        return None
+
+    async def _learn_openapi(self, key: GroupVersion, api_service: Object) -> None:
+        """Anew only where its index of v3 has changed, which names a document by its content."""
+        try:
+            status, body = await self._get(api_service, "/openapi/v3")
+            index = _paths_of(body) if status == 200 else {}
+            before = self._openapi.get(key)
+            if before is None or not index or before[0] != index:
+                status, body = await self._get(api_service, "/openapi/v2")
+                self._openapi[key] = index, _parsed(body) if status == 200 else {}
+        except (ApiError, TimeoutError) as error:
+            log.debug("OpenAPI of %s: %s", name_of(api_service), error)
+        self._server.openapi.add(
+            [(f"/apis/{group}/{version}/", v2) for (group, version), (_, v2) in self._openapi.items() if v2]
+        )
 
     # -- the controller
 
@@ -169,6 +223,7 @@ class Aggregator:
             passed = True
             try:
                 await self._keep_custom()
+                await self._keep_local()
                 for key, api_service in list(self.table.items()):
                     passed = await self._check(key, api_service) and passed
             except ApiError as error:
@@ -194,6 +249,12 @@ class Aggregator:
             op = registry.operation(API_SERVICES, CREATE, AGGREGATOR, "", name)
             await registry.create(op, self._server.resources.ready(API_SERVICES, obj))
 
+    async def _keep_local(self) -> None:
+        """Those that a Service has served and does no more (new ones are born so)."""
+        for entry in list(self._server.cache.entries(API_SERVICES.prefix)):
+            if not entry.object["spec"].get("service"):
+                await self._set_status(name_of(entry.object), LOCAL)
+
     async def _set_status(self, name: str, condition: Object) -> None:
         entry = self._server.storage.get(API_SERVICES, "", name)
         if entry is None:
@@ -214,6 +275,10 @@ class Aggregator:
         """Whether its discovery answers, and what it says."""
         reason, message = await self._problem(key, api_service)
         passed = not reason
+        if passed:
+            await self._learn_openapi(key, api_service)
+        else:
+            self._resources.pop(key, None)
         condition = {
             "type": "Available",
             "status": "True" if passed else "False",
@@ -224,51 +289,64 @@ class Aggregator:
         return passed
 
     async def _problem(self, key: GroupVersion, api_service: Object) -> tuple[str, str]:
-        service = api_service["spec"]["service"]
-        namespace, name = service["namespace"], service["name"]
-        what = f'"{name}" in "{namespace}"'
-        held = self._server.lister.get("services", namespace, name)
-        if held is None:
-            return "ServiceNotFound", f"service/{name} in {what.partition(' in ')[2]} is not present"
-        port = service.get("port") or 443
-        spec = held.get("spec") or {}
-        if spec.get("type") != "ExternalName":
-            if not any(p.get("port") == port for p in spec.get("ports") or ()):
-                return "ServicePortError", f'service/{name} in "{namespace}" is not listening on port {port}'
-            try:
-                self._address(namespace, name, port)
-            except ApiError:
-                return (
-                    "MissingEndpoints",
-                    f'endpoints for service/{name} in "{namespace}" have no addresses with port name',
-                )
-        path = f"/apis/{key[0]}/{key[1]}"
-        request = Request("GET", path, "", {"accept": "application/json"})
+        reference = api_service["spec"]["service"]
+        port = reference.get("port") or 443
+        what = f'service/{reference["name"]} in "{reference["namespace"]}"'
+        service = self._server.lister.get("services", reference["namespace"], reference["name"])
+        if service is None:
+            return "ServiceNotFound", f"{what} is not present"
+        spec = service.get("spec") or {}
+        if spec.get("type") == "ClusterIP":
+            chosen = next((p for p in spec.get("ports") or () if p.get("port") == port), None)
+            if chosen is None:
+                return "ServicePortError", f"{what} is not listening on port {port}"
+            slices = slices_of(self._server, service)
+            if not slices:
+                return "EndpointsNotFound", f"cannot find endpointslices for {what}"
+            port_name = chosen.get("name") or ""
+            if not any(_has_endpoint(one, port_name) for one in slices):
+                why = f'endpointslices for {what} have no addresses with port name "{port_name}"'
+                return "MissingEndpoints", why
         try:
-            async with asyncio.timeout(CHECK_TIMEOUT_S):
-                answer = await self._exchange(api_service, request, path, AGGREGATOR)
-                body = answer.body
-                if answer.stream is not None:
-                    body = b"".join([chunk async for chunk in answer.stream])
-        except (ApiError, TimeoutError) as error:
-            why = error.message if isinstance(error, ApiError) else "context deadline exceeded"
-            self._resources.pop(key, None)
-            return (
-                "FailedDiscoveryCheck",
-                f"failing or missing response from https://{name}.{namespace}.svc:{port}{path}: {why}",
-            )
-        if not 200 <= answer.status < 300:
-            self._resources.pop(key, None)
-            why = f"bad status from https://{name}.{namespace}.svc:{port}{path}: {answer.status}"
-            return (
-                "FailedDiscoveryCheck",
-                f"failing or missing response from https://{name}.{namespace}.svc:{port}{path}: {why}",
-            )
+            self._address(api_service)
+        except ApiError as error:
+            return "FailedDiscoveryCheck", error.message
+        host = spec.get("externalName") or spec.get("clusterIP") or ""
+        path = f"/apis/{key[0]}/{key[1]}" if key[0] else f"/api/{key[1]}"
+        url = f"https://{f'[{host}]' if ':' in host else host}:{port}{path}"
         try:
-            self._resources[key] = orjson.loads(body).get("resources") or []
-        except (orjson.JSONDecodeError, AttributeError):
-            self._resources[key] = []
-        return "", ""
+            status, body = await self._get(api_service, path)
+        except ApiError as error:
+            why = f'Get "{url}": {error.message.removeprefix("error trying to reach service: ")}'
+        except TimeoutError:
+            why = f'Get "{url}": context deadline exceeded (Client.Timeout exceeded while awaiting headers)'
+        else:
+            if 200 <= status < 300:
+                self._resources[key] = _parsed(body).get("resources") or []
+                return "", ""
+            why = f"bad status from {url}: {status}"
+        return "FailedDiscoveryCheck", f"failing or missing response from {url}: {why}"
+
+
+def _has_endpoint(endpoint_slice: Object, port_name: str) -> bool:
+    ready = any((e.get("conditions") or {}).get("ready", True) for e in endpoint_slice.get("endpoints") or ())
+    return ready and any(
+        p.get("name") == port_name and p.get("port") is not None for p in endpoint_slice.get("ports") or ()
+    )
+
+
+def _parsed(body: bytes) -> Object:
+    """What somebody else's server says: anything may come."""
+    try:
+        found = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _paths_of(body: bytes) -> dict[str, Object]:
+    paths = _parsed(body).get("paths")
+    return paths if isinstance(paths, dict) else {}
 
 
 def local_api_services(kinds: Iterable[Kind], *, custom: bool) -> list[Object]:

@@ -29,6 +29,12 @@ HEAD_MAX = 1 << 20
 CONNECT_TIMEOUT_S = 10.0
 
 
+def plain_error(status: int, text: str) -> Response:
+    """Go's `http.Error`."""
+    headers = [("X-Content-Type-Options", "nosniff")]
+    return Response(status, headers, f"{text}\n".encode(), content_type="text/plain; charset=utf-8")
+
+
 def unavailable(message: str) -> ApiError:
     return ApiError(503, "ServiceUnavailable", message, details=False)
 

@@ -19,6 +19,7 @@ from ..api.errors import ApiError
 from ..api.kinds import kind_of_resource
 from ..api.object import Object, name_of, uid_of
 from ..base.clock import Clock
+from .backend import plain_error
 from .request import Request, Response, User
 from .routes import RequestInfo
 from .seat_lending import PERIOD_S, Demand, Limits, Wish, current_limits, limits_of
@@ -351,12 +352,9 @@ class TooMany(Exception):
 
 
 def too_many() -> Response:
-    return Response(
-        429,
-        [("Retry-After", RETRY_AFTER_S), ("X-Content-Type-Options", "nosniff")],
-        b"Too many requests, please try again later.\n",
-        content_type="text/plain; charset=utf-8",
-    )
+    response = plain_error(429, "Too many requests, please try again later.")
+    response.headers.insert(0, ("Retry-After", RETRY_AFTER_S))
+    return response
 
 
 def _level_name(schema: Object) -> str:

@@ -106,13 +106,16 @@ def standard_paths(server: ApiServer) -> dict[str, PathFunction]:
         return Response(200, [], orjson.dumps({"paths": paths}, option=orjson.OPT_INDENT_2))
 
     def openapi_v3_index(request: Request) -> Response:
-        return Response(200, [], server.openapi.v3_index(), content_type=PLAIN)  # sic
+        body = server.openapi.v3_index()
+        if others := server.aggregator.openapi_paths():
+            body = orjson.dumps({"paths": others | orjson.loads(body)["paths"]})
+        return Response(200, [], body, content_type=PLAIN)  # sic
 
-    def openapi_v3(request: Request) -> Response:
+    def openapi_v3(request: Request) -> Response | Awaitable[Response]:
         path = request.path.removeprefix("/openapi/v3/")
         body = None if path.endswith("/") else server.openapi.v3(path)
         if body is None:
-            return Response(404, [], content_type="")
+            return server.aggregator.openapi(request, path) or Response(404, [], content_type="")
         etag, asked = server.openapi.v3_hash(path), request.parameter("hash")
         if not asked or not _accepts_document(request):
             return _document(request, body, JSON, etag)

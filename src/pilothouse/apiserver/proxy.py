@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..api.errors import ApiError, bad_request, not_found
 from ..api.kinds import Kind, kind_of_resource
-from ..api.object import Object
+from ..api.object import Object, labels_of, name_of, namespace_of
 from .backend import dial, exchange, target_of, unavailable
 from .html_links import rewrite_page, rewrite_url
 from .request import Request, Response
@@ -109,6 +109,12 @@ def _pod_address(pod: Object, port: str) -> tuple[str, int]:
     return address, number
 
 
+def slices_of(server: ApiServer, service: Object) -> list[Object]:
+    name, kind = name_of(service), kind_of_resource("endpointslices.discovery.k8s.io")
+    found = server.storage.list(kind, namespace_of(service))
+    return [one for one in found if labels_of(one).get("kubernetes.io/service-name") == name]
+
+
 def service_address(server: ApiServer, service: Object, port: str) -> tuple[str, int]:
     meta, spec = service["metadata"], service.get("spec") or {}
     ports = spec.get("ports") or []
@@ -118,10 +124,7 @@ def service_address(server: ApiServer, service: Object, port: str) -> tuple[str,
         chosen = next((p for p in ports if p.get("name", "") == port or str(p.get("port")) == port), None)
     if chosen is None:
         raise unavailable(f'no service port {port} found for service "{meta["name"]}"')
-    kind = kind_of_resource("endpointslices.discovery.k8s.io")
-    for endpoint_slice in server.storage.list(kind, meta["namespace"]):
-        if (endpoint_slice["metadata"].get("labels") or {}).get("kubernetes.io/service-name") != meta["name"]:
-            continue
+    for endpoint_slice in slices_of(server, service):
         for endpoint_port in endpoint_slice.get("ports") or ():
             if (endpoint_port.get("name") or "") != chosen.get("name", ""):
                 continue

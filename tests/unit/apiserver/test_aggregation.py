@@ -32,13 +32,34 @@ RESOURCES = {
 }
 
 
+GROUP_PATH = "apis/things.example.com/v1"
+THING = {"type": "object", "properties": {"meta": {"$ref": "#/definitions/io.k8s.api.core.v1.Pod"}}}
+ANSWERS = {
+    f"/{GROUP_PATH}": RESOURCES,
+    "/openapi/v3": {"paths": {GROUP_PATH: {"serverRelativeURL": f"/openapi/v3/{GROUP_PATH}?hash=1"}}},
+    "/openapi/v2": {
+        "swagger": "2.0",
+        "paths": {
+            f"/{GROUP_PATH}/things": {"get": {"schema": {"$ref": "#/definitions/Thing"}}},
+            "/apis/others/v1/": {"get": {"schema": {"$ref": "#/definitions/Other"}}},
+        },
+        "definitions": {
+            "Thing": THING,
+            "Other": {"type": "string"},
+            "io.k8s.api.core.v1.Pod": {"type": "string"},
+        },
+    },
+}
+AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+
+
 async def listen(tmp_path, port=0):
     async def serve(reader, writer):
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         path = head.split()[1].partition("?")[0]
         lines = dict(line.split(": ", 1) for line in head.split("\r\n")[1:] if ": " in line)
         user = {"path": path, "user": lines.get("X-Remote-User")}
-        body = json.dumps(RESOURCES if path == "/apis/things.example.com/v1" else user).encode()
+        body = json.dumps(ANSWERS.get(path, user)).encode()
         head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
         writer.write(head % len(body) + body)
         await writer.drain()
@@ -54,10 +75,14 @@ async def extension(tmp_path):
     server.close()
 
 
-async def ask(server: ApiServer, path: str, accept: str = "application/json") -> tuple[int, dict]:
+async def respond(server: ApiServer, path: str, accept: str = "application/json") -> Response:
     request = Request("GET", path, "", {"authorization": "Bearer t", "accept": accept}, peer="127.0.0.1:9")
     answer = server.handle(request)
-    answer = answer if isinstance(answer, Response) else await answer
+    return answer if isinstance(answer, Response) else await answer
+
+
+async def ask(server: ApiServer, path: str, accept: str = "application/json") -> tuple[int, dict]:
+    answer = await respond(server, path, accept)
     return answer.status, json.loads(answer.body)
 
 
@@ -93,10 +118,19 @@ async def test_its_requests_are_handed_on_with_who_asks(server, extension):
     assert await ask(server, path) == (200, {"path": path, "user": "kubernetes-admin"})
     groups = (await ask(server, "/apis"))[1]["groups"]
     assert "things.example.com" in [group["name"] for group in groups]
-    accept = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
-    item = (await ask(server, "/apis", accept))[1]["items"][-1]
+    item = (await ask(server, "/apis", AGGREGATED))[1]["items"][-1]
     (resource,) = item["versions"][0]["resources"]
     assert resource["shortNames"] == ["th"] and resource["subresources"][0]["subresource"] == "status"
+    # its documents are in ours: of v3 by reference, of v2 what its own paths use, under names that are free
+    paths = (await ask(server, "/openapi/v3"))[1]["paths"]
+    assert paths[GROUP_PATH]["serverRelativeURL"].endswith("hash=1") and "api/v1" in paths
+    assert (await ask(server, f"/openapi/v3/{GROUP_PATH}"))[1]["path"] == f"/openapi/v3/{GROUP_PATH}"
+    v2 = (await ask(server, "/openapi/v2"))[1]
+    assert f"/{GROUP_PATH}/things" in v2["paths"] and "/apis/others/v1/" not in v2["paths"]
+    reference = v2["definitions"]["Thing"]["properties"]["meta"]["$ref"].removeprefix("#/definitions/")
+    assert v2["definitions"][reference] == {"type": "string"}
+    assert v2["definitions"]["io.k8s.api.core.v1.Pod"]["type"] == "object"
+    assert "Other" not in v2["definitions"]
 
 
 async def test_one_that_does_not_listen_yet_is_asked_again_soon(server, tmp_path):
@@ -120,8 +154,53 @@ async def test_one_whose_service_is_absent_says_so_and_answers_503(server):
     condition = await available(client, "False")
     assert condition["reason"] == "ServiceNotFound"
     assert condition["message"] == 'service/ext in "default" is not present'
-    status, body = await ask(server, "/apis/things.example.com/v1/things")
-    assert (status, body["message"]) == (503, "service unavailable")
+    answer = await respond(server, "/apis/things.example.com/v1/things")
+    assert (answer.status, answer.body) == (503, b"service unavailable\n")
+    assert (await ask(server, "/apis/things.example.com"))[1]["preferredVersion"]["version"] == "v1"
+    (stale,) = (await ask(server, "/apis", AGGREGATED))[1]["items"][-1]["versions"]
+    assert stale == {"version": "v1", "freshness": "Stale"}
+
+
+@pytest.mark.parametrize(
+    ("spec", "slices", "reason", "message"),
+    [
+        ({"ports": [{"port": 80}]}, [], "ServicePortError", "is not listening on port 443"),
+        ({"ports": [{"port": 443}]}, [], "EndpointsNotFound", "cannot find endpointslices for {}"),
+        (
+            {"ports": [{"port": 443, "name": "https"}]},
+            [{"ports": [{"name": "http", "port": 443}], "endpoints": [{"addresses": ["10.0.0.1"]}]}],
+            "MissingEndpoints",
+            'endpointslices for {} have no addresses with port name "https"',
+        ),
+        (
+            {"ports": [{"port": 443}], "clusterIP": "None"},
+            [{"ports": [{"name": "", "port": 443}], "endpoints": [{"addresses": ["10.0.0.1"]}]}],
+            "FailedDiscoveryCheck",
+            'cannot route to service with ClusterIP "None"',
+        ),
+    ],
+)
+async def test_what_its_service_lacks_is_said(server, spec, slices, reason, message):
+    client = LocalClient(server, ADMIN)
+    meta = {"name": "ext", "namespace": "default"}
+    await client.create("services", {"metadata": meta, "spec": spec})
+    for one in slices:
+        labels = {"kubernetes.io/service-name": "ext"}
+        one = {"metadata": {**meta, "labels": labels}, "addressType": "IPv4", **one}
+        await client.create("endpointslices.discovery.k8s.io", one)
+    await client.create(SERVICES, api_service(443))
+    condition = await available(client, "False")
+    assert condition["reason"] == reason
+    assert condition["message"].endswith(message.format('service/ext in "default"'))
+
+
+async def test_one_that_we_serve_ourselves_again_is_local(server):
+    client = LocalClient(server, ADMIN)
+    await client.create(SERVICES, api_service(443))
+    await available(client, "False")
+    local = {"spec": {"service": None, "insecureSkipTLSVerify": None}}
+    await client.patch(SERVICES, "", "v1.things.example.com", local)
+    assert (await available(client, "True"))["reason"] == "Local"
 
 
 async def test_each_version_of_ours_has_one_too(server):

@@ -5,31 +5,25 @@ from __future__ import annotations
 from .. import names
 from ..fielderrors import FieldErrors
 from ..object import Object
-from .metadata import NameRule
 from .validator import kind
 
 _STATUSES = ("False", "True", "Unknown")
-
-
-def _joined(errors: FieldErrors, value: str, rule: NameRule, path: str) -> None:
-    if problems := rule(value):
-        errors.invalid(path, value, ",".join(problems))
 
 
 def _service(errors: FieldErrors, new: Object, old: Object | None) -> None:
     spec, name = new.get("spec") or {}, new["metadata"].get("name") or ""
     group, version = spec.get("group") or "", spec.get("version") or ""
     required = f"{version}.{group}"
-    if name and name != required:
+    if name and name != required and not names.path_segment(name):
         errors.invalid(
             "metadata.name", name, f'must be `spec.version+"."+spec.group`: {required!r}'.replace("'", '"')
         )
-    if group:
-        _joined(errors, group, names.dns1123_subdomain, "spec.group")
-    if version:
-        _joined(errors, version, names.dns1035_label, "spec.version")
-    else:
-        errors.required("spec.version")
+    if not group and version != "v1":
+        errors.required("spec.group", "only v1 may have an empty group and it better be legacy kube")
+    for problem in names.dns1123_subdomain(group) if group else ():
+        errors.invalid("spec.group", group, problem)
+    for problem in names.dns1035_label(version):
+        errors.invalid("spec.version", version, problem)
     for field, most in (("groupPriorityMinimum", 20000), ("versionPriority", 1000)):
         priority = spec.get(field) or 0
         if not 0 < priority <= most:
