@@ -60,4 +60,6 @@ def compile(text: str, variables: Mapping[str, Type], types: checker.TypeNames =
     tree = syntax.parse(text)
     checked = checker.check(text, tree, variables, types)
     validators.check_patterns(text, tree)
-    return Program(text, checked.type, tree, frozenset(checked.names), runtime.build(tree, checked), checked)
+    return Program(
+        text, checked.type, tree, frozenset(checked.names), runtime.build(text, tree, checked), checked
+    )

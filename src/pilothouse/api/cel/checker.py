@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from . import validators, values
 from .errors import CompileError, Issue
 from .functions import TYPE_NAMES, Overload, overloads
-from .syntax import ACCUMULATOR, Call, Const, Expr, Ident, ListOf, Loop, MapOf, Select, Struct, _dotted
+from .syntax import Call, Const, Expr, Ident, ListOf, Loop, MapOf, Select, Struct, _dotted
 from .types import (
     BOOL,
     BYTES,
@@ -46,6 +46,8 @@ class Checked:
     """Of selections from objects: the JSON name of the field."""
     functions: dict[int, str] = field(default_factory=dict)
     """Of calls: the function's full name, where the target is part of it (`ip.isCanonical`)."""
+    forms: dict[int, Overload] = field(default_factory=dict)
+    """Of calls: the one form of the function that fits, if only one does."""
     idents: dict[int, str | Type] = field(default_factory=dict)
     """What a name, or a dotted one, means: a variable, or a type."""
     names: set[str] = field(default_factory=set)
@@ -143,12 +145,14 @@ class _Checker:
         self, expr: Expr, name: str, forms: tuple[Overload, ...], args: list[Type], member: bool
     ) -> Type:
         result: Type | None = None
+        matched: list[Overload] = []
         for form in forms:
             if form.member != member or len(form.params) != len(args):
                 continue
             *params, returned = self.instance((*form.params, form.result))
             saved = dict(self.bound)
             if all(self.fits(given, wanted) for given, wanted in zip(args, params)):
+                matched.append(form)
                 fresh = self.returned(returned)
                 if result is None:
                     result = fresh
@@ -159,6 +163,8 @@ class _Checker:
             else:
                 self.bound = saved
         if result is not None:
+            if len(matched) == 1:
+                self.checked.forms[id(expr)] = matched[0]
             return result
         shown = [str(self.resolve(arg)) for arg in args]
         given_text = f"{shown[0]}.({', '.join(shown[1:])})" if member else f"({', '.join(shown)})"
@@ -349,7 +355,7 @@ class _Checker:
             self.issue(expr.range, text)
             first = second = ERROR
         start = self.visit(expr.start)
-        self.scopes.append({ACCUMULATOR: start})
+        self.scopes.append({expr.accumulator: start})
         variables = {expr.variable: first, **({expr.second: second} if expr.second else {})}
         self.scopes.append(variables)
         condition = self.visit(expr.condition)

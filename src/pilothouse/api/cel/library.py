@@ -539,6 +539,14 @@ def _extreme(name: str, better: Callable[[Any, Any], bool]) -> Function:
     return extreme
 
 
+def is_in(item: Any, items: Any) -> bool:
+    if isinstance(items, dict):
+        return hashable(item) and item in items
+    if isinstance(items, list):
+        return values.contains(items, item)
+    raise no_overload()
+
+
 def slice_of(items: list[Any], start: int, end: int) -> list[Any]:
     if start < 0 or end < 0:
         raise CelError(f"cannot slice({start}, {end}), negative indexes not supported")
@@ -700,21 +708,21 @@ def _prefix(check: Callable[[str], list[str]]) -> Callable[[str], list[str]]:
 
 
 FORMATS: dict[str, Format] = {
-    name: Format(name, check)
-    for name, check in {
-        "dns1123Label": names.dns1123_label,
-        "dns1123Subdomain": names.dns1123_subdomain,
-        "dns1035Label": names.dns1035_label,
-        "qualifiedName": names.qualified_name,
-        "dns1123LabelPrefix": _prefix(names.dns1123_label),
-        "dns1123SubdomainPrefix": _prefix(names.dns1123_subdomain),
-        "dns1035LabelPrefix": _prefix(names.dns1035_label),
-        "labelValue": names.label_value,
-        "uri": _pattern_check("uri", "invalid URI"),
-        "uuid": _pattern_check("uuid", "does not match the UUID format"),
-        "byte": _pattern_check("byte", "invalid base64"),
-        "date": _pattern_check("date", "invalid date"),
-        "datetime": _pattern_check("datetime", "invalid datetime"),
+    name: Format(name, check, size)
+    for name, (check, size) in {
+        "dns1123Label": (names.dns1123_label, 30),
+        "dns1123Subdomain": (names.dns1123_subdomain, 60),
+        "dns1035Label": (names.dns1035_label, 30),
+        "qualifiedName": (names.qualified_name, 60),
+        "dns1123LabelPrefix": (_prefix(names.dns1123_label), 30),
+        "dns1123SubdomainPrefix": (_prefix(names.dns1123_subdomain), 60),
+        "dns1035LabelPrefix": (_prefix(names.dns1035_label), 30),
+        "labelValue": (names.label_value, 40),
+        "uri": (_pattern_check("uri", "invalid URI"), 1103),
+        "uuid": (_pattern_check("uuid", "does not match the UUID format"), 70),
+        "byte": (_pattern_check("byte", "invalid base64"), 84),
+        "date": (_pattern_check("date", "invalid date"), 71),
+        "datetime": (_pattern_check("datetime", "invalid datetime"), 71),
     }.items()
 }
 
@@ -743,6 +751,7 @@ FUNCTIONS: dict[str, Function] = {
     "_<=_": _compare(lambda a, b: a <= b),
     "_>_": _compare(lambda a, b: a > b),
     "_>=_": _compare(lambda a, b: a >= b),
+    "@in": is_in,
     "_+_": add,
     "_-_": subtract,
     "_*_": multiply,

@@ -1,6 +1,8 @@
-"""From a checked tree to a Python function: one closure for each node, called with the variables.
+"""From a checked tree to a Python function: one closure for each node, called with the variables, which says what it costs.
 
-Errors are values in CEL only for `&&`, `||` and the quantifiers, which may disregard them: here they are exceptions that those catch.
+Errors are values in CEL only for `&&`, `||` and the accumulators of loops, which may disregard them: here they are exceptions that those catch.
+Costs are cel-go's: a name is one and each selection from it one more, has() does not count the name; an attribute that is an index or a
+branch of a condition does not count its own one; constants are free, lists of constants and conversions of constants are constants.
 """
 
 from __future__ import annotations
@@ -9,11 +11,12 @@ from collections.abc import Callable
 from typing import Any
 
 from . import library
+from .charges import LIST, MAP, STRUCT, charge_of
 from .checker import Checked
-from .errors import CelError
-from .syntax import ACCUMULATOR, Call, Const, Expr, Ident, ListOf, Loop, MapOf, Select, Struct
+from .errors import CelError, InstantiationError
+from .syntax import Call, Const, Expr, Ident, ListOf, Loop, MapOf, Select, Struct
 from .types import Type
-from .values import NONE, Optional, TypeValue, contains
+from .values import NONE, Optional, TypeValue, Uint, contains
 
 Run = Callable[[dict[str, Any]], Any]
 BUDGET = "@budget"
@@ -26,31 +29,38 @@ _SPELLED = {
     "timestamp": "google.protobuf.Timestamp",
     "duration": "google.protobuf.Duration",
 }
+_CONVERSIONS = frozenset("bool bytes double duration dyn int string timestamp type uint".split())
+_PRIMITIVES = frozenset({bool, int, float, str, Uint})
 
 
 class Budget:
-    """What one evaluation may cost; `spent` tells what it did cost, roughly: a node is one, a loop its body for each item."""
+    """What one evaluation may cost; `spent` tells what it did cost."""
 
     __slots__ = ("limit", "spent")
 
     def __init__(self, limit: int = PER_CALL_MAX):
         self.limit, self.spent = limit, 0
 
-    def spend(self, cost: int) -> None:
-        self.spent += cost
-        if self.spent > self.limit:
-            raise CelError(TOO_COSTLY)
+
+class _TooCostly(Exception):
+    """Not a CelError: nothing may disregard it."""
 
 
-def build(tree: Expr, checked: Checked) -> Run:
-    run, size = _Builder(checked).root(tree)
+def build(text: str, tree: Expr, checked: Checked) -> Run:
+    """Raises InstantiationError."""
+    run = _Builder(text, checked).build(tree)
 
     def evaluate(env: dict[str, Any]) -> Any:
-        env[BUDGET].spend(size)
+        budget: Budget = env[BUDGET]
         try:
             return run(env)
         except RecursionError:
             raise CelError("recursion limit exceeded") from None
+        except _TooCostly:
+            pass  # said below
+        finally:
+            if budget.spent > budget.limit:
+                raise CelError(TOO_COSTLY) from None
 
     return evaluate
 
@@ -62,31 +72,55 @@ class StructValue(dict[str, Any]):
 
 
 class _Builder:
-    def __init__(self, checked: Checked):
-        self.checked = checked
-        self.size = 0
-
-    def root(self, tree: Expr) -> tuple[Run, int]:
-        run = self.build(tree)
-        return run, self.size
+    def __init__(self, text: str, checked: Checked):
+        self.text, self.checked = text, checked
+        self.constants: dict[int, Any] = {}
+        """By id() of the nodes that are known before anything runs: their values."""
 
     def build(self, expr: Expr) -> Run:
-        self.size += 1
         made: Run = getattr(self, f"build_{type(expr).__name__}")(expr)
         return made
 
-    def build_Const(self, expr: Const) -> Run:
-        value = expr.value
+    def constant(self, expr: Expr, value: Any) -> Run:
+        self.constants[id(expr)] = value
         return lambda env: value
 
+    def is_constant(self, expr: Expr) -> bool:
+        return id(expr) in self.constants
+
+    def attribute(self, expr: Expr) -> Run:
+        """As a part of another attribute: without its own cost."""
+        if isinstance(expr, Ident):
+            return self.named(expr, expr.name)
+        if isinstance(expr, Select):
+            return self.select(expr)
+        if isinstance(expr, Call):
+            if expr.function in ("_[_]", "_[?_]", "_?._"):
+                return self.index(expr)
+            if expr.function == "_?_:_":
+                return self.build(expr)
+        return self.build(expr)
+
+    def counted(self, run: Run, expr: Expr) -> Run:
+        if self.is_constant(expr):
+            return run
+
+        def attribute(env: dict[str, Any]) -> Any:
+            env[BUDGET].spent += 1
+            return run(env)
+
+        return attribute
+
+    def build_Const(self, expr: Const) -> Run:
+        return self.constant(expr, expr.value)
+
     def build_Ident(self, expr: Ident) -> Run:
-        return self.named(expr, expr.name)
+        return self.counted(self.named(expr, expr.name), expr)
 
     def named(self, expr: Expr, name: str) -> Run:
         meaning = self.checked.idents.get(id(expr), name)
         if isinstance(meaning, Type):
-            value = TypeValue(_SPELLED.get(meaning.name, meaning.name))
-            return lambda env: value
+            return self.constant(expr, TypeValue(_SPELLED.get(meaning.name, meaning.name)))
         variable = meaning
 
         def lookup(env: dict[str, Any]) -> Any:
@@ -94,20 +128,38 @@ class _Builder:
                 value = env[variable]
             except KeyError:
                 raise CelError(f"no such attribute(s): {variable}") from None
-            return value() if type(value) is Lazy else value
+            kind = type(value)
+            if kind is Lazy:
+                return value()
+            if kind is CelError:  # an accumulator that went wrong
+                raise value
+            return value
 
         return lookup
 
     def build_Select(self, expr: Select) -> Run:
+        run = self.select(expr)
+        return run if expr.test else self.counted(run, expr)
+
+    def select(self, expr: Select) -> Run:
         if id(expr) in self.checked.idents:
             return self.named(expr, "")
-        operand = self.build(expr.operand)
+        operand = self.attribute(expr.operand)
         key = self.checked.keys.get(id(expr), expr.name)
         if expr.test:
-            return lambda env: _has(operand(env), key)
+
+            def has(env: dict[str, Any]) -> bool:
+                value = operand(env)
+                env[BUDGET].spent += 1
+                return _has(value, key)
+
+            return has
 
         def select(env: dict[str, Any]) -> Any:
             value = operand(env)
+            if type(value) is Optional:
+                return _counted_optional(env, _optional_select(value, key))
+            env[BUDGET].spent += 1
             if type(value) is dict:
                 try:
                     return value[key]
@@ -117,22 +169,41 @@ class _Builder:
 
         return select
 
+    def index(self, expr: Call) -> Run:
+        operand, index = self.attribute(expr.args[0]), self.attribute(expr.args[1])
+        optional = _optional_select if expr.function == "_?._" else _optional_index
+        always = expr.function != "_[_]"
+
+        def run(env: dict[str, Any]) -> Any:
+            value = operand(env)
+            if always or type(value) is Optional:
+                if type(value) is Optional and not value.present:
+                    return NONE
+                return _counted_optional(env, optional(value, index(env)))
+            env[BUDGET].spent += 1
+            return _index(value, index(env))
+
+        return run
+
     def build_ListOf(self, expr: ListOf) -> Run:
         items = [(self.build(item), index in expr.optional) for index, item in enumerate(expr.items)]
-        if not expr.optional:
-            plain = [run for run, _ in items]
-            return lambda env: [run(env) for run in plain]
 
         def make(env: dict[str, Any]) -> list[Any]:
             found = []
-            for run, optional in items:
-                value = run(env)
-                if not optional:
-                    found.append(value)
-                elif value.present:
-                    found.append(value.value)
+            try:
+                for run, optional in items:
+                    value = run(env)
+                    if not optional:
+                        found.append(value)
+                    elif value.present:
+                        found.append(value.value)
+            finally:
+                if BUDGET in env:
+                    env[BUDGET].spent += LIST
             return found
 
+        if all(map(self.is_constant, expr.items)) and not expr.optional:
+            return self.constant(expr, make({}))
         return make
 
     def build_MapOf(self, expr: MapOf) -> Run:
@@ -140,17 +211,22 @@ class _Builder:
 
         def make(env: dict[str, Any]) -> dict[Any, Any]:
             found: dict[Any, Any] = {}
-            for key_run, value_run, optional in entries:
-                key, value = key_run(env), value_run(env)
-                if optional:
-                    if not value.present:
-                        continue
-                    value = value.value
-                if key in found:
-                    raise CelError(f"Failed with repeated key: {library.text_of(key)}")
-                found[key] = value
+            try:
+                for key_run, value_run, optional in entries:
+                    key, value = key_run(env), value_run(env)
+                    if optional:
+                        if not value.present:
+                            found.pop(key, None)
+                            continue
+                        value = value.value
+                    found[key] = value
+            finally:
+                if BUDGET in env:
+                    env[BUDGET].spent += MAP
             return found
 
+        if all(self.is_constant(key) and self.is_constant(value) for key, value, _ in expr.entries):
+            return self.constant(expr, make({}))
         return make
 
     def build_Struct(self, expr: Struct) -> Run:
@@ -160,13 +236,16 @@ class _Builder:
         def make(env: dict[str, Any]) -> StructValue:
             made = StructValue()
             made.type_name = type_name
-            for name, run, optional in entries:
-                value = run(env)
-                if optional:
-                    if not value.present:
-                        continue
-                    value = value.value
-                made[name] = value
+            try:
+                for name, run, optional in entries:
+                    value = run(env)
+                    if optional:
+                        if not value.present:
+                            continue
+                        value = value.value
+                    made[name] = value
+            finally:
+                env[BUDGET].spent += STRUCT
             return made
 
         return make
@@ -176,85 +255,111 @@ class _Builder:
         operands = list(expr.args)
         if expr.target is not None and id(expr) not in self.checked.functions:
             operands.insert(0, expr.target)
+        if function in ("_[_]", "_[?_]", "_?._"):
+            return self.counted(self.index(expr), expr)
+        if function == "_?_:_":
+            return _conditional(self.build(operands[0]), *map(self.attribute, operands[1:]))
         runs = [self.build(operand) for operand in operands]
         special = _SPECIAL.get(function)
         if special is not None:
             return special(*runs)
+        form = self.checked.forms.get(id(expr))
         implementation = library.FUNCTIONS[function]
         if function == "sum":
             implementation = library.total_of(self.checked.of(expr).name)
-
-        def call(env: dict[str, Any]) -> Any:
-            args = [run(env) for run in runs]
+        if function in _CONVERSIONS and len(operands) == 1 and self.is_constant(operands[0]):
             try:
-                return implementation(*args)
-            except (
-                AttributeError,
-                TypeError,
-                KeyError,
-            ):  # what the checker could not see: a value of another type
-                raise CelError("no such overload") from None
-
-        return call
+                return self.constant(expr, implementation(self.constants[id(operands[0])]))
+            except CelError as error:
+                raise InstantiationError(self.text, str(error)) from None
+        if (
+            function == "@in"
+            and form is not None
+            and form.params[1].name == "list"
+            and self.is_constant(operands[1])
+        ):
+            among = self.constants[id(operands[1])]
+            if not among:
+                return self.constant(expr, False)
+            if all(type(one) in _PRIMITIVES for one in among):
+                return lambda env: contains(among, runs[0](env))
+        return _call(runs, implementation, charge_of(function, form))
 
     def build_Loop(self, expr: Loop) -> Run:
         over, start = self.build(expr.range), self.build(expr.start)
-        before = self.size
-        condition, step = self.build(expr.condition), self.build(expr.step)
-        each = max(
-            1, (self.size - before) * 2 // 5
-        )  # about what cel-go counts: constants and macros' own parts cost nothing there
-        result = self.build(expr.result)
-        one, two = expr.variable, expr.second
-        quantifier = _quantifier(expr)
+        condition, step, result = self.build(expr.condition), self.build(expr.step), self.build(expr.result)
+        begins = self.is_constant(expr.start)
+        one, two, accumulator = expr.variable, expr.second, expr.accumulator
         checks = not (isinstance(expr.condition, Const) and expr.condition.value is True)
 
         def loop(env: dict[str, Any]) -> Any:
             items = over(env)
             budget = env[BUDGET]
-            saved = {name: env[name] for name in (one, two, ACCUMULATOR) if name in env}
-            env[ACCUMULATOR] = start(env)
-            failed: CelError | None = None
+            outer = dict(env)
+            env[accumulator] = start(env) if begins else Lazy(lambda: start(outer))
             for key, value in _pairs(items, bool(two)):
-                budget.spend(each)
-                if checks and failed is None and not condition(env):
-                    break
+                if budget.spent > budget.limit:
+                    raise _TooCostly
                 env[one] = key
                 if two:
                     env[two] = value
-                try:
-                    found = step(env)
-                except CelError as error:
-                    if quantifier is None or str(error) == TOO_COSTLY:
-                        raise
-                    failed = error  # another item may still decide
-                    continue
-                env[ACCUMULATOR] = found
-                if found is quantifier:
-                    failed = None
+                if checks and not _goes_on(condition, env):
                     break
-            if failed is not None:
-                raise failed
-            answer = result(env)
-            for name in (one, two, ACCUMULATOR):
-                if name in saved:
-                    env[name] = saved[name]
-                else:
-                    env.pop(name, None)
-            return answer
+                try:
+                    env[accumulator] = step(env)
+                except CelError as error:
+                    env[accumulator] = error
+            try:
+                return result(env)
+            finally:
+                env.clear()
+                env.update(outer)
 
         return loop
 
 
-def _quantifier(expr: Loop) -> bool | None:
-    """The value that decides an `all` (False) or an `exists` (True), whatever else went wrong."""
-    if (
-        isinstance(expr.step, Call)
-        and expr.step.function in ("_&&_", "_||_")
-        and isinstance(expr.start, Const)
-    ):
-        return expr.step.function == "_||_"
-    return None
+def _call(
+    runs: list[Run], implementation: Callable[..., Any], charge: Callable[[list[Any], Any], int] | None
+) -> Run:
+    """Both operands of a function of two run even if the first one fails; of one of three, no more."""
+    strict = len(runs) > 2
+
+    def call(env: dict[str, Any]) -> Any:
+        args: list[Any] = []
+        failed: CelError | None = None
+        for run in runs:
+            try:
+                args.append(run(env))
+            except CelError as error:
+                if strict:
+                    raise
+                args.append(error)
+                failed = failed or error
+        result: Any = failed
+        if failed is None:
+            try:
+                result = implementation(*args)
+            except CelError as error:
+                result = failed = error
+            except (
+                AttributeError,
+                TypeError,
+                KeyError,
+            ):  # what the checker could not see: a value of another type
+                result = failed = CelError("no such overload")
+        env[BUDGET].spent += 1 if charge is None else charge(args, result)
+        if failed is not None:
+            raise failed
+        return result
+
+    return call
+
+
+def _goes_on(condition: Run, env: dict[str, Any]) -> bool:
+    try:
+        return condition(env) is not False
+    except CelError:
+        return True
 
 
 def _pairs(items: Any, two: bool) -> Any:
@@ -288,6 +393,12 @@ class Lazy:
         if self._error is not None:
             raise self._error
         return self._value
+
+
+def _counted_optional(env: dict[str, Any], found: Optional) -> Optional:
+    if found.present:
+        env[BUDGET].spent += 1
+    return found
 
 
 def _select(value: Any, key: str) -> Any:
@@ -365,9 +476,7 @@ def _logic(decides: bool) -> Callable[[Run, Run], Run]:
             try:
                 if _boolean(left(env)) is decides:
                     return decides
-            except CelError as error:
-                if str(error) == TOO_COSTLY:
-                    raise
+            except CelError:
                 if _boolean(right(env)) is decides:
                     return decides
                 raise
@@ -382,24 +491,10 @@ def _conditional(condition: Run, then: Run, otherwise: Run) -> Run:
     return lambda env: then(env) if _boolean(condition(env)) else otherwise(env)
 
 
-def _in(left: Run, right: Run) -> Run:
-    def run(env: dict[str, Any]) -> bool:
-        item, items = left(env), right(env)
-        if isinstance(items, dict):
-            return library.hashable(item) and item in items
-        if isinstance(items, list):
-            return contains(items, item)
-        raise CelError("no such overload")
-
-    return run
-
-
 def _or(left: Run, right: Run) -> Run:
     def run(env: dict[str, Any]) -> Any:
         value = left(env)
-        if type(value) is not Optional:
-            raise CelError("no such overload")
-        return value if value.present else right(env)
+        return value if type(value) is not Optional or value.present else right(env)
 
     return run
 
@@ -407,26 +502,23 @@ def _or(left: Run, right: Run) -> Run:
 def _or_value(left: Run, right: Run) -> Run:
     def run(env: dict[str, Any]) -> Any:
         value = left(env)
-        if type(value) is not Optional:
-            raise CelError("no such overload")
-        return value.value if value.present else right(env)
+        return value if type(value) is not Optional else value.value if value.present else right(env)
 
     return run
 
 
-def _binary(function: Callable[[Any, Any], Any]) -> Callable[[Run, Run], Run]:
-    return lambda left, right: lambda env: function(left(env), right(env))
+def _not_strictly_false(operand: Run) -> Run:
+    def run(env: dict[str, Any]) -> bool:
+        env[BUDGET].spent += 1
+        return _goes_on(operand, env)
+
+    return run
 
 
 _SPECIAL: dict[str, Callable[..., Run]] = {
     "_&&_": _logic(False),
     "_||_": _logic(True),
-    "_?_:_": _conditional,
-    "@in": _in,
     "or": _or,
     "orValue": _or_value,
-    "_[_]": _binary(_index),
-    "_[?_]": _binary(_optional_index),
-    "_?._": _binary(_optional_select),
-    "@not_strictly_false": lambda operand: operand,
+    "@not_strictly_false": _not_strictly_false,
 }

@@ -22,6 +22,8 @@ _OPERAND_STARTS = frozenset(
 )
 
 
+ACCUMULATOR = "@result"
+
 # -- the tree ----------------------------------------------------------------------------------------------------------
 
 
@@ -73,7 +75,7 @@ class Struct(Expr):
 
 @dataclass(slots=True, eq=False)
 class Loop(Expr):
-    """A comprehension: `result` of folding `step` over the range, while `condition` holds."""
+    """A comprehension: `result` of folding `step` over the range, while `condition` holds. Over nothing, it gives a name to `start`."""
 
     range: Expr
     variable: str
@@ -82,6 +84,7 @@ class Loop(Expr):
     condition: Expr
     step: Expr
     result: Expr
+    accumulator: str = ACCUMULATOR
 
 
 def parts(expr: Expr) -> list[Expr]:
@@ -100,9 +103,6 @@ def parts(expr: Expr) -> list[Expr]:
         case Loop():
             return [expr.range, expr.start, expr.condition, expr.step, expr.result]
     return []
-
-
-ACCUMULATOR = "@result"
 
 
 # -- tokens ------------------------------------------------------------------------------------------------------------
@@ -600,20 +600,21 @@ def _filter(parser: _Parser, at: int, over: Expr, args: list[Expr]) -> Expr:
 def _opt_map(flat: bool) -> Macro:
     def expand(parser: _Parser, at: int, target: Expr, args: list[Expr]) -> Expr:
         name = parser.simple_name(args[0])
-        value = Call(at, "value", target, [])
-        # a loop over one value binds the name
-        body = args[1] if flat else _call(at, "optional.of", args[1])
-        bound = Loop(
-            at, ListOf(at, [value]), name, "", _call(at, "optional.none"), Const(at, True), body, _result(at)
-        )
-        return _call(at, "_?_:_", Call(at, "hasValue", target, []), bound, _call(at, "optional.none"))
+        bound = _bind(at, name, Call(at, "value", target, []), args[1])
+        found = bound if flat else _call(at, "optional.of", bound)
+        return _call(at, "_?_:_", Call(at, "hasValue", target, []), found, _call(at, "optional.none"))
 
     return expand
 
 
+def _bind(at: int, name: str, value: Expr, body: Expr) -> Loop:
+    return Loop(at, ListOf(at, []), "#unused", "", value, Const(at, False), Ident(at, name), body, name)
+
+
 def _sort_by(parser: _Parser, at: int, over: Expr, args: list[Expr]) -> Expr:
-    keys = _collect(at, over, parser.simple_name(args[0]), "", None, args[1])
-    return Call(at, "@sortByAssociatedKeys", over, [keys])
+    name = "@__sortBy_input__"
+    keys = _collect(at, Ident(at, name), parser.simple_name(args[0]), "", None, args[1])
+    return _bind(at, name, over, Call(at, "@sortByAssociatedKeys", Ident(at, name), [keys]))
 
 
 _MACROS: dict[tuple[str, int], Macro] = {

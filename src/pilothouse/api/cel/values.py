@@ -371,6 +371,8 @@ class Semver:
 class Format:
     name: str
     check: Callable[[str], list[str]]
+    pattern_size: int
+    """What its pattern counts for in costs."""
 
 
 _QUANTITY = re.compile(r"[+-]?[0-9.]+[eEinumkKMGTP]*[-+]?[0-9]*")

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NoReturn
 
 import orjson
 
 from .. import cel
 from ..cel import cost as costs
 from ..cel import types
-from ..cel.runtime import PER_CALL_MAX, TOO_COSTLY, Budget
+from ..cel.runtime import TOO_COSTLY, Budget
 from ..cel.types import Field, Type
 from ..cel.values import Duration, MapList, SetList, Timestamp
 from ..errors import Cause
@@ -371,6 +371,11 @@ def compiled(node: Node, *, resource: bool) -> Validator:
     return Validator(node, decl)
 
 
+_OUT_OF_BUDGET = (
+    "validation failed due to running out of cost budget, no further validation rules will be run"
+)
+
+
 class _OutOfBudget(Exception):
     pass
 
@@ -379,9 +384,9 @@ class _OutOfBudget(Exception):
 class _Run:
     """One validation of an object."""
 
-    budget: Budget
+    remaining: int  # of what all rules may cost together
     found: list[Cause]
-    warnings: list[str]
+    passed: list[Cause]  # what an unchanged value is still let through with
 
 
 class Validator:
@@ -401,11 +406,13 @@ class Validator:
     ) -> list[Cause]:
         """`correlation`: for ratcheting; None: every error counts. `warnings`: takes up those that do not."""
         found: list[Cause] = []
-        run = _Run(Budget(RUN_COST_MAX), found, [] if warnings is None else warnings)
+        run = _Run(RUN_COST_MAX, found, [])
         try:
             self._walk(value, old, path, correlation, nearest, run)
         except _OutOfBudget:
             pass
+        if warnings is not None:
+            warnings += [f"{cause.field}: {cause.message}" for cause in run.passed]
         return found
 
     @cached_property
@@ -487,85 +494,81 @@ class Validator:
         nearest: Correlation | None,
         run: _Run,
     ) -> None:
-        node, budget, found = self.node, run.budget, run.found
+        node, found = self.node, run.found
+        if run.remaining <= 0:
+            self._stop(found, path, _OUT_OF_BUDGET)
         self_value = to_cel(value, node)
-        old_value = to_cel(old, node) if old is not None else None
+        variables = {"self": self_value}
+        if old is not None and any(rule.transition for rule in self._rules):
+            variables["oldSelf"] = to_cel(old, node)
         for rule in self._rules:
             source, program = rule.source, rule.program
             if rule.problem:
                 found.append(_cause(path, node.type, f"rule compile error: {rule.problem}"))
                 continue
-            if program is None or (rule.transition and old is None and not source.get("optionalOldSelf")):
+            optional = source.get("optionalOldSelf")
+            if program is None or (rule.transition and old is None and not optional):
                 continue
-            variables: dict[str, Any] = {"self": self_value}
-            if source.get("optionalOldSelf"):
-                variables["oldSelf"] = cel.OPTIONAL_NONE if old is None else cel.optional(old_value)
-            elif old is not None:
-                variables["oldSelf"] = old_value
+            given = variables
+            if optional:
+                given = {
+                    "self": self_value,
+                    "oldSelf": cel.OPTIONAL_NONE if old is None else cel.optional(variables.get("oldSelf")),
+                }
+            budget, failure, held = Budget(), None, None
             try:
-                held = program.evaluate(variables, self._part(budget, path, found))
+                held = program.evaluate(given, budget)
             except cel.CelError as error:
-                self._failed(error, rule, path, found)
+                failure = error
+            if budget.spent > run.remaining:
+                self._stop(found, path, _OUT_OF_BUDGET)
+            run.remaining -= budget.spent
+            if failure is not None:
+                self._failed(failure, rule, path, found)
                 continue
             if held is True:
                 continue
             at = f"{path}.{rule.path}" if path and rule.path else path or rule.path
-            detail = self._message(
-                rule, {**variables, **({} if old is None else {"oldSelf": old_value})}, budget
-            )
-            cause = _for_reason(source.get("reason"), at, value, node.type, detail)
             scope = correlation if correlation is not None else nearest
-            if not rule.transition and scope is not None and scope.unchanged:
-                run.warnings.append(f"{cause.field}: {cause.message}")
-            else:
-                found.append(cause)
+            into = run.passed if not rule.transition and scope is not None and scope.unchanged else found
+            detail = self._message(rule, variables, run, into, at)
+            into.append(_for_reason(source.get("reason"), at, value, node.type, detail))
 
-    def _part(self, budget: Budget, path: str, found: list[Cause]) -> Budget:
-        """What is left for one more rule."""
-        if budget.spent >= budget.limit:
-            text = (
-                "validation failed due to running out of cost budget, no further validation rules will be run"
-            )
-            found.append(_cause(path, self.node.type, text))
-            raise _OutOfBudget
-        return _Shared(budget)
+    def _stop(self, found: list[Cause], path: str, why: str) -> NoReturn:
+        found.append(_cause(path, self.node.type, why))
+        raise _OutOfBudget
 
     def _failed(self, error: cel.CelError, rule: Rule, path: str, found: list[Cause]) -> None:
         text = str(error)
-        if text == "no such overload":
+        if text.startswith("no such overload"):
             why = "call arguments did not match a supported operator, function or macro signature for rule"
             found.append(_cause(path, self.node.type, f"'{text}': {why}: {rule.text}"))
         elif text == TOO_COSTLY:
             why = "no further validation rules will be run due to call cost exceeds limit for rule"
-            found.append(_cause(path, self.node.type, f"'{text}': {why}: {rule.text}"))
-            raise _OutOfBudget
+            self._stop(found, path, f"'{text}': {why}: {rule.text}")
         else:
             found.append(_cause(path, self.node.type, f"{text} evaluating rule: {rule.text}"))
 
-    def _message(self, rule: Rule, variables: dict[str, Any], budget: Budget) -> str:
+    def _message(
+        self, rule: Rule, variables: dict[str, Any], run: _Run, found: list[Cause], path: str
+    ) -> str:
+        """Of `messageExpression`, unless it fails. `oldSelf` is never optional there, whatever its type says."""
         if rule.message is not None:
+            budget, text = Budget(), ""
             try:
-                text = rule.message.evaluate(variables, _Shared(budget))
-            except cel.CelError:
-                text = ""  # Kubernetes logs it and falls back as well
-            text = text.strip() if isinstance(text, str) else ""
+                made = rule.message.evaluate(variables, budget)
+                text = made.strip() if isinstance(made, str) else ""
+            except cel.CelError as error:  # Kubernetes logs it and falls back as well
+                if str(error) == TOO_COSTLY and budget.spent <= run.remaining:
+                    why = "no further validation rules will be run due to call cost exceeds limit for messageExpression"
+                    self._stop(found, path, f"{why}: {quoted(rule.message.text)}")
+            if budget.spent > run.remaining:
+                why = "messageExpression evaluation failed due to running out of cost budget, no further validation rules will be run"
+                self._stop(found, path, why)
+            run.remaining -= budget.spent
             if text and "\n" not in text and len(text.encode()) <= MESSAGE_BYTES_MAX:
                 return text
         return (rule.source.get("message") or "").strip() or f"failed rule: {rule.source['rule'].strip()}"
-
-
-class _Shared(Budget):
-    """The budget of one call, which also counts for the whole object."""
-
-    __slots__ = ("_whole",)
-
-    def __init__(self, whole: Budget):
-        super().__init__(PER_CALL_MAX)
-        self._whole = whole
-
-    def spend(self, cost: int) -> None:
-        self._whole.spent += cost
-        super().spend(cost)
 
 
 def _cause(path: str, value: Any, text: str) -> Cause:
