@@ -46,8 +46,8 @@ class Checked:
     """Of selections from objects: the JSON name of the field."""
     functions: dict[int, str] = field(default_factory=dict)
     """Of calls: the function's full name, where the target is part of it (`ip.isCanonical`)."""
-    forms: dict[int, Overload] = field(default_factory=dict)
-    """Of calls: the one form of the function that fits, if only one does."""
+    forms: dict[int, tuple[Overload, ...]] = field(default_factory=dict)
+    """Of calls: the forms of the function that fit."""
     idents: dict[int, str | Type] = field(default_factory=dict)
     """What a name, or a dotted one, means: a variable, or a type."""
     names: set[str] = field(default_factory=set)
@@ -163,8 +163,7 @@ class _Checker:
             else:
                 self.bound = saved
         if result is not None:
-            if len(matched) == 1:
-                self.checked.forms[id(expr)] = matched[0]
+            self.checked.forms[id(expr)] = tuple(matched)
             return result
         shown = [str(self.resolve(arg)) for arg in args]
         given_text = f"{shown[0]}.({', '.join(shown[1:])})" if member else f"({', '.join(shown)})"

@@ -263,7 +263,8 @@ class _Builder:
         special = _SPECIAL.get(function)
         if special is not None:
             return special(*runs)
-        form = self.checked.forms.get(id(expr))
+        forms = self.checked.forms.get(id(expr), ())
+        form = forms[0] if len(forms) == 1 else None
         implementation = library.FUNCTIONS[function]
         if function == "sum":
             implementation = library.total_of(self.checked.of(expr).name)
