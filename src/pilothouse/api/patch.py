@@ -8,6 +8,8 @@ The strategic one is driven by the schema's merge keys; its directives are `$pat
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import orjson
@@ -22,8 +24,14 @@ COPIED_BYTES_MAX = 3 * 1024 * 1024  # … and JSONPatchMaxCopyBytes: what all `c
 # -- JSON patch ----------------------------------------------------------------------------------------
 
 
-class _Failed(Exception):
-    """An operation that cannot be done."""
+class PatchFailed(Exception):
+    """An operation that cannot be done, in the words of Kubernetes' library (gopkg.in/evanphx/json-patch.v4)."""
+
+    tested = False  # a `test` that found something else
+
+
+class _Missing(PatchFailed):
+    """What the operation is to be done in is not there."""
 
 
 def refused() -> ApiError:
@@ -47,16 +55,32 @@ def checked_operations(operations: Any) -> list[Object]:
 
 def json_patch(obj: Any, operations: list[Object]) -> Any:
     """Applies all operations, or raises ApiError (422)."""
-    document = _Document(obj)
     try:
-        for operation in operations:
-            document.operate(operation)
-    except _Failed:
+        return patched(obj, operations)
+    except PatchFailed:
         raise refused() from None
+
+
+def patched(obj: Any, operations: list[Object]) -> Any:
+    """Raises PatchFailed."""
+    document = _Document(obj)
+    for operation in operations:
+        document.operate(operation)
     return document.root
 
 
 _RAISE = object()
+
+
+@contextmanager
+def _told(missing: str, op: str, path: str) -> Iterator[None]:
+    """What went wrong, with the operation that it went wrong in."""
+    try:
+        yield
+    except _Missing:
+        raise PatchFailed(f"{missing}: missing value") from None
+    except PatchFailed as error:
+        raise PatchFailed(f"error in {op} for path: '{path}': {error}") from None
 
 
 class _Document:
@@ -68,40 +92,59 @@ class _Document:
         self._copied_bytes = 0
 
     def operate(self, operation: Object) -> None:
-        op, path = operation.get("op"), operation.get("path")
+        op, path, origin = operation.get("op"), operation.get("path"), operation.get("from")
+        if op not in ("add", "remove", "replace", "test", "move", "copy"):
+            raise PatchFailed(f"Unexpected kind: {op or 'unknown'}")
         if not isinstance(path, str) or (op in ("add", "replace") and "value" not in operation):
-            raise _Failed
-        match op:
-            case "add":
-                self._set(_tokens(path), operation["value"], insert=True)
-            case "remove":
-                self._remove(_tokens(path))
-            case "replace":  # of a key that is not there it adds one, as Kubernetes' library does
-                self._set(_tokens(path), operation["value"], insert=False)
-            case "test":
-                if self._get(_tokens(path), missing=None) != operation.get("value"):
-                    raise _Failed
-            case "move" | "copy":
-                origin = operation.get("from")
-                if not isinstance(origin, str):
-                    raise _Failed
-                value = self._get(_tokens(origin))
-                if op == "move":
-                    self._remove(_tokens(origin))
-                else:
-                    value = self._copy(value)
-                self._set(_tokens(path), value, insert=True)
-            case _:
-                raise _Failed
+            raise PatchFailed(f"{op} operation failed to decode path: missing value")
+        tokens = _tokens(path)
+        if op in ("move", "copy"):
+            if not isinstance(origin, str):
+                raise PatchFailed(f"{op} operation failed to decode from: missing value")
+            value = self._taken(op, origin)
+            with _told(
+                f"{op} operation does not apply: doc is missing destination path: {path}", "move", path
+            ):
+                self._set(tokens, value, insert=True)
+            return
+        shown = path if op in ("replace", "test") else f'"{path}"'
+        missing = f"{op} operation does not apply: {'' if op == 'test' else 'doc '}is missing path: {shown}"
+        with _told(missing, "remove" if op == "replace" else str(op), path):
+            match op:
+                case "add":
+                    self._set(tokens, operation["value"], insert=True)
+                case "remove":
+                    self._remove(tokens)
+                case "replace":  # of a key that is not there it adds one, as Kubernetes' library does
+                    self._set(tokens, operation["value"], insert=False)
+                case "test":
+                    if self._get(tokens, missing=None) == operation.get("value"):
+                        return
+        if op == "test":
+            failed = PatchFailed(f"testing value {path} failed: test failed")
+            failed.tested = True
+            raise failed
+
+    def _taken(self, op: str, origin: str) -> Any:
+        """What is to be moved or copied."""
+        missing, last = (
+            f"{op} operation does not apply: doc is missing from path: {origin}",
+            origin.rpartition("/")[2],
+        )
+        with _told(missing, op, last):
+            value = self._get(_tokens(origin))
+            if op == "move":
+                self._remove(_tokens(origin))
+        return value if op == "move" else self._copy(value)
 
     def _copy(self, value: Any) -> Any:
         try:
             data = orjson.dumps(value)
         except orjson.JSONEncodeError:
-            raise _Failed from None
+            raise PatchFailed("error while performing deep copy") from None
         self._copied_bytes += len(data)
         if self._copied_bytes > COPIED_BYTES_MAX:
-            raise _Failed
+            raise PatchFailed("Unable to complete the copy, the accumulated size increase is too large")
         return orjson.loads(data)
 
     def _get(self, tokens: list[str], missing: Any = _RAISE) -> Any:
@@ -109,21 +152,25 @@ class _Document:
         for position, token in enumerate(tokens):
             if isinstance(value, dict):
                 if token not in value:
-                    if missing is _RAISE or position < len(tokens) - 1:
-                        raise _Failed
+                    if position < len(tokens) - 1:
+                        raise _Missing
+                    if missing is _RAISE:
+                        raise _absent(token)
                     return missing
                 value = value[token]
             elif isinstance(value, list):
-                value = value[_index(token, len(value) - 1)]
+                value = value[
+                    _step(token, value) if position < len(tokens) - 1 else _index(token, len(value) - 1)
+                ]
             else:
-                raise _Failed
+                raise _Missing
         return value
 
     def _ours_of(self, value: Any) -> Any:
         if id(value) in self._ours:
             return value
         if not isinstance(value, dict | list):
-            raise _Failed
+            raise _Missing
         copy = value.copy()
         self._ours[id(copy)] = copy
         return copy
@@ -134,9 +181,9 @@ class _Document:
         for token in tokens[:-1]:
             place: Any = token
             if isinstance(here, list):
-                place = _index(token, len(here) - 1)
+                place = _step(token, here)
             elif token not in here:
-                raise _Failed
+                raise _Missing
             here[place] = inner = self._ours_of(here[place])
             here = inner
         return here
@@ -155,34 +202,46 @@ class _Document:
 
     def _remove(self, tokens: list[str]) -> None:
         if not tokens:
-            raise _Failed
+            raise _Missing
         here, token = self._container(tokens), tokens[-1]
         if isinstance(here, list):
             del here[_index(token, len(here) - 1)]
         elif token in here:
             del here[token]
         else:
-            raise _Failed
+            raise _absent(token)
+
+
+def _absent(key: str) -> PatchFailed:
+    return PatchFailed(f"Unable to remove nonexistent key: {key}: missing value")
 
 
 def _tokens(path: str) -> list[str]:
     if path == "":
         return []
     if path[0] != "/":
-        raise _Failed
+        raise _Missing
     return [token.replace("~1", "/").replace("~0", "~") for token in path[1:].split("/")]
+
+
+def _step(token: str, items: list[Any]) -> int:
+    """On the way to where something is to be done."""
+    try:
+        return _index(token, len(items) - 1)
+    except PatchFailed:
+        raise _Missing from None
 
 
 def _index(token: str, last: int) -> int:
     """A position in a list; negative ones count from the end."""
     digits = token.removeprefix("-")
     if not digits.isdecimal() or not digits.isascii() or len(digits) > 10:
-        raise _Failed
+        raise PatchFailed(f'strconv.Atoi: parsing "{token}": invalid syntax')
     index = int(token)
     if index < 0:
         index += last + 1
     if not 0 <= index <= last or (digits[0] == "0" and len(digits) > 1):
-        raise _Failed
+        raise PatchFailed(f"Unable to access invalid index: {int(token)}: invalid index referenced")
     return index
 
 

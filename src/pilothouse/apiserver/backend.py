@@ -98,7 +98,8 @@ class _Head:
     def __init__(self) -> None:
         self.headers: list[tuple[str, str]] = []
         self.body: list[bytes] = []
-        self.complete = self.done = False
+        self.complete = self.done = self.may_stay = False
+        self.parser = httptools.HttpResponseParser(self)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self.headers.append((name.decode("latin-1"), value.decode("latin-1")))
@@ -110,7 +111,7 @@ class _Head:
         self.body.append(data)
 
     def on_message_complete(self) -> None:
-        self.done = True
+        self.done, self.may_stay = True, self.parser.should_keep_alive()
 
     def take(self) -> bytes:
         data = b"".join(self.body)
@@ -125,14 +126,17 @@ async def exchange(
     host: str,
     target: str,
     headers: Iterable[tuple[str, str]] = (),
+    *,
+    keep: bool = False,
 ) -> Response:
-    """`headers`: in place of the client's own of the same name. Closes the connection when the answer is through."""
+    """`headers`: in place of the client's own of the same name. Closes the connection when the answer is through, unless the backend
+    lets us `keep` it."""
     upgrade = request.headers.get("upgrade", "")
     try:
-        writer.write(_head_of(request, host, target, list(headers), upgrade) + request.body)
+        writer.write(_head_of(request, host, target, list(headers), upgrade, keep) + request.body)
         await writer.drain()
         head = _Head()
-        parser = httptools.HttpResponseParser(head)
+        parser = head.parser
         parser.set_dangerous_leniencies(lenient_optional_cr_before_lf=True)  # as Go is: scripts end lines so
         size = 0
         while not head.complete:
@@ -156,18 +160,21 @@ async def exchange(
     kept = [(n, v) for n, v in head.headers if n.lower() not in HOP_BY_HOP and n.lower() != "content-type"]
     content_type = next((v for n, v in head.headers if n.lower() == "content-type"), "")
     if head.done or request.method == "HEAD":
-        writer.close()
+        if not (keep and head.may_stay):
+            writer.close()
         return Response(status, kept, head.take(), content_type=content_type)
-    return Response(status, kept, stream=_body(head, parser, reader, writer), content_type=content_type)
+    return Response(status, kept, stream=_body(head, reader, writer, keep), content_type=content_type)
 
 
-def _head_of(request: Request, host: str, target: str, headers: list[tuple[str, str]], upgrade: str) -> bytes:
+def _head_of(
+    request: Request, host: str, target: str, headers: list[tuple[str, str]], upgrade: str, keep: bool
+) -> bytes:
     replaced = {name.lower() for name, _ in headers} | {"host", "authorization"}
     lines = [f"{request.method} {target} HTTP/1.1", f"Host: {host}"]
     if upgrade:
         lines += ["Connection: Upgrade", f"Upgrade: {upgrade}"]
     else:
-        lines += ["Connection: close", f"Content-Length: {len(request.body)}"]
+        lines += [f"Connection: {'keep-alive' if keep else 'close'}", f"Content-Length: {len(request.body)}"]
     for name, value in request.headers.items():
         if name not in HOP_BY_HOP and name not in replaced:
             lines.append(f"{name}: {value}")
@@ -176,7 +183,7 @@ def _head_of(request: Request, host: str, target: str, headers: list[tuple[str, 
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1", "replace")
 
 
-async def _body(head: _Head, parser: Any, reader: Any, writer: Any) -> AsyncIterator[bytes]:
+async def _body(head: _Head, reader: Any, writer: Any, keep: bool) -> AsyncIterator[bytes]:
     try:
         while True:
             if head.body:
@@ -186,9 +193,10 @@ async def _body(head: _Head, parser: Any, reader: Any, writer: Any) -> AsyncIter
             data = await reader.read(CHUNK)
             if not data:  # without a length, the end of the connection is the end of the body
                 return
-            parser.feed_data(data)
+            head.parser.feed_data(data)
     finally:
-        writer.close()
+        if not (keep and head.may_stay):
+            writer.close()
 
 
 def _tunnelled(head: _Head, reader: Any, writer: Any, rest: bytes) -> Response:

@@ -148,6 +148,7 @@ class ApiServer:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks.clear()
         await self.cache.stop()
+        self.webhooks.close()
         if self.audit is not None:
             self.audit.close()
             self.audit = None

@@ -1,6 +1,7 @@
 """Calls of webhooks: a review posted to a URL or to a Service in the cluster, its answer parsed. Admission and conversion use it.
 
-Errors are told in Kubernetes' words. A connection is made for each call; only the TLS contexts are kept, by CA bundle.
+Errors are told in Kubernetes' words. TLS contexts are kept by CA bundle, connections by what they are to: as many as were needed at once, for
+as long as the next call comes within IDLE_S.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import ssl
+from collections import deque
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -22,12 +24,19 @@ from .request import Request
 if TYPE_CHECKING:
     from .server import ApiServer
 
+IDLE_S = 90.0
+IDLE_MAX = 100  # connections, to all webhooks together
+Connection = tuple[Any, Any]  # (reader, writer)
+
 _STATUS_TEXTS = {
     400: "the server rejected our request for an unknown reason",
     401: "the server has asked for the client to provide credentials",
     403: "the server does not allow access to the requested resource",
     404: "the server could not find the requested resource",
     405: "the server does not allow this method on the requested resource",
+    406: "the server was unable to respond with a content type that the client supports",
+    409: "the server reported a conflict",
+    422: "the server rejected our request due to an error in our request",
     429: "the server has received too many requests and has asked us to try again later",
     503: "the server is currently unable to handle the request",
     504: "the server was unable to return a response in the time allotted, but may still be processing the request",
@@ -50,6 +59,9 @@ class WebhookClient:
     def __init__(self, server: ApiServer):
         self._server = server
         self._contexts: dict[str, ssl.SSLContext] = {}
+        self._idle: deque[tuple[float, tuple[str, ...], Connection]] = (
+            deque()
+        )  # the oldest first: since when, to what
 
     async def post(self, config: Object, review: Object, timeout_s: int) -> Any:
         """`config` is the `clientConfig`. Raises WebhookError."""
@@ -77,10 +89,26 @@ class WebhookClient:
     async def _exchange(self, config: Object, url: str, body: bytes) -> tuple[int, bytes]:
         parts = urlsplit(url)
         host, port, name = parts.hostname or "", parts.port or 443, parts.hostname or ""
-        connector = None
         if config.get("service"):
             host, port = self._address(config["service"])
-            connector = self._server.nodes.any()
+        to = (host, str(port), name, config.get("caBundle") or "")
+        headers = {
+            "accept": "application/json, */*",
+            "content-type": "application/json",
+            "user-agent": "kube-apiserver-admission",
+        }
+        target = f"{parts.path or '/'}?{parts.query}"
+        request = Request("POST", target, "", headers, body)
+        while (held := self._take(to)) is not None:
+            try:
+                return await self._ask(held, to, request, parts.netloc, target)
+            except (OSError, ApiError):
+                pass  # the webhook has closed it meanwhile
+        connection = await self._connect(config, host, port, name)
+        return await self._ask(connection, to, request, parts.netloc, target)
+
+    async def _connect(self, config: Object, host: str, port: int, name: str) -> Connection:
+        connector = self._server.nodes.any() if config.get("service") else None
         connect: Any = asyncio.open_connection if connector is None else connector.connect
         try:
             reader, writer = await connect(host, port)
@@ -91,17 +119,33 @@ class WebhookClient:
         except BaseException:
             writer.close()
             raise
-        headers = {
-            "accept": "application/json, */*",
-            "content-type": "application/json",
-            "user-agent": "kube-apiserver-admission",
-        }
-        target = f"{parts.path or '/'}?{parts.query}"
-        request = Request("POST", target, "", headers, body)
-        answer = await exchange(request, reader, writer, parts.netloc, target)
+        return reader, writer
+
+    async def _ask(
+        self, connection: Connection, to: tuple[str, ...], request: Request, host: str, target: str
+    ) -> tuple[int, bytes]:
+        answer = await exchange(request, *connection, host, target, keep=True)
+        body = answer.body
         if answer.stream is not None:
-            return answer.status, b"".join([chunk async for chunk in answer.stream])
-        return answer.status, answer.body
+            body = b"".join([chunk async for chunk in answer.stream])
+        if not connection[1].is_closing():
+            self._idle.append((self._server.clock.monotonic(), to, connection))
+        return answer.status, body
+
+    def _take(self, to: tuple[str, ...]) -> Connection | None:
+        """The one that was used last; closes those that nobody has asked for in a while."""
+        oldest = self._server.clock.monotonic() - IDLE_S
+        while self._idle and (self._idle[0][0] < oldest or len(self._idle) > IDLE_MAX):
+            self._idle.popleft()[2][1].close()
+        for one in reversed(self._idle):
+            if one[1] == to:
+                self._idle.remove(one)
+                return one[2]
+        return None
+
+    def close(self) -> None:
+        while self._idle:
+            self._idle.pop()[2][1].close()
 
     def _address(self, service: Object) -> tuple[str, int]:
         held = self._server.lister.get("services", service["namespace"], service["name"])

@@ -19,6 +19,7 @@ class HookServer:
     def __init__(self, folder):
         self._files = self_signed(folder)
         self.reviews: list[tuple[str, dict]] = []
+        self.connections, self.closes = 0, False
         self.answer: Callable[[str, dict], dict] = lambda path, review: {}
         self.ca_bundle = base64.b64encode(open(self._files[0], "rb").read()).decode()
 
@@ -33,16 +34,24 @@ class HookServer:
         return {"url": f"https://localhost:{self.port}/{path}", "caBundle": self.ca_bundle}
 
     async def _serve(self, reader, writer):
-        head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
-        length = int(head.partition("content-length: ")[2].split()[0])
-        review = json.loads(await reader.readexactly(length))
-        path = head.split()[1].partition("?")[0].strip("/")
-        self.reviews.append((path, review))
-        body = json.dumps(self.answer(path, review)).encode()
-        head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
-        writer.write(head % len(body) + body)
-        await writer.drain()
-        writer.close()
+        self.connections += 1
+        try:
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+                length = int(head.partition("content-length: ")[2].split()[0])
+                review = json.loads(await reader.readexactly(length))
+                path = head.split()[1].partition("?")[0].strip("/")
+                self.reviews.append((path, review))
+                body = json.dumps(self.answer(path, review)).encode()
+                head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+                writer.write(head % len(body) + body)
+                await writer.drain()
+                if self.closes:
+                    return
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
 
 
 def admission(review: dict, *patch: dict, **response) -> dict:

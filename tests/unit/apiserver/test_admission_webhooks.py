@@ -151,3 +151,63 @@ async def test_a_webhook_of_a_scale_changes_how_many(server, hooks):
     ] == 2
     assert hooks.reviews[0][1]["request"]["object"]["kind"] == "Scale"
     assert (await ask(server, "GET", f"{path}/d"))[1]["spec"]["replicas"] == 2
+
+
+BAD = "received invalid webhook response: "
+ODD_ANSWERS = [
+    ({"response": None}, BAD + "webhook response was absent"),
+    ({"apiVersion": "v1"}, BAD + "expected webhook response of admission.k8s.io/v1, Kind=AdmissionReview, got /v1, Kind=AdmissionReview"),
+    ({"response": {"uid": "x"}}, BAD + 'expected response.uid="UID", got "x"'),
+    ({"response": {"patch": "W10="}}, BAD + "webhook returned response.patch but not response.patchType"),
+    ({"response": {"allowed": False, "patchType": "JSONPatch"}}, BAD + "webhook returned response.patchType but not response.patch"),
+    ({"response": {"patch": "e30=", "patchType": "JSONPatch"}}, "received undecodable patch in webhook response: json: cannot unmarshal object into Go value of type jsonpatch.Patch"),
+    ({"response": {"patch": "W3t9XQ==", "patchType": "Other"}}, 'unsupported patch type "Other"'),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("changes", "message"), ODD_ANSWERS)
+async def test_an_answer_that_is_none_fails_the_call(server, hooks, changes, message):
+    def answer(path, review):
+        given = admission(review)
+        response = changes.get("response", {})
+        return {
+            **given,
+            **changes,
+            "response": None if response is None else {**given["response"], **response},
+        }
+
+    hooks.answer = answer
+    await configure(server, hooks, "Mutating", "m")
+    status, body, _ = await ask(server, "POST", MAPS, {"metadata": {"name": "a"}})
+    uid = hooks.reviews[-1][1]["request"]["uid"]
+    why = f'Internal error occurred: failed calling webhook "m.example.com": {message.replace("UID", uid)}'
+    assert (status, body["message"]) == (500, why)
+
+
+async def test_a_patch_that_cannot_be_applied_refuses_whatever_the_failure_policy(server, hooks):
+    hooks.answer = lambda path, review: admission(review, {"op": "remove", "path": "/data/a"})
+    await configure(server, hooks, "Mutating", "m", ("CREATE", "DELETE"), failurePolicy="Ignore")
+    status, body, _ = await ask(server, "POST", MAPS, {"metadata": {"name": "a"}, "data": {"b": "c"}})
+    missing = "error in remove for path: '/data/a': Unable to remove nonexistent key: a: missing value"
+    assert (status, body["message"]) == (500, f"Internal error occurred: {missing}")
+    hooks.answer = lambda path, review: admission(review)
+    await ask(server, "POST", MAPS, {"metadata": {"name": "a"}})
+    hooks.answer = lambda path, review: admission(review, {"op": "remove", "path": "/data/a"})
+    status, body, _ = await ask(server, "DELETE", f"{MAPS}/a")
+    what = "attempted to modify the object, which is not supported for this operation"
+    assert (status, body["message"]) == (
+        500,
+        f'Internal error occurred: admission webhook "m.example.com" {what}',
+    )
+
+
+async def test_connections_to_a_webhook_are_kept_and_replaced_when_it_closes_them(server, hooks):
+    hooks.answer = lambda path, review: admission(review)
+    await configure(server, hooks, "Validating", "v")
+    for name in "abc":
+        assert (await ask(server, "POST", MAPS, {"metadata": {"name": name}}))[0] == 201
+    assert hooks.connections == 1
+    hooks.closes = True
+    for name in "def":
+        assert (await ask(server, "POST", MAPS, {"metadata": {"name": name}}))[0] == 201
+    assert hooks.connections in (3, 4)  # the first of them still has the old one

@@ -9,14 +9,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ...api import merge as merging
+from ...api.crd.shaping import copied
 from ...api.errors import ApiError, Cause
 from ...api.kinds import Kind
 from ...api.merge_types import LEAF, LIST, Shape, resolved
 from ...api.object import Object
+from ...api.patch import PatchFailed, patched
 from ..registry.ownership import versions_of
 from . import Environment, Plugin
 from .attributes import Attributes
-from .mutations import MutationError, check_fields, json_patch, replace_object
+from .mutations import MutationError, check_fields, replace_object
 from .policy_hooks import Binding, Hook, Hooks, Misconfigured, attributes_for
 
 if TYPE_CHECKING:
@@ -113,9 +115,14 @@ def _mutated(mutation: Mutation, value: Any, kind: Kind, current: Object) -> Obj
             raise MutationError(f"type mismatch: {wrong}")
     made = to_json(value)
     if mutation.json_patch:
-        patched = json_patch(current, made)
-        check_fields(kind, patched)
-        return patched
+        try:
+            result = dict(patched(copied(current), made))
+        except PatchFailed as error:
+            if error.tested:
+                return current  # the patch is not for this one
+            raise MutationError(f"JSON Patch: {error}") from None
+        check_fields(kind, result)
+        return result
     shape = versions_of(kind).shape(kind.api_version)
     assert shape is not None
     try:

@@ -8,10 +8,8 @@ from ...api.crd.kinds import CustomKind
 from ...api.crd.shaping import BadMetadata, copied
 from ...api.decode_values import WrongValue, normalize
 from ...api.defaults import apply_defaults
-from ...api.errors import ApiError
 from ...api.kinds import Kind, storage_kind
 from ...api.object import Object
-from ...api.patch import json_patch as apply_patch
 from ...api.schema import has_schema, schema_of
 from ..conversion import to_storage
 
@@ -21,27 +19,6 @@ if TYPE_CHECKING:
 
 class MutationError(Exception):
     """A mutation that cannot be carried out."""
-
-
-def json_patch(obj: Object, operations: list[Object]) -> Object:
-    """A failed `test` leaves the object as it is. Raises MutationError."""
-    current: Any = copied(obj)
-    for operation in operations:
-        kind, path = str(operation.get("op")), str(operation.get("path"))
-        try:
-            current = apply_patch(current, [operation])
-        except ApiError:
-            if kind == "test":
-                return obj
-            detail = {
-                "replace": "doc is missing key: " + path,
-                "remove": "unable to remove nonexistent key: " + path.rpartition("/")[2],
-            }
-            why = detail.get(kind, f'doc is missing path: "{path}"')
-            raise MutationError(
-                f"JSON Patch: {kind} operation does not apply: {why}: missing value"
-            ) from None
-    return dict(current)
 
 
 def check_fields(kind: Kind, obj: Object) -> None:

@@ -16,14 +16,18 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from ...api.crd.shaping import copied
+from ...api.decode_values import go_kind
 from ...api.errors import ApiError, bad_request, forbidden, from_status, internal_error
+from ...api.fielderrors import quoted
 from ...api.kinds import Kind, kind_of_resource
 from ...api.object import Object
+from ...api.patch import PatchFailed, patched
 from ..webhook_client import WebhookError
 from . import Environment, Plugin
 from .attributes import Attributes
 from .matching import Changes, Criteria, is_exempt
-from .mutations import MutationError, json_patch, replace_object
+from .mutations import MutationError, replace_object
 
 if TYPE_CHECKING:
     from ...api.cel import Program
@@ -31,6 +35,7 @@ if TYPE_CHECKING:
 
 _REVIEW = "admission.k8s.io"
 _TIMEOUT_S = 10
+_BAD_ANSWER = "received invalid webhook response"
 
 
 @dataclass(slots=True)
@@ -136,18 +141,19 @@ class MutatingAdmissionWebhook(_Webhooks):
             if verdict.refusal is not None:
                 raise verdict.refusal
             changed = False
-            if verdict.patch and op.object is not None and op.verb != "DELETE":
+            if verdict.patch:
                 current, _ = attributes.objects(kind)
-                assert current is not None
+                if current is None:
+                    what = "attempted to modify the object, which is not supported for this operation"
+                    raise internal_error(f"admission webhook {quoted(hook.name)} {what}")
                 try:
-                    new = json_patch(current, verdict.patch)
+                    new = dict(patched(copied(current), verdict.patch))
                     changed = new != current
                     if changed:
                         replace_object(op, kind, new)
                         attributes.changed()
-                except MutationError as error:
-                    if not hook.ignores_errors:
-                        raise internal_error(str(error)) from None
+                except (MutationError, PatchFailed) as error:
+                    raise internal_error(str(error)) from None
             noted = {"configuration": hook.configuration, "webhook": hook.name, "mutated": changed}
             op.annotations[f"mutation.webhook.admission.k8s.io/{which}"] = orjson.dumps(noted).decode()
             if op.object is not None:
@@ -227,49 +233,52 @@ async def _call(hook: Hook, attributes: Attributes, kind: Kind, env: Environment
 
 def _verdict(hook: Hook, review: Any, uid: str, version: str, mutating: bool) -> Verdict:
     """(apiserver/pkg/admission/plugin/webhook/request.VerifyAdmissionResponse)"""
-    if not isinstance(review, dict) or not isinstance(review.get("response"), dict):
-        raise _Invalid("webhook response was absent")
-    response = review["response"]
+    response = review.get("response") if isinstance(review, dict) else None
+    if not isinstance(response, dict):
+        raise _Invalid(f"{_BAD_ANSWER}: webhook response was absent")
+    patch, patch_type = response.get("patch"), response.get("patchType")
     if version == "v1":
-        if response.get("uid", "") != uid:
-            given = response.get("uid", "")
-            raise _Invalid(f'received invalid webhook response: expected response.uid="{uid}", got "{given}"')
-        group, _, got = str(review.get("apiVersion") or "").rpartition("/")
-        if (group, got, review.get("kind")) != (_REVIEW, "v1", "AdmissionReview"):
-            wanted = "admission.k8s.io/v1, Kind=AdmissionReview"
-            shown = f"{review.get('apiVersion') or ''}, Kind={review.get('kind') or ''}"
-            raise _Invalid(
-                f"received invalid webhook response: expected webhook response of {wanted}, got {shown}"
-            )
+        if wrong := _problem(review, response, uid, mutating):
+            raise _Invalid(f"{_BAD_ANSWER}: {wrong}")
+    else:
+        patch_type = "JSONPatch"  # was not looked at then
     verdict = Verdict(warnings=[str(text) for text in response.get("warnings") or ()])
     verdict.annotations = response.get("auditAnnotations") or {}
     if response.get("allowed") is not True:
         verdict.refusal = _refusal(hook.name, response.get("status") or {})
-        return verdict
-    patch = response.get("patch")
-    if patch and not mutating:
-        if version == "v1":
-            raise _Invalid(
-                "received invalid webhook response: webhook response with non-nil patch not allowed for validating webhook"
-            )
-        return verdict
-    kind = response.get("patchType")
-    if version == "v1" and bool(patch) != bool(kind):
-        missing = (
-            "response.patchType not set, but response.patch was"
-            if patch
-            else "response.patch not set, but response.patchType was"
-        )
-        raise _Invalid(f"received invalid webhook response: webhook returned {missing}")
-    if patch:
-        if kind not in (None, "JSONPatch"):
-            raise _Invalid(f'received invalid webhook response: invalid value of response.patchType "{kind}"')
+    elif patch and mutating:
         try:
             decoded = orjson.loads(base64.b64decode(patch, validate=True))
         except (binascii.Error, orjson.JSONDecodeError, TypeError) as error:
             raise _Invalid(f"received undecodable patch in webhook response: {error}") from None
-        verdict.patch = decoded if isinstance(decoded, list) else []
+        if not isinstance(decoded, list):
+            what = f"json: cannot unmarshal {go_kind(decoded)} into Go value of type jsonpatch.Patch"
+            raise _Invalid(f"received undecodable patch in webhook response: {what}")
+        if decoded and patch_type != "JSONPatch":
+            raise _Invalid(f"unsupported patch type {quoted(str(patch_type))}")
+        verdict.patch = decoded
     return verdict
+
+
+def _problem(review: Object, response: Object, uid: str, mutating: bool) -> str:
+    """What is wrong with an answer of v1."""
+    given = response.get("uid", "")
+    if given != uid:
+        return f"expected response.uid={quoted(uid)}, got {quoted(given)}"
+    group, _, got = str(review.get("apiVersion") or "").rpartition("/")
+    if (group, got, review.get("kind")) != (_REVIEW, "v1", "AdmissionReview"):
+        shown = f"{group}/{got}, Kind={review.get('kind') or ''}"
+        return f"expected webhook response of {_REVIEW}/v1, Kind=AdmissionReview, got {shown}"
+    has_patch, has_type = bool(response.get("patch")), response.get("patchType") is not None
+    if not mutating:
+        wrong = "patch" if has_patch else "patchType" if has_type else ""
+        return wrong and f"validating webhook may not return response.{wrong}"
+    if has_patch != has_type:
+        one, other = ("patch", "patchType") if has_patch else ("patchType", "patch")
+        return f"webhook returned response.{one} but not response.{other}"
+    return (
+        "" if not has_type or response["patchType"] else 'webhook returned invalid response.patchType of ""'
+    )
 
 
 def _refusal(name: str, status: Object) -> ApiError:
