@@ -28,7 +28,19 @@ _NAMESPACE_META = (
 ).split()
 
 
+RUN_COST_MAX, CONDITIONS_COST_MAX = 10_000_000, 2_500_000  # of all expressions of one kind that see the same
+
+
+class OutOfBudget(CelError):
+    def __init__(self) -> None:
+        super().__init__(
+            "validation failed due to running out of cost budget, no further validation rules will be run"
+        )
+
+
 class Scope:
+    """`remaining`: what its expressions may still cost together."""
+
     def __init__(self, attributes: Attributes, kind: Kind, env: Environment, params: Object | None = None):
         new, old = attributes.objects(kind)
         authorizer = CelAuthorizer(env.authorizer, attributes.op.user, attributes)
@@ -40,8 +52,11 @@ class Scope:
             "params": params,
             "authorizer": authorizer,
         }
+        self.remaining = RUN_COST_MAX
+        self._composed = 0  # what variables did cost
 
     def with_variables(self, variables: Iterable[tuple[str, Program]]) -> None:
+        """Not computed yet, whoever asked for them before."""
         found = LazyMap()
         self.names["variables"] = found
         for name, program in variables:
@@ -49,35 +64,55 @@ class Scope:
 
     def _variable(self, name: str, program: Program) -> Any:
         def compute() -> Any:
+            budget = Budget()
             try:
-                return program.evaluate(self.names)
+                return program.evaluate(self.names, budget)
             except CelError as error:
                 raise CelError(f'composited variable "{name}" fails to evaluate: {error}') from None
+            finally:
+                self._composed += budget.spent
 
         return compute
 
     def evaluate(self, program: Program) -> Any:
         """Raises CelError, with the expression in its message."""
+        budget, value, failure = Budget(), None, None
         try:
-            return program.evaluate(self.names, Budget())
+            value = program.evaluate(self.names, budget)
         except CelError as error:
-            raise CelError(f"expression '{program.text}' resulted in error: {error}") from None
+            failure = error
+        self.remaining -= budget.spent + self._composed
+        self._composed = 0
+        if self.remaining < 0:
+            raise OutOfBudget
+        if failure is not None:
+            raise CelError(f"expression '{program.text}' resulted in error: {failure}")
+        return value
 
 
 def conditions_hold(conditions: Iterable[Program], scope: Scope, ignore_errors: bool) -> bool:
     """A condition that is false decides, whatever errors others have. Raises CelError."""
-    failed: CelError | None = None
-    for program in conditions:
-        try:
-            if scope.evaluate(program) is not True:
-                return False
-        except CelError as error:
-            failed = failed or error
-    if failed is None:
-        return True
-    if ignore_errors:
+    failed: list[str] = []
+    others, namespace = scope.remaining, scope.names["namespaceObject"]
+    scope.remaining, scope.names["namespaceObject"] = CONDITIONS_COST_MAX, None
+    try:
+        results = []
+        for program in conditions:
+            try:
+                results.append(scope.evaluate(program))
+            except OutOfBudget as error:
+                failed, results = [str(error)], []
+                break
+            except CelError as error:
+                failed.append(str(error))
+    finally:
+        scope.remaining, scope.names["namespaceObject"] = others, namespace
+    if any(result is not True for result in results):
         return False
-    raise failed
+    if failed and not ignore_errors:
+        told = list(dict.fromkeys(failed))
+        raise CelError(told[0] if len(told) == 1 else f"[{', '.join(told)}]")
+    return not failed
 
 
 def _namespace(namespace: Object | None) -> Object | None:

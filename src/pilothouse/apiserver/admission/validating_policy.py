@@ -91,7 +91,7 @@ def _note(op: Operation, hook: Hook, binding: Binding, failures: list[Failure]) 
 def _evaluated(policy: Policy, scope: Scope) -> tuple[list[Failure], list[tuple[str, str]]]:
     """What does not hold, and annotations for the audit log."""
     from ...api.cel import CelError
-    from .expressions import conditions_hold
+    from .expressions import RUN_COST_MAX, OutOfBudget, conditions_hold
 
     try:
         if not conditions_hold(policy.conditions, scope, policy.ignores_errors):
@@ -100,32 +100,66 @@ def _evaluated(policy: Policy, scope: Scope) -> tuple[list[Failure], list[tuple[
         return [(str(error), "Invalid", 0)], []
     scope.with_variables(policy.variables)
     found: list[Failure] = []
+    held: list[bool] = []
     for index, validation in enumerate(policy.validations):
         try:
-            if scope.evaluate(validation.program) is not True:
-                reason = validation.source.get("reason") or "Invalid"
-                found.append((_message(validation, scope), reason, index))
+            held.append(scope.evaluate(validation.program) is True)
+        except OutOfBudget as error:
+            return _undecided(policy, str(error)), []
         except CelError as error:
-            if not policy.ignores_errors:
-                found.append((str(error), "Invalid", index))
+            held.append(True)
+            found += _undecided(policy, str(error), index)
+    failed = {index for _, _, index in found}
+    try:
+        found += _refused(policy, scope, held)
+    except OutOfBudget as error:
+        for index in range(len(held)):
+            if index not in failed:
+                found += _undecided(policy, f"failed messageExpression: {error}", index)
+    found.sort(key=lambda failure: failure[2])
+    scope.remaining = RUN_COST_MAX
+    scope.with_variables(policy.variables)
     annotations = []
     for key, program in policy.annotations:
         try:
             value = scope.evaluate(program)
             if isinstance(value, str) and value.strip():
                 annotations.append((key, value.strip()))
+        except OutOfBudget as error:
+            return _undecided(policy, str(error)), []
         except CelError as error:
-            if not policy.ignores_errors:
-                found.append((str(error), "Invalid", 0))
+            found += _undecided(policy, str(error))
     return found, annotations
+
+
+def _undecided(policy: Policy, why: str, index: int = 0) -> list[Failure]:
+    return [] if policy.ignores_errors else [(why, "Invalid", index)]
+
+
+def _refused(policy: Policy, scope: Scope, held: list[bool]) -> list[Failure]:
+    """What does not hold, with its message. Kubernetes makes the messages of what holds, too: they count where there is little left."""
+    from ...api.cel.runtime import PER_CALL_MAX
+
+    scope.with_variables(policy.variables)
+    calls = len(policy.variables) + sum(each.message is not None for each in policy.validations)
+    scarce = scope.remaining < PER_CALL_MAX * calls
+    found = []
+    for index, validation in enumerate(policy.validations):
+        message = _message(validation, scope) if scarce or not held[index] else ""
+        if not held[index]:
+            found.append((message, validation.source.get("reason") or "Invalid", index))
+    return found
 
 
 def _message(validation: Validation, scope: Scope) -> str:
     from ...api.cel import CelError
+    from .expressions import OutOfBudget
 
     if validation.message is not None:
         try:
             text = scope.evaluate(validation.message)
+        except OutOfBudget:
+            raise
         except CelError:
             text = ""  # Kubernetes only logs it
         text = text.strip() if isinstance(text, str) else ""
