@@ -174,7 +174,7 @@ class Policy:
                 each["expression"], variables(params=self.has_params, composed=composed)
             )
             self.variables.append((each["name"], program))
-            composed[each["name"]] = program.type
+            composed[each["name"]] = _declared(program.type)
         names = variables(params=self.has_params, composed=composed)
         quiet = variables(params=self.has_params, composed=composed, authorizer=False)
         self.validations = [
@@ -248,9 +248,19 @@ def check(spec: Object, known: frozenset[str] = frozenset()) -> Iterator[tuple[s
 
 def _type_or_dyn(text: str, names: Mapping[str, Type]) -> Type:
     try:
-        return compile_expression(text, names).type
+        return _declared(compile_expression(text, names).type)
     except ExpressionError:
         return DYN
+
+
+_DECLARED = (BOOL, types.BYTES, types.DOUBLE, types.DURATION, INT, NULL, STRING, types.TIMESTAMP, types.UINT)
+
+
+def _declared(type_: Type) -> Type:
+    """What a variable of that type counts as where it is used: of objects, nothing is known any more."""
+    if type_.name in ("list", "map"):
+        return Type(type_.name, tuple(map(_declared, type_.params)))
+    return type_ if type_ in _DECLARED else DYN
 
 
 # -- the types of objects ----------------------------------------------------------------------------------------------
