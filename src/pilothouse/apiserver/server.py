@@ -36,7 +36,7 @@ from .config import ApiConfig
 from .custom_resources import CustomResources
 from .flow_control import FlowControl, TooMany, too_many
 from .http import HttpServer, Limits
-from .impersonation import impersonated
+from .impersonation import Impersonation
 from .metrics import ApiMetrics
 from .negotiation import negotiate
 from .node_authorizer import NodeAuthorizer
@@ -88,6 +88,7 @@ class ApiServer:
         self.authorizer = Authorizer(
             self.lister, self.cache, NodeAuthorizer(self.storage), self.config.authorize
         )
+        self.impersonation = Impersonation(self.authorizer)
         environment = Environment(
             self.lister, clock, random.fork("admission"), self.config, self.authorizer, self.storage
         )
@@ -196,7 +197,7 @@ class ApiServer:
     def _authenticated(
         self, request: Request, info: RequestInfo, user: User
     ) -> Response | Awaitable[Response]:
-        request.user = impersonated(request, user, info, self.authorizer)
+        request.user = self.impersonation.user_of(request, user, info)
         if self.audit is not None:
             self.audit.received(request, info, user)
         request.flow = self.flow_control.schema_of(request.user, info)
