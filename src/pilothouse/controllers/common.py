@@ -99,8 +99,10 @@ def claim(
     dependent_resource: str,
     candidates: Iterable[Object],
     selects: Callable[[Labels], bool],
+    finalizer: str = "",
 ) -> tuple[list[Object], list[Action]]:
-    """ControllerRefManager: what the owner controls, after adopting matching orphans and releasing what no longer matches."""
+    """ControllerRefManager: what the owner controls, after adopting matching orphans and releasing what no longer matches.
+    With a `finalizer`, what is adopted gets it, and what is released loses it."""
     claimed: list[Object] = []
     adopt: list[Action] = []
     release: list[Action] = []
@@ -114,7 +116,9 @@ def claim(
                 claimed.append(obj)
             elif not is_deleting(owner):
                 drop = [{"$patch": "delete", "uid": uid_of(owner)}]
-                patch = {"metadata": {"ownerReferences": drop, "uid": metadata["uid"]}}
+                patch: Object = {"metadata": {"ownerReferences": drop, "uid": metadata["uid"]}}
+                if finalizer:
+                    patch["metadata"]["$deleteFromPrimitiveList/finalizers"] = [finalizer]
                 release.append(
                     Patch(
                         dependent_resource,
@@ -132,6 +136,8 @@ def claim(
                     "uid": metadata["uid"],
                 }
             }
+            if finalizer:
+                patch["metadata"]["finalizers"] = [finalizer]
             adopt.append(Patch(dependent_resource, namespace_of(obj), name_of(obj), patch, "strategic"))
             claimed.append(obj)
     actions: list[Action] = []

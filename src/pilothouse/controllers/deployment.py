@@ -465,28 +465,27 @@ class _Rollout:
             replica_set["spec"]["minReadySeconds"] = min_ready_s
         failed = f'Failed to create new replica set "{name}": {{error}}'
         done = ("ScalingReplicaSet", f"Scaled up replica set {name} from 0 to {size}") if size else None
-        create = Create(
-            "replicasets.apps",
-            replica_set,
-            Tell(deployment, done, ("ReplicaSetCreateError", failed)),
-        )
+
+        def created(made: Object) -> list[Action]:
+            self.new = made
+            self._revise(replica_set["metadata"]["annotations"][_REVISION])
+            if self.deadline_s is not None:
+                message = f'Created new replica set "{name}"'
+                self._set_condition("Progressing", "True", "NewReplicaSetCreated", message)
+            return self._update_conditions()
 
         def tell(errors: list[ApiError]) -> list[Action]:
-            if errors and (errors[0].reason == "AlreadyExists" or self.deadline_s is None):
+            if self.new or not errors or errors[0].reason == "AlreadyExists" or self.deadline_s is None:
                 return []  # the cache was behind; it will show the namesake
-            if errors:
-                message = failed.replace("{error}", errors[0].message)
-                self._set_condition("Progressing", "False", "ReplicaSetCreateError", message)
-            else:
-                self._revise(replica_set["metadata"]["annotations"][_REVISION])
-                if self.deadline_s is not None:
-                    message = f'Created new replica set "{name}"'
-                    self._set_condition("Progressing", "True", "NewReplicaSetCreated", message)
-            return self._update_status(
-                {**(self.deployment.get("status") or {}), "conditions": self.conditions}
-            )
+            message = failed.replace("{error}", errors[0].message)
+            self._set_condition("Progressing", "False", "ReplicaSetCreateError", message)
+            return self._update_conditions()
 
-        return Plan([create], None, tell)
+        told = Tell(deployment, done, ("ReplicaSetCreateError", failed))
+        return Plan([Create("replicasets.apps", replica_set, told, then=created)], None, tell)
+
+    def _update_conditions(self) -> list[Action]:
+        return self._update_status({**(self.deployment.get("status") or {}), "conditions": self.conditions})
 
     # -- status ----------------------------------------------------------------------------------------------------
 

@@ -51,6 +51,7 @@ from .plan import (
 FINALIZER = "batch.kubernetes.io/job-tracking"
 _POD_KEY = "pod:"  # keys of pods whose Job is unknown
 _BURST_MAX = 500
+_PREFIX_MAX = 58  # of a generated name
 _GATHER_S = 1.0  # pods that end together are counted together
 _FINAL = {"SuccessCriteriaMet": "Complete", "FailureTarget": "Failed"}
 
@@ -107,6 +108,7 @@ class JobController(Controller):
                 *view.of("pods").by_index("controller", f"orphans/{namespace}"),
             ],
             lambda labels: _selects(job, labels),
+            finalizer=FINALIZER,
         )
         return Plan(claims) if claims else _Turn(job, pods, now).plan()
 
@@ -163,8 +165,10 @@ class _Turn:
         self.uncounted_failed: list[str] = list(uncounted.get("failed") or [])
         self.succeeded = int(self.status.get("succeeded", 0))
         self.failed = int(self.status.get("failed", 0))
-        self.done_before = rules.parse_indexes(self.status.get("completedIndexes"))
-        self.failed_before = rules.parse_indexes(self.status.get("failedIndexes"))
+        self.done_before, self.failed_before = (
+            {i for i in rules.parse_indexes(self.status.get(field)) if i < (self.completions or 0)}
+            for field in ("completedIndexes", "failedIndexes")
+        )
         self.start_time: str | None = self.status.get("startTime")
         self.requeue_s: float | None = None
         self.events: list[Action] = []
@@ -381,6 +385,9 @@ class _Turn:
         final = _FINAL[decided["type"]]
         self.conditions.append(_condition(final, decided["reason"], decided["message"], self.now))
         if final == "Complete":
+            if self.completions is not None and self.total_succeeded > self.completions:
+                message = "Too many succeeded pods running after completion count reached"
+                self.events.append(Event(self.job, "Warning", "TooManySucceededPods", message))
             self.events.append(Event(self.job, "Normal", "Completed", "Job completed"))
         else:
             self.events.append(Event(self.job, "Warning", decided["reason"], decided["message"]))
@@ -421,35 +428,35 @@ class _Turn:
     def _surplus(self, at_least: int) -> list[Object]:
         chosen: list[Object] = []
         if self.indexed:
-            seen: set[int] = set()
-            for pod in sorted(self.active, key=lambda p: (rules.index_of(p) or 0, podlib.created_at(p))):
-                index = rules.index_of(pod)
-                if index is None or index >= (self.completions or 0) or index in seen:
-                    chosen.append(pod)
-                else:
-                    seen.add(index)
+            by_index: dict[int | None, list[Object]] = {}
+            for pod in self.active:
+                by_index.setdefault(rules.index_of(pod), []).append(pod)
+            for index, pods in sorted(by_index.items(), key=lambda item: -1 if item[0] is None else item[0]):
+                is_valid = index is not None and index < (self.completions or 0)
+                order = podlib.deletion_order(pods, None, self.now)
+                chosen += order[:-1] if is_valid else order
         rest = [p for p in self.active if p not in chosen]
         more = max(0, at_least - len(chosen))
-        return chosen + podlib.deletion_order(rest, {}, self.now)[:more]
+        return chosen + podlib.deletion_order(rest, None, self.now)[:more]
 
     def _create_indexes(self, missing: int) -> list[Create]:
         taken = {rules.index_of(p) for p in self.active} | self.done_indexes | self.failed_indexes
         if rules.replaces_only_failed(self.job):
             taken |= {rules.index_of(p) for p in self.terminating}
+        pending = [index for index in range(self.completions or 0) if index not in taken][:missing]
         last_failed = self._last_failed_by_index()
         creates: list[Create] = []
-        for index in range(self.completions or 0):
-            if len(creates) >= missing:
-                break
-            if index in taken:
-                continue
+        delays_s = []
+        for index in pending:  # one that has to wait keeps its place
             before = last_failed.get(index)
             if before is not None:
                 delay_s = rules.backoff_s(_attempts(before) + 1, rules.finished_at(before), self.now)
                 if delay_s > 0:
-                    self._look_again(delay_s)
+                    delays_s.append(delay_s)
                     continue
             creates.append(self._create(index, before))
+        if delays_s:
+            self._look_again(min(delays_s))
         return creates
 
     def _create(self, index: int | None, before: Object | None) -> Create:
@@ -458,13 +465,14 @@ class _Turn:
         metadata["finalizers"] = [*metadata.get("finalizers", []), FINALIZER]
         if index is not None:
             name = name_of(self.job)
-            metadata["generateName"] = f"{name}-{index}-"
+            end = f"-{index}-"
+            metadata["generateName"] = name[: _PREFIX_MAX - len(end)] + end
             annotations = metadata.setdefault("annotations", {})
             annotations[rules.INDEX] = str(index)
             metadata.setdefault("labels", {})[rules.INDEX] = str(index)
             if self.limit_per_index is not None:
                 self._carry_on(annotations, before)
-            spec.setdefault("hostname", f"{name}-{index}")
+            spec["hostname"] = f"{name}-{index}"
             for part in ("initContainers", "containers"):
                 if spec.get(part):
                     spec[part] = [_with_index_variable(container) for container in spec[part]]

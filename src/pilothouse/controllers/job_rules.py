@@ -98,10 +98,10 @@ def _matches_exit_codes(wanted: Object | None, pod: Object) -> str:
 
 
 def _matches_conditions(wanted: list[Object] | None, pod: Object) -> str:
-    for pattern in wanted or ():
-        condition = condition_of(pod, pattern["type"])
-        if condition and condition["status"] == pattern.get("status", "True"):
-            return f"Pod {namespace_of(pod)}/{name_of(pod)} has condition {pattern['type']}"
+    patterns = {(pattern["type"], pattern.get("status", "True")) for pattern in wanted or ()}
+    for condition in get(pod, "status.conditions", []):
+        if (condition["type"], condition["status"]) in patterns:
+            return f"Pod {namespace_of(pod)}/{name_of(pod)} has condition {condition['type']}"
     return ""
 
 
@@ -136,19 +136,21 @@ def success_rule(job: Object, succeeded: set[int]) -> str | None:
 
 
 def finished_at(pod: Object) -> float:
-    """When its last container ended; else when it stopped being ready, was deleted, or was made."""
-    times = [
-        parse_timestamp(at)
-        for status in get(pod, "status.containerStatuses", [])
-        if (at := get(status, "state.terminated.finishedAt"))
+    """When the last of its containers ended; else when it stopped being ready, was told to stop, or was made."""
+    sidecars = {c["name"] for c in get(pod, "spec.initContainers", []) if c.get("restartPolicy") == "Always"}
+    statuses = [
+        *get(pod, "status.containerStatuses", []),
+        *(s for s in get(pod, "status.initContainerStatuses", []) if s["name"] in sidecars),
     ]
-    if times:
-        return max(times)
+    times = [get(status, "state.terminated.finishedAt") for status in statuses]
+    if times and all(times):
+        return max(map(parse_timestamp, times))
     ready = condition_of(pod, "Ready")
-    if ready is not None and ready.get("lastTransitionTime"):
+    if ready is not None and ready["status"] == "False" and ready.get("lastTransitionTime"):
         return parse_timestamp(ready["lastTransitionTime"])
-    deleted = pod["metadata"].get("deletionTimestamp")
-    return parse_timestamp(deleted) if deleted else podlib.created_at(pod)
+    if deleted := pod["metadata"].get("deletionTimestamp"):
+        return parse_timestamp(deleted) - float(pod["metadata"].get("deletionGracePeriodSeconds") or 0)
+    return podlib.created_at(pod)
 
 
 def backoff_s(failures: int, last_failure: float, now: float) -> float:
@@ -166,6 +168,6 @@ def backoff_of(job: Object, pods: Iterable[Object], now: float) -> float:
     for pod in sorted(ended, key=finished_at):
         if podlib.phase(pod) == "Succeeded":
             failures = 0
-        elif failure_action(job, pod)[0] != "Ignore":
+        else:  # those that the failure policy ignores as well
             failures, last = failures + 1, finished_at(pod)
     return backoff_s(failures, last, now)

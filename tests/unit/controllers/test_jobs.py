@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from pilothouse.api.object import owner_reference
-from pilothouse.controllers.job_rules import format_indexes, parse_indexes
+from pilothouse.base.clock import parse_timestamp
+from pilothouse.controllers.job_rules import finished_at, format_indexes, parse_indexes
 
 NAMES = ["job"]
 
@@ -218,6 +219,67 @@ def test_a_limit_per_index_lets_the_others_go_on(run):
         assert (status["succeeded"], status["failed"]) == (1, 2)
 
     run(story, NAMES)
+
+
+def test_an_index_that_waits_for_its_next_try_keeps_its_place(run):
+    async def story(w):
+        spec = {"completionMode": "Indexed", "completions": 2, "parallelism": 1, "backoffLimitPerIndex": 1}
+        await w.apply("jobs.batch", "one", **job(**spec))
+        await w.settle()
+        await end(w, live(w), 1)
+        await w.settle(8)
+        assert live(w) == []
+        await w.settle(4)
+        assert [p["spec"]["hostname"] for p in live(w)] == ["one-0"]
+
+    run(story, NAMES)
+
+
+def test_of_pods_that_are_too_many_the_youngest_go(run):
+    async def story(w):
+        await w.apply("jobs.batch", "one", **job(completions=9, parallelism=2))
+        await w.settle(3)
+        await w.ready_all()
+        first = {p["metadata"]["name"] for p in live(w)}
+        await w.change("jobs.batch", "one", {"spec": {"parallelism": 4}})
+        await w.settle(3)
+        await w.ready_all()
+        assert len(live(w)) == 4
+        await w.change("jobs.batch", "one", {"spec": {"parallelism": 2}})
+        await w.settle()
+        assert {p["metadata"]["name"] for p in live(w)} == first
+
+    run(story, NAMES)
+
+
+def test_an_adopted_pod_is_tracked(run):
+    async def story(w):
+        labels = {"job-name": "one"}
+        await w.apply("pods", "stray", metadata={"labels": labels}, spec={}, status={"phase": "Pending"})
+        await w.apply("jobs.batch", "one", **job())
+        await w.settle()
+        (pod,) = w.all("pods")
+        assert pod["metadata"]["finalizers"] == ["batch.kubernetes.io/job-tracking"]
+
+    run(story, NAMES)
+
+
+ENDED = {"terminated": {"finishedAt": "2026-01-01T00:00:09Z"}}
+STOPPED = {"type": "Ready", "status": "False", "lastTransitionTime": "2026-01-01T00:00:08Z"}
+
+
+@pytest.mark.parametrize(
+    ("status", "at"),
+    [
+        ({"containerStatuses": [{"name": "c", "state": ENDED}], "conditions": [STOPPED]}, 9),
+        ({"containerStatuses": [{"name": "c", "state": {"running": {}}}], "conditions": [STOPPED]}, 8),
+        ({"conditions": [{**STOPPED, "status": "True"}]}, 6),
+    ],
+)
+def test_when_a_pod_finished(status, at):
+    metadata = {"deletionTimestamp": "2026-01-01T00:00:36Z", "deletionGracePeriodSeconds": 30}
+    finished = finished_at({"metadata": metadata, "spec": {}, "status": status})
+    assert finished - parse_timestamp("2026-01-01T00:00:00Z") == at
 
 
 def test_a_success_policy_ends_the_job_early(run):
