@@ -140,13 +140,11 @@ class _Turn:
         by_name = {name_of(r): r for r in revisions}
         self.current = by_name.get(self.before.get("currentRevision", ""), self.update.revision)
         self.actions: list[Action] = list(self.update.actions)
-        self.made: list[str] = []  # revision of each pod that this turn makes
-        self.gone: set[str] = set()  # uids of those that it deletes
+        self.rolled = 0  # pods that this turn deletes because they are old
         self.requeue_s: float | None = None
 
     def plan(self) -> Plan:
         if not is_deleting(self.set):
-            self._claims_of_deleted_pods()
             self._walk()
             live = {name_of(self.current), name_of(self.update.revision)}
             live |= {_revision(pod) for pod in self.pods}
@@ -154,7 +152,7 @@ class _Turn:
                 self.actions += history.truncate(self.revisions, live, self.spec.get("revisionHistoryLimit"))
 
         def tell(errors: list[ApiError]) -> list[Action]:
-            status = self._status(counting_made=not errors)
+            status = self._status()
             if same(status, self.before):
                 return []
             return [Update("statefulsets.apps", with_status(self.set, status), "status")]
@@ -178,6 +176,8 @@ class _Turn:
         for place, member in enumerate(row):
             if self._see_to(place + self.start, member):
                 return
+        for pod in condemned:  # before it goes, its claims are told whose they are
+            self._retention(pod)
         first_unhealthy = next(
             (p for p in [*row, *reversed(condemned)] if p is not None and not self._is_healthy(p)), None
         )
@@ -193,10 +193,6 @@ class _Turn:
             return self._make(ordinal)
         if podlib.is_terminal(pod):
             if not is_deleting(pod):
-                kind = "Failed" if podlib.phase(pod) == "Failed" else "Terminated"
-                where = f"{namespace_of(self.set)}/{name_of(self.set)}"
-                message = f"StatefulSet {where} is recreating {kind.lower()} Pod {name_of(pod)}"
-                self.actions.append(Event(self.set, "Warning", f"Recreating{kind}Pod", message))
                 self._delete(pod)
             return True
         if podlib.phase(pod) == "Pending":
@@ -233,6 +229,7 @@ class _Turn:
                 if value is not None and healthy and unavailable >= allowed:
                     return
                 self._delete(pod)
+                self.rolled += 1
                 unavailable += healthy
                 if value is None:
                     return
@@ -260,7 +257,6 @@ class _Turn:
             ("FailedCreate", f"Create {subject} failed error: {{error}}"),
         )
         self.actions.append(Create("pods", pod, tell))
-        self.made.append(name_of(revision))
         return self.ordered
 
     def _revision_for(self, ordinal: int) -> Object:
@@ -299,14 +295,15 @@ class _Turn:
 
     def _repair(self, pod: Object, ordinal: int) -> None:
         """An adopted pod gets the labels that say who it is; claims follow the retention policy."""
-        wanted = {_POD_NAME: name_of(pod), _POD_INDEX: str(ordinal)}
-        labels = labels_of(pod)
-        missing = {k: v for k, v in wanted.items() if labels.get(k) != v}
-        if missing:
+        is_named = labels_of(pod).get(_POD_NAME) == name_of(pod)
+        if not is_named:
+            labels = {_POD_NAME: name_of(pod), _POD_INDEX: str(ordinal)}
             self.actions.append(
-                Patch("pods", namespace_of(pod), name_of(pod), {"metadata": {"labels": missing}})
+                Patch("pods", namespace_of(pod), name_of(pod), {"metadata": {"labels": labels}})
             )
-        self._retention(pod, ordinal)
+        if self._retention(pod) or not is_named:
+            message = f"Update Pod {name_of(pod)} in StatefulSet {name_of(self.set)} successful"
+            self.actions.append(Event(self.set, "Normal", "SuccessfulUpdate", message))
 
     def _delete(self, pod: Object) -> None:
         subject = f"Pod {name_of(pod)} in StatefulSet {name_of(self.set)}"
@@ -315,7 +312,6 @@ class _Turn:
             ("SuccessfulDelete", f"Delete {subject} successful"),
             ("FailedDelete", f"Delete {subject} failed error: {{error}}"),
         )
-        self.gone.add(uid_of(pod))
         self.actions.append(Delete("pods", namespace_of(pod), name_of(pod), uid_of(pod), tell=tell))
 
     def _is_running_and_ready(self, pod: Object) -> bool:
@@ -373,22 +369,17 @@ class _Turn:
         for claim_ in self._claims(pod, ordinal):
             if self.view.of(_CLAIMS).get(namespace_of(self.set), name_of(claim_)) is not None:
                 continue
-            subject = f"Claim {name_of(claim_)} Pod {name_of(pod)} in StatefulSet {name_of(self.set)}"
+            subject = f"Pod {name_of(pod)} in StatefulSet {name_of(self.set)}"
             tell = Tell(
                 self.set,
-                ("SuccessfulCreate", f"Create {subject} success"),
-                ("FailedCreate", f"Create {subject} failed error: {{error}}"),
+                ("SuccessfulCreate", f"Create Claim {name_of(claim_)} {subject} success"),
+                ("FailedCreate", f"Create Claim {name_of(claim_)} for {subject} failed error: {{error}}"),
             )
             self.actions.append(Create(_CLAIMS, claim_, tell))
 
-    def _claims_of_deleted_pods(self) -> None:
-        """Before a pod that is too much goes, its claims are told whose they are."""
-        for pod in self.pods:
-            ordinal = ordinal_of(name_of(pod), name_of(self.set))
-            if ordinal is not None and not self.start <= ordinal < self.start + self.wanted:
-                self._retention(pod, ordinal)
-
-    def _retention(self, pod: Object, ordinal: int) -> None:
+    def _retention(self, pod: Object) -> bool:
+        """Whether a claim of the pod has to get other owners."""
+        ordinal, changed = ordinal_of(name_of(pod), name_of(self.set)) or 0, False
         owners = self._claim_owners(pod, ordinal)
         ours = {uid_of(self.set), uid_of(pod)}
         for wanted in self._claims(pod, ordinal):
@@ -402,26 +393,27 @@ class _Turn:
                 continue  # somebody else's by now
             fresh = [*others, *owners]
             if fresh != references:
-                changed = with_metadata(claim_, ownerReferences=fresh)
-                self.actions.append(Update(_CLAIMS, changed, ignore=("NotFound",)))
+                owned = with_metadata(claim_, ownerReferences=fresh)
+                self.actions.append(Update(_CLAIMS, owned, ignore=("NotFound",)))
+                changed = True
+        return changed
 
     # -- status ----------------------------------------------------------------------------------------------------
 
-    def _status(self, *, counting_made: bool) -> Object:
+    def _status(self) -> Object:
+        """Of the pods as they were seen: what this turn made or deleted shows when the next one sees it."""
         current, update = name_of(self.current), name_of(self.update.revision)
-        made = self.made if counting_made else []
-        stay = [p for p in self.pods if not is_deleting(p) and uid_of(p) not in self.gone]
-        revisions = [_revision(p) for p in stay] + made
+        revisions = [_revision(p) for p in self.pods if not is_deleting(p)]
         ready = [p for p in self.pods if self._is_running_and_ready(p)]
         status: Object = {
-            "replicas": len(self.pods) + len(made),
+            "replicas": len(self.pods),
             "availableReplicas": sum(self._is_available(p) for p in ready),
             "collisionCount": self.update.collision_count,
             "observedGeneration": get(self.set, "metadata.generation", 0),
         }
         counts = {
             "readyReplicas": len(ready),
-            "currentReplicas": revisions.count(current),
+            "currentReplicas": revisions.count(current) - self.rolled,
             "updatedReplicas": revisions.count(update),
         }
         finished = self.strategy == "RollingUpdate" and all(
