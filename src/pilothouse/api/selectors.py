@@ -400,3 +400,19 @@ def field_label_error(resource: str, field: str, custom: bool = False) -> str:
     if custom or resource in _FIELDS:
         return _UNSUPPORTED.get(resource, "field label not supported: {}").format(field)
     return f'"{field}" is not a known field selector: only "metadata.name", "metadata.namespace"'
+
+
+def go_selector(selector: Object | None) -> str:
+    """A LabelSelector as Go's protobuf types write themselves."""
+    if selector is None:
+        return "nil"
+    labels = "".join(f"{key}: {value}," for key, value in sorted((selector.get("matchLabels") or {}).items()))
+    expressions = "".join(
+        f"LabelSelectorRequirement{{Key:{one['key']},Operator:{one['operator']},"
+        f"Values:[{' '.join(one.get('values') or ())}],}},"
+        for one in selector.get("matchExpressions") or ()
+    )
+    return (
+        f"&LabelSelector{{MatchLabels:map[string]string{{{labels}}},"
+        f"MatchExpressions:[]LabelSelectorRequirement{{{expressions}}},}}"
+    )

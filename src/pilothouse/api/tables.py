@@ -15,7 +15,7 @@ from ..base.clock import parse_timestamp
 from .duration import age, human_duration
 from .kinds import Kind
 from .object import Object, condition_of, get, labels_of
-from .selectors import format_object
+from .selectors import format_object, go_selector
 from .tables_descriptions import descriptions
 from .tables_pod import POD_COLUMNS, pod_conditions, pod_row
 
@@ -603,22 +603,8 @@ def _policy_binding(obj: Object, now: float) -> Row:
     if reference and reference.get("name"):
         shown = f"{reference.get('namespace') or '*'}/{reference['name']}"
     elif reference and reference.get("selector") is not None:
-        shown = _go_selector(reference["selector"])
+        shown = go_selector(reference["selector"])
     return [_name(obj), get(obj, "spec.policyName", ""), shown, _age(obj, now)]
-
-
-def _go_selector(selector: Object) -> str:
-    """As Go's protobuf types write themselves."""
-    labels = "".join(f"{key}: {value}," for key, value in sorted((selector.get("matchLabels") or {}).items()))
-    expressions = "".join(
-        f"LabelSelectorRequirement{{Key:{one['key']},Operator:{one['operator']},"
-        f"Values:[{' '.join(one.get('values') or ())}],}},"
-        for one in selector.get("matchExpressions") or ()
-    )
-    return (
-        f"&LabelSelector{{MatchLabels:map[string]string{{{labels}}},"
-        f"MatchExpressions:[]LabelSelectorRequirement{{{expressions}}},}}"
-    )
 
 
 def _api_service(obj: Object, now: float) -> Row:

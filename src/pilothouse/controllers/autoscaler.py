@@ -10,14 +10,17 @@ from collections.abc import Mapping
 
 from ..api.kinds import KINDS
 from ..api.object import Object, condition_of, get, key_of, name_of, split_key
+from ..api.selectors import go_selector
 from ..base.clock import timestamp
 from .common import find_condition, same, with_status
 from .plan import NOTHING, Action, Controller, Event, Later, Plan, Source, Tell, Update, View
 from .resources import resource_of_reference
 
 PERIOD_S = 15.0
-_DEFINITIONS = "customresourcedefinitions.apiextensions.k8s.io"
+DEFINITIONS = "customresourcedefinitions.apiextensions.k8s.io"
 _RESOURCE = "horizontalpodautoscalers.autoscaling"
+SCALED = tuple(k.resource for k in KINDS if k.is_storage_version and k.subresource("scale"))
+NO_SCALE = "the server could not find the requested resource"
 _UNABLE = "the HPA controller was unable to get the target's current scale: {}"
 _NO_RESOURCE_METRICS = (
     "unable to fetch metrics from resource metrics API: "
@@ -29,10 +32,7 @@ _NO_CUSTOM_METRICS = "unable to fetch metrics from custom metrics API: no custom
 class HorizontalPodAutoscalerController(Controller):
     name = "horizontal-pod-autoscaler"
     component = "horizontal-pod-autoscaler"
-    extra_resources = (
-        _DEFINITIONS,
-        *(k.resource for k in KINDS if k.is_storage_version and k.subresource("scale")),
-    )
+    extra_resources = (DEFINITIONS, *SCALED)
 
     @property
     def sources(self) -> Mapping[str, Source]:
@@ -60,7 +60,7 @@ def _decide(hpa: Object, view: View, now: float, actions: list[Action]) -> Objec
     def say(type_: str, is_so: bool, reason: str, message: str) -> None:
         _set(conditions, type_, "True" if is_so else "False", reason, message, now)
 
-    current, resource, why_not = _scale(namespace, spec["scaleTargetRef"], view)
+    current, resource, why_not = scale_of(namespace, spec["scaleTargetRef"], view)
     if current is None:
         actions.append(Event(hpa, "Warning", "FailedGetScale", why_not))
         say("AbleToScale", False, "FailedGetScale", _UNABLE.format(why_not))
@@ -109,7 +109,7 @@ def _decide(hpa: Object, view: View, now: float, actions: list[Action]) -> Objec
     return {**status, "currentReplicas": current, "desiredReplicas": wanted, "currentMetrics": None}
 
 
-def _scale(namespace: str, reference: Object, view: View) -> tuple[int | None, str, str]:
+def scale_of(namespace: str, reference: Object, view: View) -> tuple[int | None, str, str]:
     """(replicas of what is to be scaled, its resource, why there is none)."""
     api_version, kind = reference.get("apiVersion", ""), reference["kind"]
     group, _, version = api_version.rpartition("/")
@@ -123,7 +123,7 @@ def _scale(namespace: str, reference: Object, view: View) -> tuple[int | None, s
     else:
         return None, "", f'no matches for kind "{kind}" in group "{group}"'
     if not path:
-        return None, resource, "the server could not find the requested resource"
+        return None, resource, NO_SCALE
     target = view.of(resource).get(namespace, reference["name"])
     if target is None:
         return None, resource, f'{resource} "{reference["name"]}" not found'
@@ -131,7 +131,7 @@ def _scale(namespace: str, reference: Object, view: View) -> tuple[int | None, s
 
 
 def _definition(group: str, kind: str, view: View) -> Object | None:
-    for definition in view.of(_DEFINITIONS).list():
+    for definition in view.of(DEFINITIONS).list():
         spec, established = definition["spec"], condition_of(definition, "Established") or {}
         if (spec["group"], spec["names"]["kind"], established.get("status")) == (group, kind, "True"):
             return definition
@@ -164,7 +164,7 @@ def _failure(namespace: str, metric: Object) -> tuple[str, str, str]:
     api = (
         "unable to fetch metrics from external metrics API: the server could not find the requested resource"
     )
-    selector = _go_selector(source["metric"].get("selector"))
+    selector = go_selector(source["metric"].get("selector"))
     message = f"unable to get external metric {namespace}/{name}/{selector}: {api} (get {name}.external.metrics.k8s.io)"
     is_value = target["type"] == "Value"
     inner = f"failed to get external metric {name}" if is_value else f"failed to get {name} external metric"
@@ -173,18 +173,6 @@ def _failure(namespace: str, metric: Object) -> tuple[str, str, str]:
         message,
         f"failed to get {name} external metric value: {inner}: {message}",
     )
-
-
-def _go_selector(selector: Object | None) -> str:
-    """How Go prints a *metav1.LabelSelector."""
-    if selector is None:
-        return "nil"
-    labels = "".join(f"{k}: {v}," for k, v in sorted((selector.get("matchLabels") or {}).items()))
-    rules = "".join(
-        f"LabelSelectorRequirement{{Key:{r['key']},Operator:{r['operator']},Values:[{' '.join(r.get('values') or [])}],}},"
-        for r in selector.get("matchExpressions") or ()
-    )
-    return f"&LabelSelector{{MatchLabels:map[string]string{{{labels}}},MatchExpressions:[]LabelSelectorRequirement{{{rules}}},}}"
 
 
 def _set(conditions: list[Object], type_: str, status: str, reason: str, message: str, now: float) -> None:

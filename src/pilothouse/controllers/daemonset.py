@@ -165,7 +165,12 @@ def _tolerations(spec: Object) -> list[Object]:
     extra = [*_TOLERATED, _TOLERATED_ON_HOST_NETWORK] if spec.get("hostNetwork") else [*_TOLERATED]
     for key, effect in extra:
         toleration = {"key": key, "operator": "Exists", "effect": effect}
-        if toleration not in tolerations:
+        alike = [
+            t for t in tolerations if {k: v for k, v in t.items() if k != "tolerationSeconds"} == toleration
+        ]
+        if alike:  # for good, not for some time
+            tolerations = [toleration if t in alike else t for t in tolerations]
+        else:
             tolerations.append(toleration)
     return tolerations
 
@@ -230,9 +235,10 @@ class _Turn:
                 self._replace()
         actions = [*self.current.actions, *self._pod_actions()]
         live = {f"{name_of(self.daemon_set)}-{labels_of(p).get(_HASH, '')}" for p in self.pods}
-        live.add(name_of(self.current.revision))
         if not self.current.actions:
-            actions += history.truncate(self.revisions, live, self.spec.get("revisionHistoryLimit"))
+            old = [r for r in self.revisions if name_of(r) != name_of(self.current.revision)]
+            limit = self.spec.get("revisionHistoryLimit")
+            actions += history.truncate(old, live, limit, live_count=True)
 
         def tell(errors: list[ApiError]) -> list[Action]:
             status = self._status()
@@ -244,13 +250,17 @@ class _Turn:
 
     def _rolling(self, field: str) -> int:
         """Of the nodes that should have a pod, rounded up."""
-        desired = sum(fits(self.daemon_set, self.pod_spec, node)[0] for node in self.nodes)
         value = get(self.spec, f"updateStrategy.rollingUpdate.{field}")
-        return scaled_value(value, desired, round_up=True, default=0)
+        return scaled_value(value, self._desired(), round_up=True, default=0)
+
+    def _desired(self) -> int:
+        return sum(fits(self.daemon_set, self.pod_spec, node)[0] for node in self.nodes)
 
     def _by_node(self) -> dict[str, list[Object]]:
         found: dict[str, list[Object]] = {}
         for pod in self.pods:
+            if is_deleting(pod) and podlib.is_terminal(pod):
+                continue  # all but gone
             wanted = pod["spec"].get("nodeName") or next(iter(names_wanted(pod["spec"]) or ()), None)
             if wanted:
                 found.setdefault(wanted, []).append(pod)
@@ -277,7 +287,9 @@ class _Turn:
         elif pods:
             running = [p for p in pods if not is_deleting(p) and not self._ended(p, name)]
             if self.max_surge:
-                self._keep_one_of_each(running, name)
+                if not running and should_run:
+                    self.creates.append(name)
+                self._keep_one_of_each(running)
             elif len(running) > 1:
                 self._delete(*sorted(running, key=self._seniority)[1:])
 
@@ -313,15 +325,13 @@ class _Turn:
             self.failures.popitem(last=False)
         return 0.0
 
-    def _keep_one_of_each(self, running: list[Object], node: str) -> None:
-        """While surging an old and a new pod live side by side, until the new one is available."""
+    def _keep_one_of_each(self, running: list[Object]) -> None:
+        """While surging an old and a new pod live side by side, as long as the old one is of use and the new one is not."""
         old = sorted((p for p in running if not self._is_updated(p)), key=self._seniority)
         new = sorted((p for p in running if self._is_updated(p)), key=self._seniority)
         self._delete(*old[1:], *new[1:])
-        if old and new and podlib.is_available(new[0], self.min_ready_s, self.now):
+        if old and new and (not podlib.is_ready(old[0]) or self._is_available(new[0])):
             self._delete(old[0])
-        elif old and not new and not self._is_available(old[0]) and is_deleting(old[0]):
-            self.creates.append(node)
 
     def _seniority(self, pod: Object) -> tuple[Any, ...]:
         return (0 if pod["spec"].get("nodeName") else 1, podlib.created_at(pod), name_of(pod))
@@ -342,7 +352,7 @@ class _Turn:
         old = new = None
         for pod in self.by_node.get(node, []):
             if is_deleting(pod):
-                return None, None, False
+                continue
             if self._is_updated(pod):
                 if new is not None:
                     return None, None, False
@@ -374,9 +384,11 @@ class _Turn:
         self._delete(*at_once, *candidates[:room])
 
     def _replace_with_surge(self) -> None:
-        surging = 0
+        """A node that should not have a pod any more keeps an old one until there are enough elsewhere."""
+        surging = available = 0
         at_once: list[str] = []
         candidates: list[str] = []
+        leaving: list[Object] = []
         for node in self.nodes:
             name = name_of(node)
             if name not in self.by_node:
@@ -384,13 +396,20 @@ class _Turn:
             old, new, clear = self._old_and_new(name)
             if not clear:
                 surging += 1
-            elif old is not None and new is None:
-                (candidates if self._is_available(old) else at_once).append(name)
+                continue
+            shown = old or new
+            available += shown is not None and self._is_available(shown)
+            if old is not None and new is None:
+                if not fits(self.daemon_set, self.pod_spec, node)[0]:
+                    leaving.append(old)
+                else:
+                    (candidates if self._is_available(old) else at_once).append(name)
             elif old is not None and new is not None:
                 if self._is_available(new):
                     self._delete(old)
                 else:
                     surging += 1
+        self._delete(*leaving[: max(0, available - self._desired())])
         room = max(0, self.max_surge - surging)
         self.creates += [*at_once, *candidates[:room]]
 

@@ -86,10 +86,12 @@ def current_revision(
     return Current(revision, [Create(RESOURCE, revision)], collision_count)
 
 
-def truncate(revisions: list[Object], live: set[str], limit: int | None) -> list[Action]:
-    """Forgets the oldest of those that nobody uses, beyond the limit."""
+def truncate(
+    revisions: list[Object], live: set[str], limit: int | None, *, live_count: bool = False
+) -> list[Action]:
+    """Forgets the oldest of those that nobody uses, beyond the limit (towards which the live ones may count)."""
     unused = [r for r in in_order(revisions) if name_of(r) not in live]
-    surplus = len(unused) - (10 if limit is None else limit)
+    surplus = len(revisions if live_count else unused) - (10 if limit is None else limit)
     return [
         Delete(RESOURCE, namespace_of(r), name_of(r), r["metadata"].get("uid", ""))
         for r in unused[: max(0, surplus)]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pilothouse.client.informer import Cache
-from pilothouse.controllers.autoscaler import _failure, _scale
+from pilothouse.controllers.autoscaler import _failure, scale_of
 
 NAMES = ["horizontal-pod-autoscaler"]
 HPA = "horizontalpodautoscalers.autoscaling"
@@ -171,7 +171,7 @@ def test_custom_resources_with_a_scale_have_bounds_too():
             return views[resource]
 
     def scale(version: str, kind: str, name: str = "w") -> Any:
-        return _scale("ns", {"apiVersion": f"example.com/{version}", "kind": kind, "name": name}, View())
+        return scale_of("ns", {"apiVersion": f"example.com/{version}", "kind": kind, "name": name}, View())
 
     assert scale("v1", "Widget") == (7, "widgets.example.com", "")
     assert scale("v1", "Widget", "x") == (None, "widgets.example.com", 'widgets.example.com "x" not found')

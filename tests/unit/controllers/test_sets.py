@@ -285,6 +285,56 @@ def test_with_surge_the_new_pod_comes_before_the_old_one_goes(run):
     run(story, DAEMON)
 
 
+def test_with_surge_an_old_pod_that_is_no_use_does_not_wait_for_the_new_one(run):
+    async def story(w):
+        await w.apply("nodes", "a")
+        strategy = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
+        await w.apply("daemonsets.apps", "agent", **daemon_set(updateStrategy=strategy))
+        await w.settle()
+        await bind(w)
+        await w.ready_all()
+        await w.settle()
+        await w.change("daemonsets.apps", "agent", {"spec": {"template": template("agent", "two")}})
+        await w.settle()
+        (old,) = w.all("pods", "v=one")
+        await w.set_pod(old, ready=False)
+        await w.settle()
+        await ended(w)
+        assert (on(w, "one"), on(w, "two")) == ([], ["a"])
+        await bind(w)
+        (new,) = w.all("pods")
+        await w.api.delete("pods", "default", new["metadata"]["name"], grace_period_s=30)
+        await w.settle()
+        assert on(w, "two") == ["a", "a"]  # one that ends, one that begins
+
+    run(story, DAEMON)
+
+
+def test_a_node_that_is_left_keeps_its_pod_until_there_are_enough(run):
+    async def story(w):
+        tainted = {"taints": [{"key": "x", "effect": "NoSchedule"}]}
+        await w.apply("nodes", "a")
+        strategy = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
+        await w.apply("daemonsets.apps", "agent", **daemon_set(updateStrategy=strategy))
+        await w.settle()
+        await bind(w)
+        await w.ready_all()
+        await w.apply("nodes", "b")
+        await w.change("nodes", "a", {"spec": tainted})
+        await w.settle()
+        await w.change("daemonsets.apps", "agent", {"spec": {"template": template("agent", "two")}})
+        await w.settle()
+        await ended(w)
+        assert (on(w, "one"), on(w, "two")) == (["a"], ["b"])
+        await bind(w)
+        await w.ready_all()
+        await w.settle()
+        await ended(w)
+        assert (on(w, "one"), on(w, "two")) == ([], ["b"])
+
+    run(story, DAEMON)
+
+
 def test_a_failed_daemon_pod_is_replaced_with_growing_delay(run):
     async def story(w):
         await w.apply("nodes", "a")

@@ -207,6 +207,21 @@ def test_a_budget_counts_what_may_go(run):
     run(story, ["disruption"])
 
 
+def test_a_budget_that_cannot_be_counted_lets_nothing_go(run):
+    async def story(w):
+        owner = {"apiVersion": "batch/v1", "kind": "Job", "name": "j", "uid": "1", "controller": True}
+        await w.apply("pods", "p", metadata={"labels": {"app": "w"}, "ownerReferences": [owner]})
+        await w.apply("poddisruptionbudgets.policy", "b", **budget(maxUnavailable=1))
+        await w.settle()
+        why = "jobs.batch does not implement the scale subresource"
+        (event,) = w.events("CalculateExpectedPodCountFailed")
+        assert event[1] == f"Failed to calculate the number of expected pods: {why}"
+        (condition,) = w.get("poddisruptionbudgets.policy", "b")["status"]["conditions"]
+        assert [condition[k] for k in ("status", "reason", "message")] == ["False", "SyncFailed", why]
+
+    run(story, ["disruption"])
+
+
 def test_a_budget_over_unmanaged_or_no_pods_says_so(run):
     async def story(w):
         await members(w, 1, None)
