@@ -23,6 +23,7 @@ _DAYS = {name: i for i, name in enumerate("sun mon tue wed thu fri sat".split())
 _DURATION = re.compile(r"([-+]?)(0|((\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h))+)", re.ASCII)
 _DURATION_PART = re.compile(r"(\d+\.?\d*|\.\d+)([^\d.]+)", re.ASCII)
 _UNITS_S = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_COUNTED = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)([^.0-9]*)", re.ASCII)
 _FIELDS: tuple[tuple[int, int, dict[str, int]], ...] = (
     (0, 59, {}),
     (0, 23, {}),
@@ -80,6 +81,8 @@ def parse(schedule: str) -> Schedule:
         raise ScheduleError("empty spec string")
     zone: datetime.tzinfo = datetime.UTC
     if schedule.startswith(("TZ=", "CRON_TZ=")):
+        if " " not in schedule:  # where Go's parser falls over
+            raise ScheduleError("invalid schedule format: runtime error: slice bounds out of range [:-1]")
         name, _, schedule = schedule.partition("=")[2].partition(" ")
         if wrong := zone_problem(name):
             raise ScheduleError(f"provided bad location {name}: {wrong}")
@@ -107,9 +110,19 @@ def _every(schedule: str) -> Every:
     duration = schedule.removeprefix("@every ")
     found = _DURATION.fullmatch(duration)
     if found is None:
-        raise ScheduleError(f'failed to parse duration {schedule}: time: invalid duration "{duration}"')
+        wrong = _duration_problem(duration)
+        raise ScheduleError(f'failed to parse duration {schedule}: time: {wrong}duration "{duration}"')
     seconds = sum(float(number) * _UNITS_S[unit] for number, unit in _DURATION_PART.findall(duration))
     return Every(1 if found[1] == "-" else max(1, int(seconds)))
+
+
+def _duration_problem(text: str) -> str:
+    """What Go's `time.ParseDuration` says before the word duration of what is none."""
+    known = _DURATION.match(text)
+    number = _COUNTED.match(text, known.end() if known else 0)
+    if number is None:
+        return "invalid "
+    return f'unknown unit "{number[1]}" in ' if number[1] else "missing unit in "
 
 
 def _range(text: str, low: int, high: int, known: dict[str, int]) -> tuple[range, bool]:
@@ -153,6 +166,10 @@ def _number(text: str, known: dict[str, int]) -> int:
         raise ScheduleError(f"failed to parse int from {text}: {wrong}")
     if text.startswith("-"):
         raise ScheduleError(f"negative number ({int(text)}) not allowed: {text}")
+    if int(text) >= 1 << 63:
+        raise ScheduleError(
+            f'failed to parse int from {text}: strconv.Atoi: parsing "{text}": value out of range'
+        )
     return int(text)
 
 

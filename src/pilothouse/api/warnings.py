@@ -147,8 +147,26 @@ def _account(new: Object, old: Object | None) -> Iterator[str]:
 # -- what makes pods ---------------------------------------------------------------------------------------------------
 
 
-def _workload(*path: str, named: bool = True) -> Warnings:
-    """`path`: where its pod template is. `named`: its name becomes a part of its pods' hostnames."""
+def _respecified(new: Object, old: Object) -> bool:
+    return bool(new["metadata"].get("generation") != old["metadata"].get("generation"))
+
+
+_TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
+
+
+def _new_template(new: Object, old: Object) -> bool:
+    now, was = ((obj["metadata"].get("annotations") or {}).get(_TEMPLATE_GENERATION) for obj in (new, old))
+    return bool(now != was)
+
+
+def _workload(
+    *path: str,
+    named: bool = True,
+    again: Callable[[Object, Object], bool] = _respecified,
+    late: bool = False,
+) -> Warnings:
+    """`path`: where its pod template is. `named`: its name becomes a part of its pods' hostnames. `again`: whether an update is warned of.
+    `late`: of the old template, as a ReplicationController's is."""
 
     def warnings(new: Object, old: Object | None) -> Iterator[str]:
         wrong = names.dns1123_label(new["metadata"].get("name") or "") if named and old is None else []
@@ -157,10 +175,10 @@ def _workload(*path: str, named: bool = True) -> Warnings:
                 "metadata.name: this is used in Pod names and hostnames, which can result in surprising behavior; a DNS label is "
                 f"recommended: [{' '.join(wrong)}]"
             )
-        template, before = new, old
-        for step in path:
-            template, before = template.get(step) or {}, (before or {}).get(step) or {}
-        if old is None or template != before:
+        if old is None or again(new, old):
+            template = old if late and old is not None else new
+            for step in path:
+                template = template.get(step) or {}
             yield from pod_warnings.of_template(template, ".".join(path))
 
     return warnings
@@ -171,9 +189,10 @@ _set_template = _workload("spec", "template", named=False)
 
 def _stateful_set(new: Object, old: Object | None) -> Iterator[str]:
     yield from _set_template(new, old)
-    spec = new.get("spec") or {}
+    spec, part = new.get("spec") or {}, "" if old is None else ".Spec"
     for index, claim in enumerate(spec.get("volumeClaimTemplates") or ()):
-        yield from pod_warnings.of_claim_spec(claim.get("spec") or {}, f"spec.volumeClaimTemplates[{index}]")
+        path = f"spec.volumeClaimTemplates[{index}]{part}"
+        yield from pod_warnings.of_claim_spec(claim.get("spec") or {}, path)
     if (spec.get("revisionHistoryLimit") or 0) < 0:
         yield (
             "spec.revisionHistoryLimit: a negative value retains all historical revisions; a value >= 0 is recommended"
@@ -187,7 +206,7 @@ def _job(*path: str) -> Warnings:
         spec = new
         for step in path:
             spec = spec.get(step) or {}
-        if spec.get("completionMode") == "Indexed":
+        if spec.get("completionMode") == "Indexed" and (old is None or _respecified(new, old)):
             many = (spec.get("completions") or 0) > 100_000 and (spec.get("parallelism") or 0) > 10_000
             if many:
                 yield (
@@ -197,6 +216,18 @@ def _job(*path: str) -> Warnings:
         yield from of_template(new, old)
 
     return warnings
+
+
+_cron_template = _job("spec", "jobTemplate", "spec")
+
+
+def _cron_job(new: Object, old: Object | None) -> Iterator[str]:
+    yield from _cron_template(new, old)
+    if old is not None and "TZ" in ((new.get("spec") or {}).get("schedule") or ""):
+        yield (
+            "cannot use TZ or CRON_TZ in spec.spec.schedule, use timeZone instead, see "
+            "https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/ for more details"
+        )
 
 
 # -- storage -----------------------------------------------------------------------------------------------------------
@@ -238,11 +269,25 @@ def _storage_class(new: Object, old: Object | None) -> Iterator[str]:
     for index, term in enumerate(new.get("allowedTopologies") or ()):
         for number, expression in enumerate(term.get("matchLabelExpressions") or ()):
             at = f"allowedTopologies[{index}].matchLabelExpressions[{number}].key"
-            yield from pod_warnings.label_key(expression.get("key") or "", at)
+            if said := pod_warnings.deprecated_label(expression.get("key") or ""):
+                yield f"{at}: {said}"
+
+
+def _capacity(new: Object, old: Object | None) -> Iterator[str]:
+    topology = new.get("nodeTopology") or {}
+    for index, expression in enumerate(topology.get("matchExpressions") or ()):
+        yield from pod_warnings.label_key(
+            expression.get("key") or "", f"nodeTopology.matchExpressions[{index}].key"
+        )
+    for key in topology.get("matchLabels") or ():
+        if said := pod_warnings.deprecated_label(key):
+            yield f"nodeTopology.matchLabels.{key}: {said}"
 
 
 def _driver(new: Object, old: Object | None) -> Iterator[str]:
     spec = new.get("spec") or {}
+    if old is not None and (old.get("spec") or {}).get("tokenRequests") == spec.get("tokenRequests"):
+        return
     if spec.get("tokenRequests") and spec.get("serviceAccountTokenInSecrets") is None:
         yield (
             "spec.serviceAccountTokenInSecrets is unset; if supported by this CSI driver, set to true to prevent possible logging of "
@@ -262,14 +307,15 @@ WARNINGS: dict[str, Warnings] = {
     "deployments.apps": _workload("spec", "template"),
     "replicasets.apps": _workload("spec", "template"),
     "statefulsets.apps": _stateful_set,
-    "daemonsets.apps": _set_template,
-    "replicationcontrollers": _workload("spec", "template"),
+    "daemonsets.apps": _workload("spec", "template", named=False, again=_new_template),
+    "replicationcontrollers": _workload("spec", "template", late=True),
     "jobs.batch": _job("spec"),
-    "cronjobs.batch": _job("spec", "jobTemplate", "spec"),
+    "cronjobs.batch": _cron_job,
     "persistentvolumes": _volume,
     "persistentvolumeclaims": _claim,
     "storageclasses.storage.k8s.io": _storage_class,
     "csidrivers.storage.k8s.io": _driver,
+    "csistoragecapacities.storage.k8s.io": _capacity,
     "services": _service,
     "endpointslices.discovery.k8s.io": _slice,
     "ingresses.networking.k8s.io": _ingress,

@@ -52,6 +52,33 @@ def test_on_a_create(resource: str, new: dict[str, Any], said: list[str]) -> Non
     assert list(warnings_of(resource, {"metadata": {}, **new}, None)) == said
 
 
+TEMPLATE = {"spec": {"terminationGracePeriodSeconds": -1}}
+
+
+@pytest.mark.parametrize(
+    ("resource", "spec", "times"),
+    [
+        ("deployments.apps", {"template": TEMPLATE}, (0, 1)),
+        ("statefulsets.apps", {"template": TEMPLATE}, (0, 1)),
+        ("daemonsets.apps", {"template": TEMPLATE}, (0, 0)),  # counts the changes of its template by itself
+        ("replicationcontrollers", {"template": {}}, (0, 1)),  # Kubernetes looks at the old template
+        ("jobs.batch", {"template": TEMPLATE}, (0, 1)),
+        (
+            "cronjobs.batch",
+            {"jobTemplate": {"spec": {"template": TEMPLATE}}, "schedule": "TZ=UTC * * * * *"},
+            (1, 2),
+        ),
+    ],
+)
+def test_a_template_is_remarked_again_when_the_generation_counts_on(
+    resource: str, spec: dict[str, Any], times: tuple[int, int]
+) -> None:
+    old = {"metadata": {"name": "x", "generation": 1}, "spec": {"template": TEMPLATE}}
+    for generation, count in zip((1, 2), times, strict=True):
+        new = {"metadata": {"name": "x", "generation": generation}, "spec": spec}
+        assert len(list(warnings_of(resource, new, old))) == count
+
+
 def test_an_ingress_class_by_annotation_is_only_remarked_when_it_is_new() -> None:
     ingress = {"metadata": {"annotations": {"kubernetes.io/ingress.class": "a"}}, "spec": {}}
     assert len(list(warnings_of("ingresses.networking.k8s.io", ingress, None))) == 1

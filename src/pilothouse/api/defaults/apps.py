@@ -30,9 +30,11 @@ def default_stateful_set(stateful_set: Object) -> None:
     put(own, replicas=1, revisionHistoryLimit=10)
     put_text(own, podManagementPolicy="OrderedReady")
     strategy = sub(own, "updateStrategy")
-    put_text(strategy, type="RollingUpdate")
-    if strategy["type"] == "RollingUpdate":
-        put(sub(strategy, "rollingUpdate"), partition=0)
+    if not strategy.get("type"):
+        strategy["type"] = "RollingUpdate"
+        put(strategy, rollingUpdate={})
+    if strategy["type"] == "RollingUpdate" and strategy.get("rollingUpdate") is not None:
+        put(strategy["rollingUpdate"], partition=0)
     put_text(sub(own, "persistentVolumeClaimRetentionPolicy"), whenDeleted="Retain", whenScaled="Retain")
     for claim in own.get("volumeClaimTemplates") or ():
         put_text(claim, apiVersion="v1", kind="PersistentVolumeClaim")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..object import Object
-from .common import put, put_text, spec
+from .common import put, spec
 
 
 def default_endpoint_slice(slice_: Object) -> None:
@@ -29,4 +29,4 @@ def default_ingress(ingress: Object) -> None:
 def default_ingress_class(ingress_class: Object) -> None:
     parameters = (ingress_class.get("spec") or {}).get("parameters")
     if isinstance(parameters, dict):
-        put_text(parameters, scope="Cluster")
+        put(parameters, scope="Cluster")

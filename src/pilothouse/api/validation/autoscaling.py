@@ -9,7 +9,7 @@ from ..fielderrors import FieldErrors
 from ..object import Object
 from ..quantity import Quantity
 from . import resources
-from .metadata import label_selector, not_negative
+from .metadata import not_negative
 from .networking import segment
 from .validator import kind
 
@@ -25,14 +25,16 @@ def _autoscaler(errors: FieldErrors, new: Object, old: Object | None) -> None:
     bound = 0 if before.get("minReplicas") == 0 else 1
     if least is not None and least < bound:
         errors.invalid("spec.minReplicas", least, f"must be greater than or equal to {bound}")
-    if most < 1:
+    if most == 0:
         errors.required("spec.maxReplicas", "must be set and greater than 0")
+    elif most < 0:
+        errors.invalid("spec.maxReplicas", most, "must be greater than or equal to 1")
     if least is not None and most < least:
         errors.invalid("spec.maxReplicas", most, "must be greater than or equal to `minReplicas`")
     target, was = spec.get("scaleTargetRef") or {}, before.get("scaleTargetRef")
     _reference(errors, target, "spec.scaleTargetRef")
     kept = was is not None and all(was.get(field) == target.get(field) for field in ("apiVersion", "kind"))
-    if (why := _version_problem(target, "")) and not kept and not (was and _version_problem(was, "")):
+    if not kept and (why := _version_problem(target, "")):
         errors.invalid("spec.scaleTargetRef.apiVersion", target.get("apiVersion") or "", why)
     metrics = spec.get("metrics") or []
     lenient = any(_version_problem(_described(metric)) for metric in before.get("metrics") or ())
@@ -177,7 +179,6 @@ def _named(errors: FieldErrors, source: Object, path: str) -> Object:
         errors.messages(f"{path}.metric.name", metric["name"], names.path_segment(metric["name"]))
     else:
         errors.required(f"{path}.metric.name", "must specify a metric name")
-    label_selector(errors, metric.get("selector"), f"{path}.metric.selector")
     _target(errors, target, f"{path}.target")
     return target
 

@@ -8,6 +8,7 @@ from .. import cron, names
 from ..fielderrors import OMIT, FieldErrors
 from ..object import Object
 from . import job_status, metadata, pods
+from .go_struct import as_go
 from .metadata import immutable, not_negative, qualified_name, same
 from .validator import kind
 from .workloads import selects
@@ -94,10 +95,10 @@ def _spec(errors: FieldErrors, spec: Object, path: str) -> None:
     if spec.get("podFailurePolicy") is not None:
         _failure_policy(errors, spec, f"{path}.podFailurePolicy")
     if spec.get("successPolicy") is not None:
-        if mode in (None, "NonIndexed"):
-            why = "requires indexed completion mode"
-            errors.invalid(f"{path}.successPolicy", spec["successPolicy"], why)
-        elif indexed:
+        if not indexed:
+            shown = as_go("batch.v1.SuccessPolicy", spec["successPolicy"])
+            errors.invalid(f"{path}.successPolicy", shown, "requires indexed completion mode")
+        else:
             _success_policy(errors, spec, f"{path}.successPolicy")
     replacement = spec.get("podReplacementPolicy")
     allowed = ("Failed",) if spec.get("podFailurePolicy") is not None else ("Failed", "TerminatingOrFailed")
@@ -284,9 +285,8 @@ def _template_change(errors: FieldErrors, spec: Object, before: Object, old: Obj
     """Of a job that is suspended and has no pods, where they go and what they ask for may change (KEP-2926, KEP-5440)."""
     template, was = spec.get("template") or {}, before.get("template") or {}
     status = old.get("status") or {}
-    if not before.get("suspend") or (
-        status.get("startTime") and "Suspended" not in job_status.true_conditions(status)
-    ):
+    started = status.get("startTime") and "Suspended" not in job_status.true_conditions(status)
+    if not before.get("suspend") or started or status.get("active"):
         immutable(errors, template, was, "spec.template")
         return
     own, own_before = dict(template.get("spec") or {}), dict(was.get("spec") or {})

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 from ..fielderrors import OMIT, FieldErrors
 from ..object import Object
 from . import metadata
 from .metadata import not_negative
+
+_NUMBER = re.compile(r"\+?[0-9]+")
 
 
 def true_conditions(status: Object) -> set[str]:
@@ -41,6 +45,9 @@ def check(errors: FieldErrors, new: Object, old: Object) -> None:
         if {"SuccessCriteriaMet", other} <= true:
             why = f"cannot set SuccessCriteriaMet=True and {said} conditions"
             errors.invalid("status.conditions", OMIT, why)
+    if spec.get("successPolicy") is not None and "Complete" in true and "SuccessCriteriaMet" not in true:
+        why = "cannot set Complete=True for Job with SuccessPolicy unless SuccessCriteriaMet=True"
+        errors.invalid("status.conditions", OMIT, why)
     _change(errors, new, old)
 
 
@@ -138,8 +145,12 @@ def _change(errors: FieldErrors, new: Object, old: Object) -> None:
     ended, started = status.get("completionTime"), before.get("startTime")
     if ended and before.get("completionTime") not in (None, ended):
         errors.invalid("status.completionTime", ended, metadata.IMMUTABLE)
-    if started and started != status.get("startTime") and not spec.get("suspend"):
-        errors.required("status.startTime", "startTime cannot be removed for unsuspended job")
+    resumes = "Suspended" in was and any(
+        c.get("type") == "Suspended" and c.get("status") == "False" for c in status.get("conditions") or ()
+    )
+    if started and started != status.get("startTime") and not spec.get("suspend") and not resumes:
+        why = "field is immutable for unsuspended job once set"
+        errors.invalid("status.startTime", status.get("startTime"), why)
     if "SuccessCriteriaMet" in was - true:
         errors.invalid("status.conditions", OMIT, "cannot disable the SuccessCriteriaMet=True condition")
     if "Complete" in was and "SuccessCriteriaMet" in true - was:
@@ -158,7 +169,7 @@ def count_indexes(text: str, completions: int) -> int:
             )
         numbers = []
         for limit in limits:
-            if not (limit.isascii() and limit.isdigit()):
+            if not _NUMBER.fullmatch(limit):
                 raise ValueError(f'cannot convert string to integer for index: "{limit}"')
             if int(limit) >= completions:
                 raise ValueError(f'too large index: "{limit}"')

@@ -113,7 +113,9 @@ def _lease(errors: FieldErrors, new: Object, old: Object | None) -> None:
         errors.forbidden("spec.preferredHolder", "may only be specified if `strategy` is defined")
 
 
-BUDGET = kind(_budget, "b", status=_budget_status, own_metadata=False)
+BUDGET = kind(
+    _budget, "b", rule=names.path_segment, status=_budget_status, own_metadata=False, known_finalizers=False
+)
 PRIORITY_CLASS = kind(_priority_class, "ux", cluster=True, change=_priority_class_change)
 RUNTIME_CLASS = kind(
     _runtime_class, "cbux", cluster=True, change=_runtime_class_change, known_finalizers=False

@@ -12,6 +12,7 @@ from .validator import kind
 from .volume_sources import csi_driver_name
 
 _PARAMETERS_MAX, _PARAMETERS_SIZE_MAX, _ATTACH_METADATA_SIZE_MAX = 512, 256 << 10, 256 << 10
+_ERROR_SIZE_MAX = 1024
 _TOKEN_SECONDS_MIN, _TOKEN_SECONDS_MAX = 600, 1 << 32
 _NODE_ID_LENGTH_MAX = 256
 
@@ -45,12 +46,17 @@ def _storage_class(errors: FieldErrors, obj: Object, old: Object | None) -> None
     policy, mode = obj.get("reclaimPolicy"), obj.get("volumeBindingMode")
     if policy and policy not in ("Delete", "Retain"):
         errors.not_supported("reclaimPolicy", policy, ("Delete", "Retain"))
-    errors.choice("volumeBindingMode", mode, ("Immediate", "WaitForFirstConsumer"))
+    if mode is None:
+        errors.required("volumeBindingMode")
+    elif mode not in ("Immediate", "WaitForFirstConsumer"):
+        errors.not_supported("volumeBindingMode", mode, ("Immediate", "WaitForFirstConsumer"))
     _topologies(errors, obj.get("allowedTopologies") or [], "allowedTopologies")
 
 
 def _topologies(errors: FieldErrors, terms: list[Object], path: str) -> None:
-    seen_terms: list[dict[str, set[str]]] = []
+    seen_terms: list[dict[str, set[str]]] = [
+        {} for _ in terms
+    ]  # as in Kubernetes: an empty term is never the first
     for index, term in enumerate(terms):
         found: dict[str, set[str]] = {}
         for number, expression in enumerate(term.get("matchLabelExpressions") or ()):
@@ -65,7 +71,7 @@ def _topologies(errors: FieldErrors, terms: list[Object], path: str) -> None:
             if key in found:
                 errors.duplicate(f"{at}.key", key)
             found[key] = set(values)
-        if found in seen_terms:
+        for _ in range(seen_terms.count(found)):
             errors.duplicate(f"{path}[{index}].matchLabelExpressions", "")
         seen_terms.append(found)
 
@@ -90,17 +96,14 @@ def _attributes_class_change(errors: FieldErrors, new: Object, old: Object) -> N
 
 
 def _driver(errors: FieldErrors, obj: Object, old: Object | None) -> None:
-    name, spec = obj["metadata"].get("name") or "", obj.get("spec") or {}
-    if old is None and len(name) > 63:
-        errors.too_long("metadata.name", 63)
+    spec = obj.get("spec") or {}
     for field in ("attachRequired", "podInfoOnMount", "storageCapacity"):
         if spec.get(field) is None:
             errors.required(f"spec.{'attachedRequired' if field == 'attachRequired' else field}")
     policies = ("File", "None", "ReadWriteOnceWithFSType")
-    if spec.get("fsGroupPolicy") is None:
-        errors.required("spec.fsGroupPolicy")
-    elif spec["fsGroupPolicy"] not in policies:
-        errors.not_supported("spec.fsGroupPolicy", spec["fsGroupPolicy"], policies)
+    policy = spec.get("fsGroupPolicy")
+    if policy is not None and policy not in policies:
+        errors.not_supported("spec.fsGroupPolicy", policy, policies)
     audiences: set[str] = set()
     for index, request in enumerate(spec.get("tokenRequests") or ()):
         at, audience, seconds = (
@@ -110,6 +113,7 @@ def _driver(errors: FieldErrors, obj: Object, old: Object | None) -> None:
         )
         if audience in audiences:
             errors.duplicate(f"{at}.audience", audience)
+            continue
         audiences.add(audience)
         if seconds is not None and seconds < _TOKEN_SECONDS_MIN:
             why = "may not specify a duration less than 10 minutes"
@@ -121,11 +125,15 @@ def _driver(errors: FieldErrors, obj: Object, old: Object | None) -> None:
         if mode not in ("Persistent", "Ephemeral"):
             errors.not_supported("spec.volumeLifecycleModes", mode, ("Persistent", "Ephemeral"))
     if spec.get("seLinuxMount") is None:
-        errors.required("spec.seLinuxMount", "seLinuxMount is required")
+        errors.required("spec.seLinuxMount")
     period = spec.get("nodeAllocatableUpdatePeriodSeconds")
     if period is not None and period < 10:
         why = "must be greater than or equal to 10 seconds"
         errors.invalid("spec.nodeAllocatableUpdatePeriodSeconds", period, why)
+    in_secrets = spec.get("serviceAccountTokenInSecrets")
+    if in_secrets is not None and not spec.get("tokenRequests"):
+        why = "serviceAccountTokenInSecrets is set but no tokenRequests are specified"
+        errors.invalid("spec.serviceAccountTokenInSecrets", in_secrets, why)
 
 
 def _driver_change(errors: FieldErrors, new: Object, old: Object) -> None:
@@ -168,9 +176,9 @@ def _csi_node_change(errors: FieldErrors, new: Object, old: Object) -> None:
     now = {d.get("name"): d for d in (new.get("spec") or {}).get("drivers") or ()}
     for driver in (old.get("spec") or {}).get("drivers") or ():
         name = driver.get("name")
-        masked = {**now.get(name, driver), "allocatable": driver.get("allocatable")}
-        if not same(masked, driver):
-            errors.invalid("spec.drivers", [now[name]], metadata.IMMUTABLE)
+        if name in now:
+            masked, before = ({**d, "allocatable": None} for d in (now[name], driver))
+            immutable(errors, masked, before, "spec.drivers", type_="storage.v1.CSINodeDriver")
 
 
 # -- VolumeAttachment, CSIStorageCapacity ------------------------------------------------------------------------------
@@ -204,8 +212,12 @@ def _attachment_status(errors: FieldErrors, new: Object, old: Object) -> None:
     if sum(len(k) + len(v) for k, v in noted.items()) > _ATTACH_METADATA_SIZE_MAX:
         errors.too_long("status.attachmentMetadata", _ATTACH_METADATA_SIZE_MAX)
     for field in ("attachError", "detachError"):
-        if len((status.get(field) or {}).get("message") or "") > _ATTACH_METADATA_SIZE_MAX:
+        error = status.get(field) or {}
+        if len((error.get("message") or "").encode()) > _ERROR_SIZE_MAX:
             errors.too_long(f"status.{field}.message", _ATTACH_METADATA_SIZE_MAX)
+        if (error.get("errorCode") or 0) < 0:
+            why = "must be between 0 and 2147483647, inclusive"
+            errors.invalid(f"status.{field}.errorCode", error["errorCode"], why)
 
 
 def _attachment_change(errors: FieldErrors, new: Object, old: Object) -> None:
@@ -213,12 +225,13 @@ def _attachment_change(errors: FieldErrors, new: Object, old: Object) -> None:
 
 
 def _capacity(errors: FieldErrors, obj: Object, old: Object | None) -> None:
-    metadata.label_selector(errors, obj.get("nodeTopology"), "nodeTopology")
+    found = FieldErrors()
+    metadata.label_selector(found, (old or {}).get("nodeTopology"), "")
+    metadata.label_selector(errors, obj.get("nodeTopology"), "nodeTopology", any_value=bool(found))
     name = obj.get("storageClassName") or ""
     errors.messages("storageClassName", name, names.dns1123_subdomain(name))
-    for field in ("capacity", "maximumVolumeSize"):
-        if obj.get(field) is not None:
-            resources.amount(errors, "", obj[field], field)
+    if obj.get("capacity") is not None:
+        resources.amount(errors, "", obj["capacity"], "capacity")
 
 
 def _capacity_change(errors: FieldErrors, new: Object, old: Object) -> None:
@@ -227,8 +240,8 @@ def _capacity_change(errors: FieldErrors, new: Object, old: Object) -> None:
 
 
 STORAGE_CLASS = kind(_storage_class, "cbux", cluster=True, change=_storage_class_change)
-ATTRIBUTES_CLASS = kind(_attributes_class, "cbux", cluster=True, change=_attributes_class_change)
+ATTRIBUTES_CLASS = kind(_attributes_class, "uxcb", cluster=True, change=_attributes_class_change)
 DRIVER = kind(_driver, "ubx", cluster=True, change=_driver_change)
 NODE = kind(_csi_node, "cbx", cluster=True, change=_csi_node_change)
 ATTACHMENT = kind(_attachment, "cbx", cluster=True, change=_attachment_change, status=_attachment_status)
-CAPACITY = kind(_capacity, "cbx", change=_capacity_change)
+CAPACITY = kind(_capacity, "cbux", change=_capacity_change)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from .. import names, selectors
@@ -11,6 +12,7 @@ from . import metadata, persistent_volumes, pods
 from .metadata import immutable, not_negative, same
 from .validator import kind
 
+_AMOUNT = re.compile(r"[0-9]+%|[+-]?[0-9]+")
 _NO_MATCH = "`selector` does not match template `labels`"
 _MORE_THAN_REPLICAS = "cannot be greater than status.replicas"
 
@@ -66,8 +68,7 @@ def amount(value: int | str | None) -> int:
     """A number, or the percentage's."""
     if not isinstance(value, str):
         return value or 0
-    digits = value.removesuffix("%")
-    return int(digits) if digits.isascii() and digits.isdigit() else 0
+    return int(value.removesuffix("%")) if _AMOUNT.fullmatch(value) else 0
 
 
 def at_most_all(errors: FieldErrors, value: int | str | None, path: str) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
-from ...api.errors import forbidden, invalid
+from ...api.errors import bad_request, forbidden, invalid
 from ...api.fielderrors import FieldErrors
 from ...api.kinds import kind_of_resource
 from ...api.object import Object
@@ -88,12 +89,25 @@ def secret_prepare_update(registry: Registry, op: Operation) -> None:
         new["type"] = old.get("type")
 
 
+def stateful_set_prepare(registry: Registry, op: Operation) -> None:
+    """`maxUnavailable` is behind a gate that is off (MaxUnavailableStatefulSet)."""
+    for_old = (((op.old or {}).get("spec") or {}).get("updateStrategy") or {}).get("rollingUpdate") or {}
+    assert op.object is not None
+    rolling = ((op.object.get("spec") or {}).get("updateStrategy") or {}).get("rollingUpdate") or {}
+    if "maxUnavailable" in rolling and "maxUnavailable" not in for_old:
+        del rolling["maxUnavailable"]
+
+
 def daemon_set_prepare_create(registry: Registry, op: Operation) -> None:
     obj = op.object
     assert obj is not None
     meta = obj["metadata"]
     annotations = dict(meta.get("annotations") or {})
-    annotations.setdefault(TEMPLATE_GENERATION, "1")
+    given = annotations.get(TEMPLATE_GENERATION, "1")
+    if not re.fullmatch(r"[+-]?[0-9]+", given):
+        wrong = f'strconv.ParseInt: parsing "{given}": invalid syntax'
+        raise bad_request(f'DaemonSet in version "v1" cannot be handled as a DaemonSet: {wrong}')
+    annotations[TEMPLATE_GENERATION] = str(max(int(given), 1))
     meta["annotations"] = annotations
 
 
@@ -147,12 +161,19 @@ def job_commit_create(registry: Registry, op: Operation) -> None:
     _label_as_template(op.object)
 
 
+def csi_driver_prepare_create(registry: Registry, op: Operation) -> None:
+    """`preventPodSchedulingIfMissing` is behind a gate that is off (VolumeLimitScaling)."""
+    assert op.object is not None
+    if "preventPodSchedulingIfMissing" not in ((op.old or {}).get("spec") or {}):
+        op.object["spec"].pop("preventPodSchedulingIfMissing", None)
+
+
 def csi_driver_prepare_update(registry: Registry, op: Operation) -> None:
-    """The only kind whose generation begins with its first change, and counts two fields."""
+    """The only kind whose generation begins with its first change."""
     new, old = op.object, op.old
     assert new is not None and old is not None
-    spec, before = new.get("spec") or {}, old.get("spec") or {}
-    if any(spec.get(f) != before.get(f) for f in ("tokenRequests", "requiresRepublish")):
+    csi_driver_prepare_create(registry, op)
+    if new.get("spec") != old.get("spec"):
         new["metadata"]["generation"] = (old["metadata"].get("generation") or 0) + 1
 
 

@@ -139,7 +139,12 @@ def _table() -> dict[str, Strategy]:
             status_keeps=("labels",),
         ),
         "replicasets.apps": Strategy(**workload, initial_status={"replicas": 0}),
-        "statefulsets.apps": Strategy(**workload, initial_status={"replicas": 0, "availableReplicas": 0}),
+        "statefulsets.apps": Strategy(
+            **workload,
+            initial_status={"replicas": 0, "availableReplicas": 0},
+            prepare_create=kinds_rules.stateful_set_prepare,
+            prepare_update=kinds_rules.stateful_set_prepare,
+        ),
         "daemonsets.apps": Strategy(
             **workload,
             initial_status={
@@ -176,7 +181,7 @@ def _table() -> dict[str, Strategy]:
         "ingresses.networking.k8s.io": Strategy(**spec, initial_status={"loadBalancer": {}}),
         "ingressclasses.networking.k8s.io": Strategy(**spec),
         "networkpolicies.networking.k8s.io": Strategy(**spec),
-        "servicecidrs.networking.k8s.io": Strategy(**spec, initial_status={}),
+        "servicecidrs.networking.k8s.io": Strategy(initial_status={}, status_keeps=METADATA),
         "endpointslices.discovery.k8s.io": Strategy(
             generation=anything_or_labels_changed,
             prepare_create=kinds_rules.slice_prepare,
@@ -197,6 +202,7 @@ def _table() -> dict[str, Strategy]:
         "csidrivers.storage.k8s.io": Strategy(
             unconditional_update=False,
             returns_deleted=True,
+            prepare_create=kinds_rules.csi_driver_prepare_create,
             prepare_update=kinds_rules.csi_driver_prepare_update,
         ),
         "csinodes.storage.k8s.io": Strategy(unconditional_update=False, returns_deleted=True),

@@ -149,10 +149,16 @@ def test_new_objects(resource: str, body: dict[str, Any], wrong: list[str]) -> N
             [],
         ),
         (
-            "horizontalpodautoscalers.autoscaling",  # a version that was let in once may stay, or be exchanged for another
+            "horizontalpodautoscalers.autoscaling",  # a version that was let in once may stay
             {"spec": {"scaleTargetRef": DEPLOYMENT | {"apiVersion": ""}, "maxReplicas": 2}},
-            {"spec": {"scaleTargetRef": DEPLOYMENT | {"apiVersion": "v9"}, "maxReplicas": 3}},
+            {"spec": {"scaleTargetRef": DEPLOYMENT | {"apiVersion": ""}, "maxReplicas": 3}},
             [],
+        ),
+        (
+            "horizontalpodautoscalers.autoscaling",  # but not be exchanged for another
+            {"spec": {"scaleTargetRef": DEPLOYMENT | {"apiVersion": ""}, "maxReplicas": 2}},
+            {"spec": {"scaleTargetRef": DEPLOYMENT | {"apiVersion": "v9"}, "maxReplicas": -3}},
+            ["spec.maxReplicas", "spec.maxReplicas", "spec.scaleTargetRef.apiVersion"],
         ),
         (
             "horizontalpodautoscalers.autoscaling",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from .checking import fields, of_create, of_update
 
 
@@ -66,6 +68,47 @@ def test_classes_do_not_change() -> None:
         "provisioner"
     ]
     assert of_update("storageclasses.storage.k8s.io", old | {"allowVolumeExpansion": True}, old) == []
+
+
+@pytest.mark.parametrize(
+    ("resource", "body", "wrong"),
+    [
+        ("storageclasses", {"provisioner": "p", "volumeBindingMode": ""}, ["volumeBindingMode"]),
+        (
+            "storageclasses",
+            {"provisioner": "p", "allowedTopologies": [{}, {}]},
+            ["allowedTopologies[0].matchLabelExpressions"] * 2
+            + ["allowedTopologies[1].matchLabelExpressions"] * 3,
+        ),
+        (
+            "csidrivers",
+            {"spec": {"serviceAccountTokenInSecrets": True}},
+            ["spec.serviceAccountTokenInSecrets"],
+        ),
+        (
+            "csidrivers",
+            {"spec": {"tokenRequests": [{"audience": "a"}, {"audience": "a", "expirationSeconds": 1}]}},
+            ["spec.tokenRequests[1].audience"],
+        ),
+        (
+            "csistoragecapacities",
+            {"storageClassName": "c", "capacity": "-1", "maximumVolumeSize": "-1"},
+            ["capacity"],
+        ),
+    ],
+)
+def test_new_kinds_of_storage(resource: str, body: dict[str, Any], wrong: list[str]) -> None:
+    assert fields(of_create(f"{resource}.storage.k8s.io", body)) == wrong
+
+
+def test_errors_of_an_attachment_are_short_and_coded_upwards() -> None:
+    spec = {"attacher": "a", "nodeName": "n", "source": {"persistentVolumeName": "v"}}
+    bad = {
+        "spec": spec,
+        "status": {"attached": False, "attachError": {"message": "x" * 1025, "errorCode": -1}},
+    }
+    causes = of_update("volumeattachments.storage.k8s.io", bad, {"spec": spec}, "status")
+    assert fields(causes) == ["status.attachError.message", "status.attachError.errorCode"]
 
 
 def test_drivers_of_a_node_come_and_go_but_do_not_change() -> None:

@@ -130,6 +130,28 @@ def test_schedules(schedule: str, problem: str) -> None:
     assert cron.problem(schedule) == problem
 
 
+@pytest.mark.parametrize(
+    ("schedule", "problem"),
+    [
+        ("TZ=UTC", "invalid schedule format: runtime error: slice bounds out of range [:-1]"),
+        ("@every 1x", 'failed to parse duration @every 1x: time: unknown unit "x" in duration "1x"'),
+        ("@every 1h5", 'failed to parse duration @every 1h5: time: missing unit in duration "1h5"'),
+        (
+            f"{1 << 63} * * * *",
+            f'failed to parse int from {1 << 63}: strconv.Atoi: parsing "{1 << 63}": value out of range',
+        ),
+    ],
+)
+def test_go_says_what_a_schedule_lacks(schedule: str, problem: str) -> None:
+    assert cron.problem(schedule) == problem
+
+
+def test_the_pods_of_a_suspended_job_are_fixed_while_some_are_left() -> None:
+    old = job(suspend=True) | {"status": {"active": 1}}
+    new = job(suspend=True, template=job()["spec"]["template"] | {"metadata": {"labels": {"x": "y"}}})
+    assert "spec.template" in fields(of_update("jobs.batch", new | {"status": {"active": 1}}, old))
+
+
 def test_cron_jobs() -> None:
     good = {"spec": {"schedule": "* * * * *", "timeZone": "Etc/UTC", "jobTemplate": JOB}}
     assert of_create("cronjobs.batch", good) == []
