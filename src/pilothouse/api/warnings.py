@@ -72,16 +72,27 @@ def _service(new: Object, old: Object | None) -> Iterator[str]:
         yield 'spec.trafficDistribution: "PreferClose" is deprecated; use "PreferSameZone"'
 
 
+_SLICE_MAKERS = ("endpointslice-controller.k8s.io", "endpointslicemirroring-controller.k8s.io")
+
+
 def _slice(new: Object, old: Object | None) -> Iterator[str]:
     if new.get("addressType") == "FQDN" and old is None:
         yield "spec.addressType: FQDN endpoints are deprecated"
-    if new.get("addressType") == "IPv6":
-        for index, endpoint in enumerate(new.get("endpoints") or ()):
-            for number, ip in enumerate(endpoint.get("addresses") or ()):
-                yield from _address(ip, f"spec.endpoints[{index}].addresses[{number}]")
+    if (new["metadata"].get("labels") or {}).get("endpointslice.kubernetes.io/managed-by") in _SLICE_MAKERS:
+        return
+    for index, endpoint in enumerate(new.get("endpoints") or ()):
+        for number, ip in enumerate(endpoint.get("addresses") or ()):
+            yield from _address(ip, f"endpoints[{index}].addresses[{number}]")
 
 
 _INGRESS_CLASS = "kubernetes.io/ingress.class"
+
+
+def _ingress_status(new: Object, old: Object | None) -> Iterator[str]:
+    balancer = (new.get("status") or {}).get("loadBalancer") or {}
+    for index, ingress in enumerate(balancer.get("ingress") or ()):
+        if ingress.get("ip"):
+            yield from _address(ingress["ip"], f"status.loadBalancer.ingress[{index}]")
 
 
 def _ingress(new: Object, old: Object | None) -> Iterator[str]:
@@ -319,9 +330,10 @@ WARNINGS: dict[str, Warnings] = {
     "services": _service,
     "endpointslices.discovery.k8s.io": _slice,
     "ingresses.networking.k8s.io": _ingress,
+    "ingresses.networking.k8s.io/status": _ingress_status,
     "networkpolicies.networking.k8s.io": _network_policy,
     "secrets": _secret,
     "serviceaccounts": _account,
     "runtimeclasses.node.k8s.io": _runtime_class,
 }
-"""By resource (`deployments.apps`)."""
+"""By resource (`deployments.apps`), and what a write to a subresource is warned of."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from .. import names
 from ..fielderrors import FieldErrors
 from ..object import Object
@@ -14,6 +16,7 @@ _VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "proxy
 _SUBJECTS = {"Group": "group", "ServiceAccount": "serviceAccount", "User": "user"}
 _QUEUES_MAX = 10_000_000
 _HASH_BITS = 60
+_KEEPS_ZERO = "flowcontrol.k8s.io/v1beta3-preserve-zero-concurrency-shares"
 
 _EVERYBODY = [{"kind": "Group", "group": {"name": f"system:{who}authenticated"}} for who in ("un", "")]
 _EVERYTHING = {
@@ -195,7 +198,7 @@ def _status(errors: FieldErrors, new: Object, old: Object) -> None:
             errors.duplicate(f"{at}.type", type_)
         seen.add(type_)
         if not type_:
-            errors.required(f"{at}.type", "must not be empty")
+            errors.required(f"{at}.type")
 
 
 # -- PriorityLevelConfiguration --------------------------------------------------------------------------------
@@ -204,10 +207,10 @@ def _status(errors: FieldErrors, new: Object, old: Object) -> None:
 def _level(errors: FieldErrors, new: Object, old: Object | None) -> None:
     spec, name = new.get("spec") or {}, new["metadata"].get("name") or ""
     type_, limited, exempt = spec.get("type") or "", spec.get("limited"), spec.get("exempt")
+    if _KEEPS_ZERO in (new["metadata"].get("annotations") or {}):
+        errors.forbidden("metadata.annotations", f"annotation '{_KEEPS_ZERO}' is forbidden")
     if (name == "exempt") != (type_ == "Exempt"):
-        if type_ in ("Exempt", "Limited"):
-            why = "must be 'Exempt' if and only if `name` is 'exempt'"
-            errors.invalid("spec.type", type_, why)
+        errors.invalid("spec.type", type_, "must be 'Exempt' if and only if `name` is 'exempt'")
     if type_ == "Exempt":
         if limited is not None:
             errors.forbidden("spec.limited", "must be nil if the type is not Limited")
@@ -223,7 +226,7 @@ def _level(errors: FieldErrors, new: Object, old: Object | None) -> None:
     else:
         errors.not_supported("spec.type", type_, ("Exempt", "Limited"))
     if name == "exempt":  # its shares are the administrator's to choose
-        if type_ != "Exempt":
+        if type_ != "Exempt" or limited is not None:
             why = f"spec of '{name}' except the 'spec.exempt' field must equal the fixed value"
             errors.invalid("spec", as_go(_LEVEL_SPEC, spec), why)
     else:
@@ -278,16 +281,9 @@ def _queuing(errors: FieldErrors, queuing: Object, path: str) -> None:
         errors.invalid(f"{path}.handSize", hand, "must be positive")
     elif hand > queues:
         errors.invalid(f"{path}.handSize", hand, f"should not be greater than queues ({queues})")
-    else:
-        deals = 1
-        for dealt in range(hand):
-            deals *= queues - dealt
-        if (deals - 1).bit_length() > _HASH_BITS:
-            why = (
-                f"required entropy bits of deckSize {queues} and handSize {hand} should not be greater than "
-                f"{_HASH_BITS}"
-            )
-            errors.invalid(f"{path}.handSize", hand, why)
+    elif math.ceil(math.log2(queues) * hand) > _HASH_BITS:
+        why = f"required entropy bits of deckSize {queues} and handSize {hand} should not be greater than {_HASH_BITS}"
+        errors.invalid(f"{path}.handSize", hand, why)
 
 
 SCHEMA = kind(_schema, "cb", cluster=True, status=_status)

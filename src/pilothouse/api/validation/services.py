@@ -348,13 +348,18 @@ _ADDRESS_TYPES = ("FQDN", *_FAMILIES)
 def _slice(errors: FieldErrors, new: Object, old: Object | None) -> None:
     type_ = new.get("addressType") or ""
     errors.choice("addressType", type_, _ADDRESS_TYPES)
-    endpoints, ports = new.get("endpoints") or [], new.get("ports") or []
+    _slice_ports(errors, new.get("ports") or [])
+    endpoints = new.get("endpoints") or []
+    if old is not None and metadata.same(endpoints, old.get("endpoints")):
+        return
     if len(endpoints) > _ENDPOINTS_MAX:
         errors.too_many("endpoints", len(endpoints), _ENDPOINTS_MAX)
     else:
-        known = {ip for each in (old or {}).get("endpoints") or () for ip in each.get("addresses") or ()}
         for index, endpoint in enumerate(endpoints):
-            _slice_endpoint(errors, endpoint, type_, known, f"endpoints[{index}]")
+            _slice_endpoint(errors, endpoint, type_, f"endpoints[{index}]")
+
+
+def _slice_ports(errors: FieldErrors, ports: list[Object]) -> None:
     if len(ports) > _PORTS_MAX:
         errors.too_many("ports", len(ports), _PORTS_MAX)
         return
@@ -371,7 +376,7 @@ def _slice(errors: FieldErrors, new: Object, old: Object | None) -> None:
         _protocol_of_application(errors, port, at)
 
 
-def _slice_endpoint(errors: FieldErrors, endpoint: Object, type_: str, known: set[str], path: str) -> None:
+def _slice_endpoint(errors: FieldErrors, endpoint: Object, type_: str, path: str) -> None:
     own = endpoint.get("addresses") or []
     if not own:
         errors.required(f"{path}.addresses", "must contain at least 1 address")
@@ -380,7 +385,9 @@ def _slice_endpoint(errors: FieldErrors, endpoint: Object, type_: str, known: se
     for index, address in enumerate(own):
         at = f"{path}.addresses[{index}]"
         if type_ in _FAMILIES:
-            if addresses.ip(errors, address, at, known):
+            if type_ == "IPv6" and (problems := addresses.ip_name(address)):
+                errors.messages(at, address, problems)
+            elif addresses.ip(errors, address, at):
                 if addresses.family(address) != type_:
                     errors.invalid(f"{path}.addresses", address, f"must be an {type_} address")
                 addresses.ordinary_ip(errors, address, at)
@@ -397,22 +404,22 @@ def _slice_endpoint(errors: FieldErrors, endpoint: Object, type_: str, known: se
         errors.messages(f"{path}.hostname", host, names.dns1123_label(host))
     hints = endpoint.get("hints")
     if hints:
-        _hints(errors, hints, "forZones", metadata.label_value, f"{path}.hints")
-        _hints(errors, hints, "forNodes", names.dns1123_subdomain, f"{path}.hints")
+        _hints(errors, hints, f"{path}.hints")
 
 
-def _hints(errors: FieldErrors, hints: Object, field: str, rule: metadata.NameRule, path: str) -> None:
-    each = hints.get(field) or []
-    if len(each) > _HINTS_MAX:
-        errors.too_many(f"{path}.{field}", len(each), _HINTS_MAX)
-        return
-    seen: set[str] = set()
-    for index, hint in enumerate(each):
-        at, name = f"{path}.{field}[{index}].name", hint.get("name") or ""
-        if name in seen:
-            errors.duplicate(at, name)
-        seen.add(name)
-        errors.messages(at, name, rule(name))
+def _hints(errors: FieldErrors, hints: Object, path: str) -> None:
+    for field, rule in (("forZones", metadata.label_value), ("forNodes", names.dns1123_subdomain)):
+        each = hints.get(field) or []
+        if len(each) > _HINTS_MAX:
+            errors.too_many(f"{path}.{field}", len(each), _HINTS_MAX)
+            return
+        seen: set[str] = set()
+        for index, hint in enumerate(each):
+            at, name = f"{path}.{field}[{index}].name", hint.get("name") or ""
+            if name in seen:
+                errors.duplicate(at, name)
+            seen.add(name)
+            errors.messages(at, name, rule(name))
 
 
 def full_domain_name(errors: FieldErrors, value: str, path: str, segments: int) -> None:

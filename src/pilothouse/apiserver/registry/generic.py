@@ -219,9 +219,9 @@ class Registry:
     @staticmethod
     def _warn(op: Operation) -> None:
         assert op.object is not None
-        if not op.subresource:
-            for text in warnings_of(op.resource, op.object, op.old):
-                op.warn(text)
+        resource = f"{op.resource}/{op.subresource}" if op.subresource else op.resource
+        for text in warnings_of(resource, op.object, op.old):
+            op.warn(text)
 
     async def _commit_create(self, op: Operation) -> Entry | None:
         """None: somebody else has created it (or nothing was to be stored)."""

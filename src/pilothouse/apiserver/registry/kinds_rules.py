@@ -217,10 +217,14 @@ def csr_prepare_update(registry: Registry, op: Operation) -> None:
         else:
             status.pop("certificate", None)
     elif op.subresource == "status":
-        decided = [c for c in before.get("conditions") or () if c.get("type") in ("Approved", "Denied")]
-        others = [c for c in status.get("conditions") or () if c.get("type") not in ("Approved", "Denied")]
-        if decided or others:
-            status["conditions"] = decided + others
+        conditions = list(status.get("conditions") or ())
+        for type_ in ("Approved", "Denied"):  # validation minds it when there are more now, or fewer
+            mine = [c for c in before.get("conditions") or () if c.get("type") == type_]
+            places = [i for i, c in enumerate(conditions) if c.get("type") == type_]
+            for place, condition in zip(places, mine, strict=False) if len(places) == len(mine) else ():
+                conditions[place] = condition
+        if conditions:
+            status["conditions"] = conditions
     else:
         status = dict(before)
     now = registry.now()

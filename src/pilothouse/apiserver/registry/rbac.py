@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ...api.errors import forbidden, not_found
+from ...api.errors import ApiError, forbidden, not_found
 from ...api.object import Object
 from ..authorization import SUPERUSERS, Attributes, Rule, rule_of
 
@@ -19,10 +19,26 @@ GROUP = "rbac.authorization.k8s.io"
 Grant = tuple[str, str, str, str, str]
 
 
+_EVERYTHING: list[Object] = [
+    {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]},
+    {"verbs": ["*"], "nonResourceURLs": ["*"]},
+]
+
+
+def _kept(new: Object, old: Object | None) -> bool:
+    """Only what leads to an object's end has changed: its owners and finalizers."""
+    return old is not None and _without_ends(new) == _without_ends(old)
+
+
+def _without_ends(obj: Object) -> Object:
+    left = ("ownerReferences", "finalizers", "managedFields", "resourceVersion")
+    return {**obj, "metadata": {k: v for k, v in obj["metadata"].items() if k not in left}}
+
+
 def check_role(registry: Registry, op: Operation) -> None:
     new = op.object
     assert new is not None
-    if SUPERUSERS in op.user.groups or (op.old is not None and new.get("rules") == op.old.get("rules")):
+    if SUPERUSERS in op.user.groups or _kept(new, op.old):
         return
     authorizer = registry.admission.environment.authorizer
     attributes = Attributes(
@@ -31,6 +47,12 @@ def check_role(registry: Registry, op: Operation) -> None:
     if authorizer.allows(attributes)[0]:
         return
     _confirm(registry, op, new.get("rules") or [], op.namespace)
+    if any(((role or {}).get("aggregationRule") or {}).get("clusterRoleSelectors") for role in (new, op.old)):
+        try:
+            _confirm(registry, op, _EVERYTHING, "")
+        except ApiError:
+            why = "must have cluster-admin privileges to use the aggregationRule"
+            raise forbidden(op.kind.plural, op.kind.group, op.name, why) from None
 
 
 def check_binding(registry: Registry, op: Operation) -> None:
@@ -38,11 +60,7 @@ def check_binding(registry: Registry, op: Operation) -> None:
     assert new is not None
     if SUPERUSERS in op.user.groups:
         return
-    old = op.old
-    if old is not None and (old.get("roleRef"), old.get("subjects")) == (
-        new.get("roleRef"),
-        new.get("subjects"),
-    ):
+    if _kept(new, op.old):
         return
     reference = new.get("roleRef") or {}
     authorizer = registry.admission.environment.authorizer
