@@ -306,13 +306,41 @@ def _driver(new: Object, old: Object | None) -> Iterator[str]:
         )
 
 
+def _device_slice(new: Object, old: Object | None) -> Iterator[str]:
+    driver = (new.get("spec") or {}).get("driver") or ""
+    if driver != driver.lower():
+        yield f'spec.driver: driver names should be lowercase; "{driver}" contains uppercase characters'
+
+
 def _runtime_class(new: Object, old: Object | None) -> Iterator[str]:
     for key in sorted((new.get("scheduling") or {}).get("nodeSelector") or ()):
         if said := pod_warnings.deprecated_label(key):
             yield f"scheduling.nodeSelector: {said}"
 
 
+_STATIC = ".static.k8s.io"
+
+
+def _static_name(new: Object, old: Object | None) -> Iterator[str]:
+    if (new["metadata"].get("name") or "").endswith(_STATIC):
+        yield (
+            f'metadata.name: names ending with "{_STATIC}" are reserved for static manifest-based configurations and cannot be '
+            "managed via the API"
+        )
+
+
 WARNINGS: dict[str, Warnings] = {
+    **{
+        f"{plural}.admissionregistration.k8s.io": _static_name
+        for plural in (
+            "mutatingadmissionpolicies",
+            "mutatingadmissionpolicybindings",
+            "mutatingwebhookconfigurations",
+            "validatingadmissionpolicies",
+            "validatingadmissionpolicybindings",
+            "validatingwebhookconfigurations",
+        )
+    },
     "pods": pod_warnings.of_pod,
     "podtemplates": _workload("template", named=False),
     "deployments.apps": _workload("spec", "template"),
@@ -335,5 +363,6 @@ WARNINGS: dict[str, Warnings] = {
     "secrets": _secret,
     "serviceaccounts": _account,
     "runtimeclasses.node.k8s.io": _runtime_class,
+    "resourceslices.resource.k8s.io": _device_slice,
 }
 """By resource (`deployments.apps`), and what a write to a subresource is warned of."""

@@ -121,12 +121,22 @@ def cidr(
         errors.invalid(path, value, NOT_A_RANGE)
         return
     base, _, bits = value.partition("/")
-    before = len(errors)
-    if _read(base).problem:
-        errors.invalid(path, value, _read(base).problem.replace("be an IPv4", "have an IPv4"))
-    if parse(base) != network.network_address:
+    problem = _read(base).problem
+    if problem == LEADING_ZEROS or bits != str(int(bits)):
+        errors.invalid(path, value, f"{LEADING_ZEROS} in IP or prefix length")
+    elif problem:
+        errors.invalid(path, value, problem.replace("be an IPv4", "have an IPv4"))
+    elif parse(base) != network.network_address:
         errors.invalid(path, value, "must not have bits set beyond the prefix length")
-    if bits != str(int(bits)):
-        errors.invalid(path, value, "must not have leading 0s in the prefix length")
-    if canonical and len(errors) == before and str(network) != value:
+    elif canonical and str(network) != value:
         errors.invalid(path, value, f'must be in canonical form ("{network}")')
+
+
+def interface(errors: FieldErrors, value: str, path: str) -> None:
+    """An address and the prefix of its network, in the one canonical spelling."""
+    network = parse_range(value)
+    if network is None:
+        why = "must be a valid address in CIDR form, (e.g. 10.9.8.7/24 or 2001:db8::1/64)"
+        errors.invalid(path, value, why)
+    elif value != (spelled := f"{parse(value.partition('/')[0])}/{network.prefixlen}"):
+        errors.invalid(path, value, f'must be in canonical form ("{spelled}")')

@@ -8,7 +8,7 @@ from ..object import Object
 from . import metadata
 from .conditions import conditions
 from .expressions import Problems, match_conditions, problems_of, report, variables
-from .match_rules import FAILURE_POLICIES, REINVOCATION, match_resources
+from .match_rules import FAILURE_POLICIES, REINVOCATION, match_resources, one_of
 from .validator import kind
 
 _REASONS = ("Forbidden", "Invalid", "RequestEntityTooLarge")
@@ -20,7 +20,7 @@ _SOMETHING = "validations or auditAnnotations must contain at least one item"
 
 def _common(errors: FieldErrors, spec: Object, before: Object | None) -> Problems:
     problems = problems_of(spec, "spec")
-    errors.choice("spec.failurePolicy", spec.get("failurePolicy"), FAILURE_POLICIES)
+    one_of(errors, spec.get("failurePolicy"), FAILURE_POLICIES, "spec.failurePolicy")
     if spec.get("paramKind") is not None:
         _param_kind(errors, spec["paramKind"], "spec.paramKind")
     constraints, path = spec.get("matchConstraints"), "spec.matchConstraints"
@@ -123,16 +123,22 @@ def _validating_status(errors: FieldErrors, new: Object, old: Object) -> None:
 def _mutating(errors: FieldErrors, new: Object, old: Object | None) -> None:
     spec = new.get("spec") or {}
     problems = _common(errors, spec, None if old is None else old.get("spec") or {})
-    for rule in (spec.get("matchConstraints") or {}).get("resourceRules") or ():
-        if "DELETE" in (rule.get("operations") or ()):  # nothing is left to mutate
-            supported = ("*", "CONNECT", "CREATE", "UPDATE")
-            errors.not_supported("spec.matchConstraints.resourceRules.operations", "DELETE", supported)
+    _operations(errors, spec, "matchConstraints")
     mutations = spec.get("mutations") or []
     if not mutations:
         errors.required("spec.mutations", "mutations must contain at least one item")
     for index, mutation in enumerate(mutations):
         _mutation(errors, mutation, f"spec.mutations[{index}]", problems)
     errors.choice("spec.reinvocationPolicy", spec.get("reinvocationPolicy"), REINVOCATION)
+
+
+def _operations(errors: FieldErrors, spec: Object, field: str) -> None:
+    """Of a DELETE nothing is left to mutate."""
+    supported = ("*", "CONNECT", "CREATE", "UPDATE")
+    for rule in (spec.get(field) or {}).get("resourceRules") or ():
+        for operation in rule.get("operations") or ():
+            if operation not in supported:
+                errors.not_supported(f"spec.{field}.resourceRules.operations", operation, supported)
 
 
 _PATCHES = {"ApplyConfiguration": "applyConfiguration", "JSONPatch": "jsonPatch"}
@@ -148,7 +154,7 @@ def _mutation(errors: FieldErrors, mutation: Object, path: str, problems: Proble
     if patch is None:
         errors.required(f"{path}.{field}", f"must be specified when patchType is {type_}")
     elif not (patch.get("expression") or "").strip():
-        errors.required(f"{path}.{field}.expression", "expression is not specified")
+        errors.required(f"{path}.{field}.expression")
     report(errors, problems, f"{path}.{field}.expression")
     for other in _PATCHES.values():
         if other != field and mutation.get(other) is not None:
@@ -166,7 +172,7 @@ def _binding(errors: FieldErrors, new: Object, old: Object | None) -> None:
     if spec.get("paramRef") is not None:
         _param_ref(errors, spec["paramRef"], "spec.paramRef")
     if spec.get("matchResources") is not None:
-        match_resources(errors, spec["matchResources"], "spec.matchResouces")  # spelled so upstream
+        match_resources(errors, spec["matchResources"], "spec.matchResources")
 
 
 def _param_ref(errors: FieldErrors, reference: Object, path: str) -> None:
@@ -184,6 +190,11 @@ def _param_ref(errors: FieldErrors, reference: Object, path: str) -> None:
         errors.required(path, "one of name or selector must be specified")
     action = reference.get("parameterNotFoundAction")
     errors.choice(f"{path}.parameterNotFoundAction", action, ("Deny", "Allow"))
+
+
+def _mutating_binding(errors: FieldErrors, new: Object, old: Object | None) -> None:
+    _binding(errors, new, old)
+    _operations(errors, new.get("spec") or {}, "matchResources")
 
 
 def _validating_binding(errors: FieldErrors, new: Object, old: Object | None) -> None:
@@ -208,4 +219,4 @@ def _validating_binding(errors: FieldErrors, new: Object, old: Object | None) ->
 VALIDATING = kind(_validating, "cb", cluster=True, status=_validating_status, known_finalizers=False)
 VALIDATING_BINDING = kind(_validating_binding, "cb", cluster=True, known_finalizers=False)
 MUTATING = kind(_mutating, "cb", cluster=True, known_finalizers=False)
-MUTATING_BINDING = kind(_binding, "cb", cluster=True, known_finalizers=False)
+MUTATING_BINDING = kind(_mutating_binding, "cb", cluster=True, known_finalizers=False)

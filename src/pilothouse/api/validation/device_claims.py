@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import orjson
 
 from .. import names
-from ..fielderrors import FieldErrors
+from ..fielderrors import FieldErrors, InOrder
 from ..object import Object
-from . import metadata, resources
+from . import addresses, metadata, resources
 from .conditions import conditions
-from .device_names import binding_conditions, each_of, label, label_name, pool, qualified, set_of
+from .device_names import binding_conditions, each_of, label, label_name, pool, qualified, set_of, uid
 from .node_selectors import node_selector
 from .validator import kind
 from .volume_sources import csi_driver_name
@@ -26,7 +25,7 @@ _EFFECTS = ("NoExecute", "NoSchedule", "None")
 _NOT_A_REQUEST = (
     "must be the name of a request in the claim or the name of a request and a subrequest separated by '/'"
 )
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_CONDITIONS_MAX, _ADDRESSES_MAX = 8, 16
 
 
 # -- claims ----------------------------------------------------------------------------------------------------
@@ -256,17 +255,25 @@ def _device_status(errors: FieldErrors, device: Object, allocated: set[_SharedId
     csi_driver_name(errors, device.get("driver") or "", f"{path}.driver")
     pool(errors, device.get("pool") or "", f"{path}.pool")
     label(errors, device.get("device") or "", f"{path}.device")
+    if device.get("shareID") is not None:
+        uid(errors, device["shareID"], f"{path}.shareID")
     identity = _device_id(device)
     if identity not in allocated:
-        shown = {"Driver": identity[0], "Pool": identity[1], "Device": identity[2], "ShareID": identity[3]}
+        shown = InOrder(zip(("Driver", "Pool", "Device", "ShareID"), identity, strict=True))
         errors.invalid(path, shown, "must be an allocated device in the claim")
-    conditions(errors, device.get("conditions") or [], f"{path}.conditions")
+    listed = device.get("conditions") or []
+    if len(listed) > _CONDITIONS_MAX:
+        errors.too_many(f"{path}.conditions", len(listed), _CONDITIONS_MAX)
+    conditions(errors, listed, f"{path}.conditions")
     if device.get("data") is not None:
         _raw(errors, device["data"], _PARAMETERS_SIZE_MAX, f"{path}.data")
     network = device.get("networkData") or {}
     for field, most in (("interfaceName", 256), ("hardwareAddress", 128)):
         if len(network.get(field) or "") > most:
             errors.too_long(f"{path}.networkData.{field}", most)
+    set_of(
+        errors, network.get("ips"), _ADDRESSES_MAX, addresses.interface, f"{path}.networkData.ips", key=str
+    )
 
 
 def _allocation(errors: FieldErrors, allocation: Object, known: dict[str, set[str]], path: str) -> None:
@@ -281,14 +288,8 @@ def _allocation(errors: FieldErrors, allocation: Object, known: dict[str, set[st
         pool(errors, each.get("pool") or "", f"{path}.pool")
         label(errors, each.get("device") or "", f"{path}.device")
         binding_conditions(errors, each, path)
-        each_of(errors, each.get("tolerations"), -1, _toleration, f"{path}.tolerations")
-        share = each.get("shareID")
-        if share is not None and not _UUID.fullmatch(share):
-            why = (
-                "uid must be in RFC 4122 normalized form, `xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx` with lowercase "
-                "hexadecimal characters"
-            )
-            errors.invalid(f"{path}.shareID", share, why)
+        if each.get("shareID") is not None:
+            uid(errors, each["shareID"], f"{path}.shareID")
 
     def configuration(errors: FieldErrors, each: Object, path: str) -> None:
         errors.choice(f"{path}.source", each.get("source"), ("FromClaim", "FromClass"))
@@ -314,6 +315,6 @@ def _class(errors: FieldErrors, new: Object, old: Object | None) -> None:
         errors.invalid("spec.extendedResourceName", name, "must be a valid extended resource name")
 
 
-CLASS = kind(_class, "cbub", cluster=True)
-CLAIM = kind(_claim, "cbux", change=_spec_change, status=_claim_status)
-CLAIM_TEMPLATE = kind(_template, "cbux", change=_template_change)
+CLASS = kind(_class, "cub", cluster=True)
+CLAIM = kind(_claim, "cux", change=_spec_change, status=_claim_status)
+CLAIM_TEMPLATE = kind(_template, "ux", change=_template_change)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -13,6 +14,8 @@ from .volume_sources import csi_driver_name
 
 _DOMAIN_LENGTH_MAX, _ID_LENGTH_MAX = 63, 32
 _BINDING_CONDITIONS_MAX = 4
+
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{32}")
 
 Check = Callable[[FieldErrors, Any, str], None]
 
@@ -45,6 +48,18 @@ def set_of(
         seen.add(key(item))
 
 
+def uid(errors: FieldErrors, value: str, path: str) -> None:
+    if not _UUID.fullmatch(value.lower()):
+        wrong = "invalid UUID format" if len(value) in (32, 36) else f"invalid UUID length: {len(value)}"
+        errors.invalid(path, value, f"error validating uid: {wrong}")
+    elif len(value) != 36 or value != value.lower():
+        why = (
+            "uid must be in RFC 4122 normalized form, `xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx` with lowercase hexadecimal "
+            "characters"
+        )
+        errors.invalid(path, value, why)
+
+
 def label(errors: FieldErrors, value: str, path: str) -> None:
     errors.messages(path, value, names.dns1123_label(value))
 
@@ -72,8 +87,8 @@ def _identifier(errors: FieldErrors, value: str, path: str) -> None:
 def qualified(errors: FieldErrors, value: str, path: str, *, fully: bool = False) -> None:
     domain, slash, name = value.rpartition("/")
     if "/" in domain:
-        errors.invalid(path, value, "must not contain more than one slash")
-    elif not slash:
+        return  # Kubernetes looks at names with one slash at most
+    if not slash:
         _identifier(errors, name, path)
         if fully:
             why = "a fully qualified name must be a domain and a name separated by a slash"

@@ -18,7 +18,7 @@ from .volume_sources import csi_driver_name
 
 _ATTRIBUTES_MAX, _VALUES_MAX, _VALUE_LENGTH_MAX = 32, 48, 64
 _KEY_LENGTH_MAX = 63 + 1 + 32
-_TAINTS_MAX, _CONSUMPTIONS_MAX = 16, 2
+_TAINTS_MAX, _CONSUMPTIONS_MAX, _OPTIONS_MAX = 16, 2, 10
 _DEVICES_MAX, _COMPLEX_DEVICES_MAX = 128, 64
 _COUNTER_SETS_MAX, _COUNTERS_MAX = 8, 32
 _EFFECTS = ("NoExecute", "NoSchedule", "None")
@@ -111,10 +111,9 @@ def _device(errors: FieldErrors, device: Object, old: Object | None, chooses: bo
     for name, attribute in attributes.items():
         qualified(errors, name, f"{path}.attributes")
         _attribute(errors, attribute, f"{path}.attributes[{_shortened(name)}]")
-    if old is None or old.get("capacity") != device.get("capacity"):
-        for name, each in capacity.items():
-            qualified(errors, name, f"{path}.capacity")
-            _request_policy(errors, each, device, f"{path}.capacity[{_shortened(name)}].requestPolicy")
+    for name, each in capacity.items():
+        qualified(errors, name, f"{path}.capacity")
+        _request_policy(errors, each, device, f"{path}.capacity[{_shortened(name)}].requestPolicy")
     if old is None or old.get("taints") != device.get("taints"):
         each_of(errors, device.get("taints"), _TAINTS_MAX, _taint, f"{path}.taints")
 
@@ -190,13 +189,16 @@ def _valid_values(errors: FieldErrors, values: list[str], default: str, most: st
     for index in range(1, len(values)):
         if number[index - 1] > number[index]:
             errors.invalid(f"{path}[{index}]", values[index], "values must be sorted in ascending order")
-    for index, value in enumerate(values):
-        if number[index] > Quantity.of(most).number:
-            errors.invalid(f"{path}[{index}]", value, f"option is larger than capacity value: {most}")
-    for index, value in enumerate(values):
-        if number[index] in number[:index]:
-            errors.duplicate(f"{path}[{index}]", value)
-    if Quantity.of(default).number not in number:
+
+    def option(errors: FieldErrors, value: str, path: str) -> None:
+        if Quantity.of(value).number > Quantity.of(most).number:
+            errors.invalid(path, value, f"option is larger than capacity value: {most}")
+
+    def by_number(value: str) -> str:
+        return str(Quantity.of(value).value())
+
+    set_of(errors, values, _OPTIONS_MAX, option, path, key=by_number)
+    if len(values) > _OPTIONS_MAX or Quantity.of(default).number not in number:
         errors.invalid(path, default, "default value is not valid according to the requestPolicy")
 
 
@@ -212,14 +214,14 @@ def _valid_range(errors: FieldErrors, bounds: Object, default: str, whole: str, 
     if n(least) > n(whole):
         errors.invalid(f"{path}.min", least, f"min is larger than capacity value: {whole}")
     if n(default) < n(least):
-        errors.invalid(f"{path}.default", default, f"default is less than min: {least}")
+        errors.invalid(f"{path}.min", default, f"default is less than min: {least}")
     if most is not None:
         if n(least) > n(most):
             errors.invalid(f"{path}.max", least, f"min is larger than max: {most}")
         if n(most) > n(whole):
             errors.invalid(f"{path}.max", most, f"max is larger than capacity value: {whole}")
         if n(default) > n(most):
-            errors.invalid(f"{path}.default", default, f"default is more than max: {most}")
+            errors.invalid(f"{path}.max", default, f"default is more than max: {most}")
     if step is None:
         return
     if n(step) <= 0:

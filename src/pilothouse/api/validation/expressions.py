@@ -67,7 +67,7 @@ def variables(errors: FieldErrors, listed: list[Object], path: str, problems: Pr
     for index, variable in enumerate(listed):
         at, name = f"{path}[{index}]", variable.get("name") or ""
         if not name.strip():
-            errors.required(f"{at}.name")
+            errors.required(f"{at}.name", "name is not specified")
         elif not _IDENTIFIER.fullmatch(name) or name in _RESERVED:
             errors.invalid(f"{at}.name", name, "must be a valid CEL identifier")
         if not (variable.get("expression") or "").strip():

@@ -42,10 +42,9 @@ def webhook_url(errors: FieldErrors, url: str, path: str) -> None:
 
 
 def webhook_service(errors: FieldErrors, service: Object, path: str) -> None:
-    if not service.get("name"):
-        errors.required(f"{path}.name")
-    if not service.get("namespace"):
-        errors.required(f"{path}.namespace")
+    for missing, named in (("namespace", "name"), ("name", "namespace")):  # Kubernetes mixes them up
+        if not service.get(missing):
+            errors.required(f"{path}.{named}")
     port = service.get("port", 443)
     if wrong := names.port_number(port):
         errors.invalid(f"{path}.port", port, f"port is not valid: {','.join(wrong)}")
@@ -54,6 +53,7 @@ def webhook_service(errors: FieldErrors, service: Object, path: str) -> None:
         return
     if given == "//":
         errors.invalid(at, given, "segment[0] may not be empty")
+        return
     if not given.startswith("/"):
         errors.invalid(at, given, "must start with a '/'")
     for i, step in enumerate(given[1:].removesuffix("/").split("/")):

@@ -5,19 +5,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from ...api.errors import bad_request, forbidden, invalid
-from ...api.fielderrors import FieldErrors
-from ...api.kinds import kind_of_resource
+from ...api.errors import bad_request, forbidden
 from ...api.object import Object
 
 if TYPE_CHECKING:
     from .generic import Registry
     from .operation import Operation
 
-_ADMIN_ACCESS = "resource.kubernetes.io/admin-access"
-_ADMIN_ACCESS_WHY = (
-    f"admin access to devices requires the `{_ADMIN_ACCESS}: true` label on the containing namespace"
-)
 TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
 
 
@@ -258,20 +252,3 @@ def api_service_prepare_create(registry: Registry, op: Operation) -> None:
     local = not (op.object.get("spec") or {}).get("service")
     conditions = {"conditions": [{"lastTransitionTime": registry.now(), **LOCAL}]}
     op.object["status"] = conditions if local else {}
-
-
-def check_admin_access(registry: Registry, op: Operation) -> None:
-    """A claim, or a template of claims, may ask for devices that others use only where the namespace says so (KEP-5018)."""
-    assert op.object is not None
-    path, spec = "spec", op.object["spec"]
-    if op.kind.kind == "ResourceClaimTemplate":
-        path, spec = "spec.spec", spec["spec"]
-    causes = FieldErrors()
-    for index, request in enumerate((spec.get("devices") or {}).get("requests") or ()):
-        if (request.get("exactly") or {}).get("adminAccess"):
-            causes.forbidden(f"{path}.devices.requests[{index}].adminAccess", _ADMIN_ACCESS_WHY)
-    if causes:
-        namespace = registry.storage.get(kind_of_resource("namespaces"), "", op.namespace)
-        labels = namespace.object["metadata"].get("labels") or {} if namespace else {}
-        if labels.get(_ADMIN_ACCESS) != "true":
-            raise invalid(op.kind.kind, op.kind.group, op.name, causes)

@@ -84,10 +84,25 @@ DEFAULT = Strategy()
 
 def _table() -> dict[str, Strategy]:
     from .. import custom_resources
-    from . import kinds_rules, namespaces, pods, rbac, service_allocation, services
+    from . import (
+        device_rules,
+        kinds_rules,
+        namespaces,
+        pods,
+        policy_params,
+        rbac,
+        service_allocation,
+        services,
+    )
 
     spec: dict[str, Any] = {"generation": spec_changed}
     workload: dict[str, Any] = {**spec}
+    policy_binding = Strategy(
+        generation=spec_changed,
+        unconditional_update=False,
+        validate_create=policy_params.check_binding,
+        validate_update=policy_params.check_binding,
+    )
     table = {
         "pods": Strategy(
             generation=pods.generation_changed,
@@ -237,17 +252,21 @@ def _table() -> dict[str, Strategy]:
             generation=body_changed, unconditional_update=False
         ),
         "validatingadmissionpolicies.admissionregistration.k8s.io": Strategy(
-            generation=spec_changed, initial_status={}, unconditional_update=False, status_keeps=METADATA
-        ),
-        "validatingadmissionpolicybindings.admissionregistration.k8s.io": Strategy(
-            generation=spec_changed, unconditional_update=False
+            generation=spec_changed,
+            initial_status={},
+            unconditional_update=False,
+            status_keeps=METADATA,
+            validate_create=policy_params.check_policy,
+            validate_update=policy_params.check_policy,
         ),
         "mutatingadmissionpolicies.admissionregistration.k8s.io": Strategy(
-            generation=spec_changed, unconditional_update=False
+            generation=spec_changed,
+            unconditional_update=False,
+            validate_create=policy_params.check_policy,
+            validate_update=policy_params.check_policy,
         ),
-        "mutatingadmissionpolicybindings.admissionregistration.k8s.io": Strategy(
-            generation=spec_changed, unconditional_update=False
-        ),
+        "validatingadmissionpolicybindings.admissionregistration.k8s.io": policy_binding,
+        "mutatingadmissionpolicybindings.admissionregistration.k8s.io": policy_binding,
         "flowschemas.flowcontrol.apiserver.k8s.io": Strategy(
             generation=spec_changed, initial_status={}, status_keeps=METADATA
         ),
@@ -273,12 +292,19 @@ def _table() -> dict[str, Strategy]:
             initial_status={},
             status_keeps=METADATA,
             returns_deleted=True,
-            validate_create=kinds_rules.check_admin_access,
+            prepare_update=device_rules.claim_prepare_update,
+            validate_create=device_rules.check_admin_access,
+            validate_update=device_rules.check_admin_access,
         ),
         "resourceclaimtemplates.resource.k8s.io": Strategy(
-            returns_deleted=True, validate_create=kinds_rules.check_admin_access
+            returns_deleted=True, validate_create=device_rules.check_admin_access
         ),
-        "resourceslices.resource.k8s.io": Strategy(generation=spec_changed, returns_deleted=True),
+        "resourceslices.resource.k8s.io": Strategy(
+            generation=spec_changed,
+            returns_deleted=True,
+            prepare_create=device_rules.slice_prepare,
+            prepare_update=device_rules.slice_prepare,
+        ),
         "deviceclasses.resource.k8s.io": Strategy(generation=spec_changed, returns_deleted=True),
     }
     return table

@@ -75,7 +75,8 @@ def test_only_a_load_balancer_has_ingress_points() -> None:
         ("10.0.0.1/8", "must not have bits set beyond the prefix length"),
         ("10.0.0.0", addresses.NOT_A_RANGE),
         ("10.0.0.0/33", addresses.NOT_A_RANGE),
-        ("fd00::/08", "must not have leading 0s in the prefix length"),
+        ("fd00::/08", "must not have leading 0s in IP or prefix length"),
+        ("10.00.0.1/8", "must not have leading 0s in IP or prefix length"),
         ("fe80::%eth0/64", addresses.NOT_A_RANGE),
     ],
 )

@@ -14,6 +14,9 @@ from .checking import defaulted, fields, of_create, of_update
 
 TLS = {"type": "kubernetes.io/tls", "data": {"tls.crt": "", "tls.key": ""}}
 RESOURCE_RULE = {"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}
+CREATE_PODS = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}
+WEBHOOK = {"name": "a.b.c", "sideEffects": "None", "admissionReviewVersions": ["v1"]}
+CLAIM = {"devices": {"requests": [{"name": "r", "exactly": {"deviceClassName": "c"}}]}}
 DEPLOYMENT = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "d"}
 
 
@@ -96,6 +99,62 @@ DEPLOYMENT = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "d"}
             {"spec": {"selectors": [{"cel": {"expression": "device.nope"}}]}},
             ["spec.selectors[0].cel.expression"],
         ),
+        ("poddisruptionbudgets.policy", {"metadata": {"name": "Any_Name"}, "spec": {"minAvailable": 1}}, []),
+        (
+            "endpointslices.discovery.k8s.io",  # its ports come first, and IPv6 has one spelling
+            {"addressType": "IPv6", "endpoints": [{"addresses": ["2001:0db8::1"]}], "ports": [{"name": "A"}]},
+            ["ports[0].name", "endpoints[0].addresses[0]"],
+        ),
+        (
+            "prioritylevelconfigurations.flowcontrol.apiserver.k8s.io",
+            {"metadata": {"name": "exempt"}, "spec": {"type": "Odd"}},
+            ["spec.type", "spec.type", "spec"],
+        ),
+        (
+            "prioritylevelconfigurations.flowcontrol.apiserver.k8s.io",  # 8 * log2(200) is more than 60
+            {
+                "spec": {
+                    "type": "Limited",
+                    "limited": {
+                        "limitResponse": {"type": "Queue", "queuing": {"queues": 200, "handSize": 8}}
+                    },
+                }
+            },
+            ["spec.limited.limitResponse.queuing.handSize"],
+        ),
+        (
+            "mutatingadmissionpolicybindings.admissionregistration.k8s.io",
+            {
+                "spec": {
+                    "policyName": "p",
+                    "matchResources": {"resourceRules": [CREATE_PODS | {"operations": ["DELETE"]}]},
+                }
+            },
+            ["spec.matchResources.resourceRules.operations"],
+        ),
+        (
+            "validatingwebhookconfigurations.admissionregistration.k8s.io",  # Kubernetes names the other field
+            {"webhooks": [WEBHOOK | {"clientConfig": {"service": {"name": "s", "path": "//"}}}]},
+            ["webhooks[0].clientConfig.service.name", "webhooks[0].clientConfig.service.path"],
+        ),
+        (
+            "resourceslices.resource.k8s.io",
+            {
+                "spec": {
+                    "driver": "d",
+                    "nodeName": "n",
+                    "pool": {"name": "p", "resourceSliceCount": 1},
+                    "devices": [
+                        {
+                            "name": "d",
+                            "attributes": {"a/b/c": {"string": ""}},
+                            "capacity": {"c": {"value": 1, "requestPolicy": {}}},
+                        }
+                    ],
+                }
+            },
+            ["spec.devices[0].capacity[c].requestPolicy"],
+        ),
         (
             "apiservices.apiregistration.k8s.io",
             {"metadata": {"name": "v1.g"}, "spec": {"group": "g", "version": "v2"}},
@@ -126,6 +185,24 @@ def test_new_objects(resource: str, body: dict[str, Any], wrong: list[str]) -> N
             ["roleRef"],
         ),
         ("priorityclasses.scheduling.k8s.io", {"value": 1}, {"value": 2}, ["value"]),
+        (
+            "endpointslices.discovery.k8s.io",  # what was bad may stay, untouched
+            {"addressType": "IPv4", "endpoints": [{"addresses": ["01.2.3.4"]}]},
+            {"addressType": "IPv4", "endpoints": [{"addresses": ["01.2.3.4"]}], "ports": []},
+            [],
+        ),
+        (
+            "resourceclaims.resource.k8s.io",
+            {"spec": CLAIM},
+            {"spec": {"devices": {"requests": [{}]}}},
+            ["spec"],
+        ),
+        (
+            "servicecidrs.networking.k8s.io",
+            {"spec": {"cidrs": ["10.0.0.0/8"]}},
+            {"spec": {"cidrs": ["x"]}},
+            ["spec.cidrs[0]"],
+        ),
         ("runtimeclasses.node.k8s.io", {"handler": "a"}, {"handler": "b"}, ["handler"]),
         (
             "horizontalpodautoscalers.autoscaling",  # scaling to zero was on once: it may stay
@@ -170,6 +247,29 @@ def test_new_objects(resource: str, body: dict[str, Any], wrong: list[str]) -> N
 )
 def test_changes(resource: str, old: dict[str, Any], new: dict[str, Any], wrong: list[str]) -> None:
     assert fields(of_update(resource, new, old)) == wrong
+
+
+def test_devices_in_the_status_of_a_claim() -> None:
+    device = {"driver": "d", "pool": "p", "device": "x"}
+    results = [{"request": "r", **device, "shareID": share} for share in ("a", "0" * 32)]
+    bad = [{**device, "shareID": "a", "networkData": {"ips": ["10.0.0.1/08"]}}]
+    new = {"spec": CLAIM, "status": {"allocation": {"devices": {"results": results}}, "devices": bad}}
+    assert of_update("resourceclaims.resource.k8s.io", new, {"spec": CLAIM}, "status") == [
+        ("status.devices[0].shareID", 'Invalid value: "a": error validating uid: invalid UUID length: 1'),
+        (
+            "status.devices[0].networkData.ips[0]",
+            'Invalid value: "10.0.0.1/08": must be in canonical form ("10.0.0.1/8")',
+        ),
+        (
+            "status.allocation.devices.results[0].shareID",
+            'Invalid value: "a": error validating uid: invalid UUID length: 1',
+        ),
+        (
+            "status.allocation.devices.results[1].shareID",
+            f'Invalid value: "{"0" * 32}": uid must be in RFC 4122 normalized form, '
+            "`xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx` with lowercase hexadecimal characters",
+        ),
+    ]
 
 
 def test_events_are_held_to_more_by_their_new_name() -> None:

@@ -1,0 +1,170 @@
+"""What single kinds do on a write, in process: fields that are counted, dropped or kept, and who may write what."""
+
+from copy import deepcopy
+
+import pytest
+
+from pilothouse.api.errors import ApiError
+from pilothouse.apiserver.authentication import authenticated
+from pilothouse.apiserver.config import ADMIN
+from pilothouse.client.local import LocalClient
+
+LABELS = {"app": "a"}
+TEMPLATE = {"metadata": {"labels": LABELS}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+ALICE = authenticated("alice")
+TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
+
+
+def workload(**spec):
+    meta = {"name": "w", "namespace": "default"}
+    return {"metadata": meta, "spec": {"selector": {"matchLabels": LABELS}, "template": TEMPLATE, **spec}}
+
+
+@pytest.fixture
+def client(server):
+    return LocalClient(server, ADMIN)
+
+
+@pytest.fixture
+async def alice(server, client):
+    """She may write everything about policies and roles, and nothing else."""
+    groups = ["admissionregistration.k8s.io", "rbac.authorization.k8s.io"]
+    rules = [{"verbs": ["create", "update"], "apiGroups": groups, "resources": ["*"]}]
+    await client.create("clusterroles.rbac.authorization.k8s.io", {"metadata": {"name": "a"}, "rules": rules})
+    subject = {"kind": "User", "name": "alice"}
+    binding = {
+        "metadata": {"name": "a"},
+        "roleRef": {"kind": "ClusterRole", "name": "a"},
+        "subjects": [subject],
+    }
+    await client.create("clusterrolebindings.rbac.authorization.k8s.io", binding)
+    return LocalClient(server, ALICE)
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        (
+            {"rollingUpdate": {"maxUnavailable": 2}},
+            {"type": "RollingUpdate", "rollingUpdate": {"partition": 0}},
+        ),
+        ({"type": "RollingUpdate"}, {"type": "RollingUpdate"}),
+    ],
+)
+async def test_a_stateful_sets_strategy(client, given, kept):
+    made = await client.create("statefulsets.apps", workload(updateStrategy=given))
+    assert made["spec"]["updateStrategy"] == kept
+
+
+@pytest.mark.parametrize(("given", "counted"), [("-3", "1"), ("007", "7")])
+async def test_a_daemon_sets_template_is_counted_from_where_the_annotation_says(client, given, counted):
+    body = workload()
+    body["metadata"]["annotations"] = {TEMPLATE_GENERATION: given}
+    made = await client.create("daemonsets.apps", body)
+    assert made["metadata"]["annotations"][TEMPLATE_GENERATION] == counted
+
+
+async def test_a_daemon_sets_annotation_must_count(client):
+    body = workload()
+    body["metadata"]["annotations"] = {TEMPLATE_GENERATION: "x"}
+    with pytest.raises(ApiError) as refused:
+        await client.create("daemonsets.apps", body)
+    assert refused.value.code == 400
+
+
+async def test_a_csi_driver_is_counted_from_its_first_change(client):
+    kind = "csidrivers.storage.k8s.io"
+    made = await client.create(
+        kind, {"metadata": {"name": "d"}, "spec": {"preventPodSchedulingIfMissing": True}}
+    )
+    assert "generation" not in made["metadata"] and "preventPodSchedulingIfMissing" not in made["spec"]
+    made = deepcopy(made)
+    made["spec"]["podInfoOnMount"] = True
+    assert (await client.update(kind, made))["metadata"]["generation"] == 1
+
+
+async def test_the_status_of_a_device_goes_with_it(client):
+    kind, spec = "resourceclaims.resource.k8s.io", {"exactly": {"deviceClassName": "c"}}
+    meta = {"name": "c", "namespace": "default"}
+    claim = await client.create(
+        kind, {"metadata": meta, "spec": {"devices": {"requests": [{"name": "r", **spec}]}}}
+    )
+    device = {"driver": "d", "pool": "p", "device": "x"}
+    allocation = {"devices": {"results": [{"request": "r", **device}]}}
+    status = {"allocation": allocation, "devices": [device]}
+    claim = await client.update(kind, {**claim, "status": status}, subresource="status")
+    assert claim["status"]["devices"][0]["device"] == "x"
+    status = {"devices": [device]}
+    assert (await client.update(kind, {**claim, "status": status}, subresource="status"))["status"] == {}
+
+
+async def test_what_others_use_is_given_only_where_the_namespace_says_so(client):
+    kind, exactly = "resourceclaims.resource.k8s.io", {"deviceClassName": "c", "adminAccess": True}
+    claim = {
+        "metadata": {"name": "c", "namespace": "default"},
+        "spec": {"devices": {"requests": [{"name": "r", "exactly": exactly}]}},
+    }
+    with pytest.raises(ApiError) as refused:
+        await client.create(kind, claim)
+    assert [cause.field for cause in refused.value.causes] == ["spec.devices.requests[0].adminAccess"]
+
+
+async def test_a_slice_says_since_when_devices_are_tainted(client):
+    device = {
+        "name": "d",
+        "taints": [{"key": "k", "effect": "NoSchedule"}],
+        "nodeAllocatableResourceMappings": {"cpu": {}},
+    }
+    pool = {"name": "p", "resourceSliceCount": 1}
+    spec = {"driver": "d", "nodeName": "n", "pool": pool, "devices": [device]}
+    made = await client.create("resourceslices.resource.k8s.io", {"metadata": {"name": "s"}, "spec": spec})
+    (device,) = made["spec"]["devices"]
+    assert device.keys() == {"name", "taints"} and device["taints"][0]["timeAdded"]
+
+
+RULE = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}
+POLICY = {
+    "metadata": {"name": "p"},
+    "spec": {
+        "paramKind": {"apiVersion": "v1", "kind": "ConfigMap"},
+        "matchConstraints": {"resourceRules": [RULE]},
+        "validations": [{"expression": "true"}],
+    },
+}
+BINDING = {
+    "metadata": {"name": "b"},
+    "spec": {
+        "policyName": "p",
+        "paramRef": {"name": "x", "parameterNotFoundAction": "Deny"},
+        "validationActions": ["Deny"],
+    },
+}
+
+
+async def test_who_may_not_read_parameters_makes_no_policy_that_does(client, alice):
+    kind = "validatingadmissionpolicies.admissionregistration.k8s.io"
+    with pytest.raises(ApiError) as refused:
+        await alice.create(kind, POLICY)
+    assert [cause.field for cause in refused.value.causes] == ["spec.paramKind"]
+    policy = deepcopy(await client.create(kind, POLICY))
+    policy["metadata"]["labels"] = {"a": "b"}
+    await alice.update(kind, policy)  # she changes nothing about that
+    with pytest.raises(ApiError) as refused:
+        await alice.create("validatingadmissionpolicybindings.admissionregistration.k8s.io", BINDING)
+    assert [cause.field for cause in refused.value.causes] == ["spec.paramRef"]
+
+
+async def test_only_who_may_do_all_aggregates_roles(alice):
+    role = {"metadata": {"name": "all"}, "aggregationRule": {"clusterRoleSelectors": [{}]}}
+    with pytest.raises(ApiError, match="must have cluster-admin privileges"):
+        await alice.create("clusterroles.rbac.authorization.k8s.io", role)
+
+
+async def test_a_role_with_more_than_one_holds_is_not_even_labelled(client, alice):
+    kind = "clusterroles.rbac.authorization.k8s.io"
+    role = deepcopy(await client.get(kind, "", "edit"))
+    role["metadata"]["finalizers"] = ["a.b/c"]
+    role = deepcopy(await alice.update(kind, role))  # what leads to its end is anybody's
+    role["metadata"]["labels"] = {}
+    with pytest.raises(ApiError, match="attempting to grant"):
+        await alice.update(kind, role)
