@@ -7,11 +7,13 @@ walk over the rules of one user. The message of a refusal is Kubernetes' own, wh
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import TYPE_CHECKING
 
 from ..api.errors import ApiError, qualified
+from ..api.fielderrors import quoted
 from ..api.object import Object, namespace_of
 from .authentication import Bounded, Lister
 from .follower import Follower
@@ -140,7 +142,7 @@ class Authorizer:
             _Bindings(cache, RBAC_RESOURCES[3]),
         )
         self._version: tuple[int, ...] = ()
-        self._rules: Bounded[tuple[str, tuple[str, ...], str], list[Rule]] = Bounded(4096)
+        self._rules: Bounded[tuple[str, tuple[str, ...], str], tuple[list[Rule], list[str]]] = Bounded(4096)
 
     def allows(self, a: Attributes) -> tuple[bool, str]:
         if not self._enabled or SUPERUSERS in a.user.groups:
@@ -154,9 +156,12 @@ class Authorizer:
             allowed, why_not = decision
             if allowed:
                 return True, ""
-        for rule in self.rules(a.user, a.namespace):
+        rules, absent = self.resolve(a.user, a.namespace)
+        for rule in rules:
             if rule.covers(a):
                 return True, f"RBAC: allowed by {rule.source}"
+        if absent:
+            why_not += ("\n" if why_not else "") + f"RBAC: {aggregate(absent)}"
         return False, why_not
 
     @functools.cached_property
@@ -172,7 +177,8 @@ class Authorizer:
         if not allowed:
             raise refusal(a, why)
 
-    def rules(self, user: User, namespace: str) -> list[Rule]:
+    def resolve(self, user: User, namespace: str) -> tuple[list[Rule], list[str]]:
+        """The rules that count for a user there, and which roles are bound to it that do not exist."""
         self._cluster_bindings.catch_up()
         self._bindings.catch_up()
         version = tuple(self._lister.version(resource) for resource in RBAC_RESOURCES)
@@ -182,17 +188,20 @@ class Authorizer:
         key = (user.name, user.groups, namespace)
         found = self._rules.get(key)
         if found is None:
-            found = self._rules.remember(key, list(self._gather(user, namespace)))
+            absent: list[str] = []
+            found = self._rules.remember(key, (list(self._gather(user, namespace, absent)), absent))
         return found
 
-    def _gather(self, user: User, namespace: str) -> Iterator[Rule]:
+    def _gather(self, user: User, namespace: str, absent: list[str]) -> Iterator[Rule]:
         for binding in self._cluster_bindings.of(user, ""):
-            yield from self._rules_of_binding(binding, "ClusterRoleBinding", user, "")
+            yield from self._rules_of_binding(binding, "ClusterRoleBinding", user, "", absent)
         if namespace:
             for binding in self._bindings.of(user, namespace):
-                yield from self._rules_of_binding(binding, "RoleBinding", user, namespace)
+                yield from self._rules_of_binding(binding, "RoleBinding", user, namespace, absent)
 
-    def _rules_of_binding(self, binding: Object, kind: str, user: User, namespace: str) -> Iterator[Rule]:
+    def _rules_of_binding(
+        self, binding: Object, kind: str, user: User, namespace: str, absent: list[str]
+    ) -> Iterator[Rule]:
         for subject in binding.get("subjects") or ():
             if subject_matches(subject, user, namespace):
                 break
@@ -202,16 +211,19 @@ class Authorizer:
         name = binding["metadata"]["name"]
         shown = f"{name}/{namespace}" if namespace else name
         source = f'{kind} "{shown}" of {reference["kind"]} "{reference["name"]}" to {subject_text(subject, namespace)}'
-        for rule in self.role_rules(reference, namespace):
+        role = self.role(reference, namespace)
+        if role is None:
+            name = f"{reference['kind'].lower()}.rbac.authorization.k8s.io"
+            absent.append(f"{name} {quoted(reference['name'])} not found")
+            return
+        for rule in role.get("rules") or ():
             yield rule_of(rule, source)
 
-    def role_rules(self, reference: Object, namespace: str) -> list[Object]:
-        """The rules of the role that a roleRef names; none if there is no such role."""
+    def role(self, reference: Object, namespace: str) -> Object | None:
+        """What a roleRef names."""
         if reference["kind"] == "ClusterRole":
-            role = self._lister.get("clusterroles.rbac.authorization.k8s.io", "", reference["name"])
-        else:
-            role = self._lister.get("roles.rbac.authorization.k8s.io", namespace, reference["name"])
-        return (role or {}).get("rules") or []
+            return self._lister.get("clusterroles.rbac.authorization.k8s.io", "", reference["name"])
+        return self._lister.get("roles.rbac.authorization.k8s.io", namespace, reference["name"])
 
 
 class _Bindings(Follower):
@@ -257,18 +269,22 @@ def _named(subject: Object, namespace: str) -> tuple[str, str]:
 
 
 def refusal(a: Attributes, why: str = "") -> ApiError:
-    """403 in the words of `responsewriters.ForbiddenMessage`."""
-    user = a.user.name.replace("\\", "\\\\").replace('"', '\\"')
+    """403 in the words of `responsewriters.ForbiddenMessage`, which takes care that they are no HTML."""
     tail = f": {why}" if why else ""
+    message = f"User {quoted(a.user.name)} cannot {a.verb} "
     if not a.resource:
-        message = f'forbidden: User "{user}" cannot {a.verb} path "{a.path}"{tail}'
-        return ApiError(403, "Forbidden", message)
+        message = escape(f"{message}path {quoted(a.path)}", quote=False)
+        return ApiError(403, "Forbidden", f"forbidden: {message}{tail}")
     resource = f"{a.resource}/{a.subresource}" if a.subresource else a.resource
-    message = f'User "{user}" cannot {a.verb} resource "{resource}" in API group "{a.group}"'
-    if a.namespace:
-        message += f' in the namespace "{a.namespace}"'
-    else:
-        message += " at the cluster scope"
+    message += f"resource {quoted(resource)} in API group {quoted(a.group)}"
+    message += f" in the namespace {quoted(a.namespace)}" if a.namespace else " at the cluster scope"
+    message = escape(message, quote=False)
     what = qualified(a.resource, a.group)
-    head = f'{what} "{a.name}" is forbidden' if a.name else f"{what} is forbidden"
+    head = f"{what} {quoted(a.name)} is forbidden" if a.name else f"{what} is forbidden"
     return ApiError(403, "Forbidden", f"{head}: {message}{tail}", kind=a.resource, group=a.group, name=a.name)
+
+
+def aggregate(errors: Sequence[str]) -> str:
+    """Several errors in one, as `utilerrors.NewAggregate` says them."""
+    told = list(dict.fromkeys(errors))
+    return told[0] if len(told) == 1 else f"[{', '.join(told)}]"

@@ -11,7 +11,8 @@ from ..api.errors import Cause, bad_request, invalid
 from ..api.kinds import Kind
 from ..api.object import Object
 from .answers import with_warnings
-from .authorization import Attributes
+from .authorization import Attributes, aggregate
+from .node_authorizer import node_of
 from .options import write_options
 from .request import Request, Response, User
 from .subresources import bind, body_of
@@ -194,14 +195,20 @@ def self_subject_rules_review(server: ApiServer, request: Request, kind: Kind) -
     if not namespace:
         raise bad_request("no namespace on request")
     resource_rules, url_rules = [], []
-    for rule in server.authorizer.rules(request.user, namespace):
+    rules, errors = server.authorizer.resolve(request.user, namespace)
+    for rule in rules:
         if rule.urls:
             url_rules.append({"verbs": list(rule.source_rule["verbs"]), "nonResourceURLs": list(rule.urls)})
         else:
             fields = ("verbs", "apiGroups", "resources", "resourceNames")
             resource_rules.append({f: list(rule.source_rule[f]) for f in fields if rule.source_rule.get(f)})
-    status = {"resourceRules": resource_rules, "nonResourceRules": url_rules, "incomplete": False}
-    return _answer(request, kind, {**review, "spec": {}}, status)
+    is_node = node_of(request.user) is not None
+    if is_node:
+        errors = ["node authorizer does not support user rule resolution", *errors]
+    status = {"resourceRules": resource_rules, "nonResourceRules": url_rules, "incomplete": is_node}
+    if errors:
+        status["evaluationError"] = aggregate(errors)
+    return _answer(request, kind, {"spec": {}}, status)
 
 
 REVIEWS: dict[str, Function] = {

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ...api.errors import ApiError, forbidden, not_found
+from ...api.fielderrors import quoted
 from ...api.object import Object
-from ..authorization import SUPERUSERS, Attributes, Rule, rule_of
+from ..authorization import SUPERUSERS, Attributes, Rule, aggregate, rule_of
 
 if TYPE_CHECKING:
     from .generic import Registry
@@ -70,28 +71,31 @@ def check_binding(registry: Registry, op: Operation) -> None:
     )
     if authorizer.allows(attributes)[0]:
         return
-    lister = registry.admission.environment.lister
-    where = "" if plural == "clusterroles" else op.namespace
-    if lister.get(f"{plural}.{GROUP}", where, reference.get("name") or "") is None:
+    role = authorizer.role(reference, op.namespace)
+    if role is None:
         raise not_found(op.kind.plural, op.kind.group, reference.get("name") or "")
-    _confirm(registry, op, authorizer.role_rules(reference, op.namespace), op.namespace)
+    _confirm(registry, op, role.get("rules") or [], op.namespace)
 
 
 def _confirm(registry: Registry, op: Operation, rules: list[Object], namespace: str) -> None:
-    held = registry.admission.environment.authorizer.rules(op.user, namespace)
-    missing: dict[tuple[str, str, str, str], list[str]] = {}
+    held, absent = registry.admission.environment.authorizer.resolve(op.user, namespace)
+    missing: dict[Grant, list[str]] = {}
     for rule in rules:
         for grant in _grants(rule):
             if not any(_covers(rule_held, grant) for rule_held in held):
-                verbs = missing.setdefault(grant[:4], [])
+                # the verbs of a resource are told together, those of a URL one by one
+                verbs = missing.setdefault(grant if grant[3] else (*grant[:4], ""), [])
                 if grant[4] not in verbs:
                     verbs.append(grant[4])
     if not missing:
         return
-    lines = sorted(_shown(*what, verbs) for what, verbs in missing.items())
-    groups = " ".join(f'"{group}"' for group in op.user.groups)
-    why = f'user "{op.user.name}" (groups=[{groups}]) is attempting to grant RBAC permissions not currently held:\n'
-    raise forbidden(op.kind.plural, op.kind.group, op.name, why + "\n".join(lines))
+    lines = sorted({_shown(g, r, n, u, verbs) for (g, r, n, u, _), verbs in missing.items()})
+    who = f"user {quoted(op.user.name)} (groups=[{' '.join(map(quoted, op.user.groups))}])"
+    why = f"{who} is attempting to grant RBAC permissions not currently held:\n" + "\n".join(lines)
+    if absent:  # they are looked up in the name of the request
+        names = [f"{op.kind.resource} {line.split(' ', 1)[1]}" for line in absent]
+        why += f"; resolution errors: [{aggregate(names)}]"
+    raise forbidden(op.kind.plural, op.kind.group, op.name, why)
 
 
 def _grants(rule: Object) -> Iterator[Grant]:
