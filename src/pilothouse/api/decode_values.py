@@ -34,7 +34,11 @@ _TIME = re.compile(r"(\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2})(\.\d+)?(Z|[+-]\d{2}:\
 
 
 class WrongValue(ValueError):
-    """A value of another type than its field. The text is the one that Go's decoder has."""
+    """A value of another type than its field. The text is the one that Go's decoder has; `restoring`, what a strategic patch says."""
+
+    def __init__(self, text: str, restoring: str = ""):
+        super().__init__(text)
+        self.restoring = restoring or text
 
 
 def normalize(
@@ -248,8 +252,24 @@ def _wrong(value: Any, type_: Type, inside: Type, path: _Path, exact: bool = Fal
     field = ".".join(reversed(parts))
     struct = inside.name.rpartition(".")[2]
     raise WrongValue(
-        f"json: cannot unmarshal {shown} into Go struct field {struct}.{field} of type {_go_type(type_)}"
+        f"json: cannot unmarshal {shown} into Go struct field {struct}.{field} of type {_go_type(type_)}",
+        _unrestored(value, type_),
     )
+
+
+_GO_KINDS = {dict: "map", list: "slice", str: "string", bool: "bool", int: "int64", float: "float64"}
+
+
+def _unrestored(value: Any, type_: Type) -> str:
+    given, wanted = _GO_KINDS.get(type(value), "nil"), type_.kind
+    if wanted in ("list", "map", "bytes"):
+        return f"cannot restore {'map' if wanted == 'map' else 'slice'} from {given}"
+    if wanted == "struct":
+        return f"cannot restore struct from: {given}"
+    go_type = _go_type(type_)
+    if (given, wanted) == ("int64", "string") or (given == "float64" and wanted in ("int32", "int64")):
+        return f"cannot convert {given} to {go_type}"
+    return f"unrecognized type: {go_type}"
 
 
 def go_kind(value: Any) -> str:

@@ -8,12 +8,14 @@ The strategic one is driven by the schema's merge keys; its directives are `$pat
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import orjson
 
+from .decode_values import go_kind
 from .errors import ApiError, bad_request
 from .object import Object
 from .schema import Field, Type
@@ -41,16 +43,35 @@ def refused() -> ApiError:
     )
 
 
-def checked_operations(operations: Any) -> list[Object]:
-    """Raises ApiError (400 for what is no list of operations, 413 for too many)."""
-    if not isinstance(operations, list) or not all(isinstance(operation, dict) for operation in operations):
-        raise bad_request(
-            "error decoding patch: json: cannot unmarshal object into Go value of type jsonpatch.Patch"
-        )
+def checked_operations(operations: Any, typed: bool = True) -> list[Object]:
+    """Raises ApiError (400 for what is no list of operations, 413 for too many). `typed`: their members must be texts too."""
+    for index, operation in enumerate(operations if isinstance(operations, list) else ()):
+        if operation is None:
+            operations = [*operations[:index], {}, *operations[index + 1 :]]
+        elif not isinstance(operation, dict):
+            raise _undecodable(
+                operation, "Go value of type", typed, "handlers.jsonPatchOp", "jsonpatch.Operation"
+            )
+        for name in ("op", "path", "from") if typed and operation else ():
+            if not isinstance(operation.get(name), str | None):
+                raise _undecodable(
+                    operation[name], f"Go struct field jsonPatchOp.{name} of type", typed, "string"
+                )
+    if operations is None:
+        return []
+    if not isinstance(operations, list):
+        raise _undecodable(operations, "Go value of type", typed, "[]handlers.jsonPatchOp", "jsonpatch.Patch")
     if len(operations) > OPERATIONS_MAX:
         message = f"The allowed maximum operations in a JSON patch is {OPERATIONS_MAX}, got {len(operations)}"
         raise ApiError(413, "RequestEntityTooLarge", f"Request entity is too large: {message}", details=False)
     return operations
+
+
+def _undecodable(value: Any, where: str, typed: bool, type_: str, loose_type: str = "") -> ApiError:
+    start = "error decoding patch: " if typed else ""
+    return bad_request(
+        f"{start}json: cannot unmarshal {go_kind(value)} into {where} {type_ if typed else loose_type}"
+    )
 
 
 def json_patch(obj: Any, operations: list[Object]) -> Any:
@@ -67,9 +88,6 @@ def patched(obj: Any, operations: list[Object]) -> Any:
     for operation in operations:
         document.operate(operation)
     return document.root
-
-
-_RAISE = object()
 
 
 @contextmanager
@@ -95,7 +113,8 @@ class _Document:
         op, path, origin = operation.get("op"), operation.get("path"), operation.get("from")
         if op not in ("add", "remove", "replace", "test", "move", "copy"):
             raise PatchFailed(f"Unexpected kind: {op or 'unknown'}")
-        if not isinstance(path, str) or (op in ("add", "replace") and "value" not in operation):
+        value = operation.get("value")
+        if not isinstance(path, str):
             raise PatchFailed(f"{op} operation failed to decode path: missing value")
         tokens = _tokens(path)
         if op in ("move", "copy"):
@@ -112,13 +131,13 @@ class _Document:
         with _told(missing, "remove" if op == "replace" else str(op), path):
             match op:
                 case "add":
-                    self._set(tokens, operation["value"], insert=True)
+                    self._set(tokens, value, insert=True)
                 case "remove":
                     self._remove(tokens)
                 case "replace":  # of a key that is not there it adds one, as Kubernetes' library does
-                    self._set(tokens, operation["value"], insert=False)
+                    self._set(tokens, value, insert=False)
                 case "test":
-                    if self._get(tokens, missing=None) == operation.get("value"):
+                    if _same(self._get(tokens), value):
                         return
         if op == "test":
             failed = PatchFailed(f"testing value {path} failed: test failed")
@@ -132,9 +151,12 @@ class _Document:
             origin.rpartition("/")[2],
         )
         with _told(missing, op, last):
-            value = self._get(_tokens(origin))
+            tokens = _tokens(origin)
+            if not tokens:
+                raise _Missing
+            value = self._get(tokens)  # what is not there is copied as null
             if op == "move":
-                self._remove(_tokens(origin))
+                self._remove(tokens)
         return value if op == "move" else self._copy(value)
 
     def _copy(self, value: Any) -> Any:
@@ -147,21 +169,17 @@ class _Document:
             raise PatchFailed("Unable to complete the copy, the accumulated size increase is too large")
         return orjson.loads(data)
 
-    def _get(self, tokens: list[str], missing: Any = _RAISE) -> Any:
+    def _get(self, tokens: list[str]) -> Any:
+        """None for a member that is not there."""
         value = self.root
         for position, token in enumerate(tokens):
+            last = position == len(tokens) - 1
             if isinstance(value, dict):
-                if token not in value:
-                    if position < len(tokens) - 1:
-                        raise _Missing
-                    if missing is _RAISE:
-                        raise _absent(token)
-                    return missing
-                value = value[token]
+                if token not in value and not last:
+                    raise _Missing
+                value = value.get(token)
             elif isinstance(value, list):
-                value = value[
-                    _step(token, value) if position < len(tokens) - 1 else _index(token, len(value) - 1)
-                ]
+                value = value[_index(token, len(value) - 1) if last else _step(token, value)]
             else:
                 raise _Missing
         return value
@@ -190,6 +208,8 @@ class _Document:
 
     def _set(self, tokens: list[str], value: Any, *, insert: bool) -> None:
         if not tokens:
+            if insert or not isinstance(value, dict | list):
+                raise _Missing
             self.root = value
             return
         here, token = self._container(tokens), tokens[-1]
@@ -217,11 +237,11 @@ def _absent(key: str) -> PatchFailed:
 
 
 def _tokens(path: str) -> list[str]:
-    if path == "":
-        return []
-    if path[0] != "/":
+    """What stands before the first slash is not looked at, as in Kubernetes' library."""
+    tokens = path.split("/")[1:]
+    if path and not tokens:
         raise _Missing
-    return [token.replace("~1", "/").replace("~0", "~") for token in path[1:].split("/")]
+    return [token.replace("~1", "/").replace("~0", "~") for token in tokens]
 
 
 def _step(token: str, items: list[Any]) -> int:
@@ -232,17 +252,26 @@ def _step(token: str, items: list[Any]) -> int:
         raise _Missing from None
 
 
+_INDEX = re.compile(r"[-+]?[0-9]{1,10}")
+
+
 def _index(token: str, last: int) -> int:
     """A position in a list; negative ones count from the end."""
-    digits = token.removeprefix("-")
-    if not digits.isdecimal() or not digits.isascii() or len(digits) > 10:
+    if not _INDEX.fullmatch(token):
         raise PatchFailed(f'strconv.Atoi: parsing "{token}": invalid syntax')
     index = int(token)
     if index < 0:
         index += last + 1
-    if not 0 <= index <= last or (digits[0] == "0" and len(digits) > 1):
+    if not 0 <= index <= last:
         raise PatchFailed(f"Unable to access invalid index: {int(token)}: invalid index referenced")
     return index
+
+
+def _same(one: Any, other: Any) -> bool:
+    """1 is neither 1.0 nor true."""
+    return one == other and (
+        orjson.dumps(one, option=orjson.OPT_SORT_KEYS) == orjson.dumps(other, option=orjson.OPT_SORT_KEYS)
+    )
 
 
 # -- merge patch ---------------------------------------------------------------------------------------
@@ -259,8 +288,15 @@ def merge_patch(obj: Any, patch: Any) -> Any:
         elif isinstance(value, dict):
             merged[key] = merge_patch(merged.get(key), value)
         else:
-            merged[key] = value
+            merged[key] = _without_nulls(value)
     return merged
+
+
+def _without_nulls(value: Any) -> Any:
+    """A list that is set has no nulls in its objects; among its items they stay."""
+    if isinstance(value, dict):
+        return {key: _without_nulls(inner) for key, inner in value.items() if inner is not None}
+    return [_without_nulls(inner) for inner in value] if isinstance(value, list) else value
 
 
 # -- strategic merge patch -----------------------------------------------------------------------------
@@ -299,20 +335,22 @@ def _maps(type_: Type | None, obj: Object, patch: Object) -> Object:
             return {key: value for key, value in patch.items() if key != _DIRECTIVE}
         if directive == "delete":
             return {}
-        raise _broken(f"unknown patch type found: {directive}")
+        raise _broken(f"unknown patch type: {go_text(directive)} in map: {go_text(patch)}")
     merged = dict(_retain(obj, patch))
     ordered = set()
     for key, order in patch.items():
-        if key.startswith(_ORDER):
-            name = key[len(_ORDER) :]
+        if key.startswith(_ORDER[:-1]):
+            name = _listed(key, _ORDER, "setElementOrder")
             ordered.add(name)
-            _in_order(_field(type_, name), name, merged, patch.get(name), order)
+            _in_order(type_, name, merged, patch.get(name), order)
     for key, value in patch.items():
         if key == "$retainKeys" or key.startswith(_ORDER) or key in ordered:
             continue
-        if key.startswith(_DELETE_FROM):
-            name = key[len(_DELETE_FROM) :]
-            if isinstance(merged.get(name), list) and isinstance(value, list):
+        if key.startswith(_DELETE_FROM[:-1]):
+            name = _listed(key, _DELETE_FROM, "primitive")
+            if value is None:
+                merged.pop(name, None)
+            elif isinstance(merged.get(name), list) and isinstance(value, list):
                 merged[name] = [item for item in merged[name] if item not in value]
             continue
         there = merged.get(key)
@@ -357,21 +395,33 @@ def _clean(value: Any) -> Any:
     return value
 
 
-def _in_order(field: Field | None, name: str, merged: Object, patch: Any, order: Any) -> None:
+def _listed(key: str, directive: str, what: str) -> str:
+    """The list that a directive is about."""
+    if not key.startswith(directive):
+        raise bad_request(f"invalid patch format of {what} list")
+    return key[len(directive) :]
+
+
+def _in_order(type_: Type | None, name: str, merged: Object, patch: Any, order: Any) -> None:
     """A list with `$setElementOrder`, with or without changes to it."""
-    if not isinstance(order, list):
-        raise _broken(f"bad argument type: expected a list, got {orjson.dumps(order).decode()}")
-    there = merged.get(name)
-    if field is None and (there is not None or patch is not None):
-        raise _broken(f'unable to find api field for the json field "{name}"')
-    if field is None or not (isinstance(there, list) or isinstance(patch, list)):
+    field, there = _field(type_, name), merged.get(name)
+    for value in (order, there, patch):
+        if value is not None and not isinstance(value, list):
+            raise _broken(f"expected a []interface {{}}, but received a {_GO_TYPES[type(value)]}")
+    if field is None:
+        struct = type_.name.rpartition(".")[2] if type_ is not None else ""
+        raise _broken(f'unable to find api field in struct {struct} for the json field "{name}"')
+    if there is None and patch is None:
         return
+    if not there and not patch:
+        raise _broken("no elements in any of the given slices")
     key = field.merge_key
     if isinstance(patch, list):
         wanted = [_rank(entry, key) for entry in order]
         given = [_rank(item, key) for item in patch if not _deletes(item)]
-        if [value for value in wanted if value in given] != given:
-            raise _broken("the order in patch list doesn't match $setElementOrder list")
+        if wanted and given and [value for value in wanted if value in given] != given:
+            shown = f"{go_text(patch)}\n doesn't match $setElementOrder list:\n{go_text(order)}\n"
+            raise _broken(f"The order in patch list:\n{shown}")
         before = there if isinstance(there, list) else []
         result = _lists(field, before, patch) if isinstance(there, list) else _clean(patch)
     else:
@@ -393,7 +443,7 @@ def _lists(field: Field | None, there: list[Any], patch: list[Any]) -> list[Any]
     replace, before, changes = False, list(there), []
     for item in patch:
         if not isinstance(item, dict):
-            raise _broken(f"map: {orjson.dumps(item).decode()} is not a map")
+            raise _broken(f"list element types are not identical: {go_text([there, patch])}")
         directive = item.get(_DIRECTIVE)
         if directive is None:
             changes.append(item)
@@ -405,7 +455,7 @@ def _lists(field: Field | None, there: list[Any], patch: list[Any]) -> list[Any]
         elif directive == "merge":
             raise _broken("merging lists cannot yet be specified in the patch")
         else:
-            raise _broken(f"unknown patch type found: {directive}")
+            raise _broken(f"unknown patch type: {go_text(directive)} in map: {go_text(item)}")
     if replace:
         return changes
     merged = list(before)
@@ -423,7 +473,7 @@ def _lists(field: Field | None, there: list[Any], patch: list[Any]) -> list[Any]
 
 def _merge_key(item: Object, key: str) -> Any:
     if key not in item:
-        raise _broken(f"map: {_go_map(item)} does not contain declared merge key: {key}")
+        raise _broken(f"map: {go_text(item)} does not contain declared merge key: {key}")
     return item[key]
 
 
@@ -447,5 +497,22 @@ def _ordered(items: list[Any], patch: list[Any], there: list[Any], key: str) -> 
     return result + others
 
 
-def _go_map(item: Object) -> str:
-    return "map[" + " ".join(f"{key}:{value}" for key, value in sorted(item.items())) + "]"
+_GO_TYPES = {
+    dict: "map[string]interface {}",
+    list: "[]interface {}",
+    str: "string",
+    bool: "bool",
+    int: "int64",
+    float: "float64",
+}
+
+
+def go_text(value: Any) -> str:
+    """Go's %v of plain values."""
+    if isinstance(value, dict):
+        return "map[" + " ".join(f"{key}:{go_text(inner)}" for key, inner in sorted(value.items())) + "]"
+    if isinstance(value, list):
+        return "[" + " ".join(map(go_text, value)) + "]"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "<nil>" if value is None else str(value)

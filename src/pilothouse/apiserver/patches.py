@@ -17,6 +17,7 @@ from ..api.decode import custom_problems
 from ..api.decode_text import SyntaxFailure, parse_json, parse_yaml
 from ..api.decode_values import WrongValue, go_kind, normalize
 from ..api.errors import ApiError, Cause, bad_request, conflict, invalid
+from ..api.fielderrors import quoted
 from ..api.kinds import Kind
 from ..api.object import Object
 from ..api.schema import has_schema, schema_of
@@ -72,9 +73,9 @@ async def patched(
 
     async def patch(old: Object) -> Object:
         request.warnings[:] = warnings_before
-        shown = from_storage(kind, old)
-        made = apply_patch(how, kind, shown, parsed)
-        new = checked(kind, made, strict, request.warnings, problems)
+        made = apply_patch(how, kind, from_storage(kind, old), parsed)
+        shown = patching.go_text(parsed) if how == "strategic" else ""
+        new = checked(kind, made, strict, request.warnings, problems, shown)
         check_identity(op, new)
         return resources.ready(kind, new)
 
@@ -151,16 +152,16 @@ def parse_apply(request: Request) -> tuple[Object, list[str]]:
     try:
         parsed = parse_yaml(request.body)
     except SyntaxFailure as failure:
-        raise bad_request(f"error decoding patch: error converting YAML to JSON: {failure}")
+        raise bad_request(f"error decoding YAML: error converting YAML to JSON: {failure}")
     if not isinstance(parsed.value, dict | None):
         what = (
             f"json: cannot unmarshal {go_kind(parsed.value)} into Go value of type map[string]interface {{}}"
         )
-        raise bad_request(f"error decoding patch: error unmarshaling JSON: while decoding JSON: {what}")
+        raise bad_request(f"error decoding YAML: error unmarshaling JSON: while decoding JSON: {what}")
     try:
         orjson.dumps(parsed.value)
     except orjson.JSONEncodeError as error:
-        raise bad_request(f"error decoding patch: {error}") from None
+        raise bad_request(f"error decoding YAML: {error}") from None
     return parsed.value or {}, parsed.yaml_duplicates
 
 
@@ -170,7 +171,7 @@ def check_duplicates(duplicates: list[str], options: WriteOptions, warnings: lis
     if options.field_validation == "Strict":
         lines = "".join(f"\n  {line}" for line in duplicates)
         why = f"error converting YAML to JSON: yaml: unmarshal errors:{lines}"
-        raise bad_request(f"error strict decoding patch: {why}")
+        raise bad_request(f"error strict decoding YAML: {why}")
     warnings.extend(duplicates)
 
 
@@ -192,14 +193,16 @@ def _fitting(kind: Kind, made: Object) -> Object:
 
 def parse_patch(body: bytes, how: str, validation: str = "Ignore") -> tuple[Any, list[str]]:
     """(the patch, what strict decoding objects to in the patch itself)."""
+    strict = validation != "Ignore"
+    prefix = "" if how == "strategic" or not strict else "error decoding patch: "
     try:
-        parsed = parse_json(body, find_duplicates=validation != "Ignore")
+        parsed = parse_json(body, find_duplicates=strict)
     except SyntaxFailure as failure:
-        raise bad_request(f"error decoding patch: {failure}" if how == "json" else str(failure))
-    problems = [] if validation == "Ignore" else custom_problems(parsed)
+        raise bad_request("Invalid JSON Patch" if how == "merge" and not strict else f"{prefix}{failure}")
+    problems = custom_problems(parsed) if strict else []
     if how == "json":
-        operations = patching.checked_operations(parsed.value)
-        if validation != "Ignore":
+        operations = patching.checked_operations(parsed.value, strict)
+        if strict:
             problems += [
                 f'unknown field "[{index}].{name}"'
                 for index, operation in enumerate(operations)
@@ -207,10 +210,15 @@ def parse_patch(body: bytes, how: str, validation: str = "Ignore") -> tuple[Any,
                 if name not in ("op", "path", "from", "value")
             ]
         return operations, [f"json patch {problem}" for problem in problems]
+    if parsed.value is None and how == "strategic":
+        return {}, []
+    if parsed.value is None or (not isinstance(parsed.value, dict) and how == "merge" and not strict):
+        raise bad_request("Invalid JSON Patch")
     if not isinstance(parsed.value, dict):
-        raise bad_request(
+        what = (
             f"json: cannot unmarshal {go_kind(parsed.value)} into Go value of type map[string]interface {{}}"
         )
+        raise bad_request(f"{prefix}{what}")
     return parsed.value, problems
 
 
@@ -232,8 +240,13 @@ def apply_patch(how: str, kind: Kind, current: Object, patch: Any) -> Object:
     return patched
 
 
-def checked(kind: Kind, obj: Object, strict: str, warnings: list[str], problems: list[str]) -> Object:
-    """What came of a patch, as the type has it; 422 for what is no object of that kind, or came of a patch with `problems`."""
+def checked(
+    kind: Kind, obj: Object, strict: str, warnings: list[str], problems: list[str], strategic: str = ""
+) -> Object:
+    """What came of a patch, as the type has it; 422 for what is no object of that kind, or came of a patch with `problems`.
+
+    `strategic`: the patch, if it was one of those. Its result is not decoded but restored, with other words for what is wrong.
+    """
     if kind.custom:
         if problems and strict == "Strict":
             raise _unfit(obj, f"strict decoding error: {', '.join(problems)}")
@@ -242,21 +255,21 @@ def checked(kind: Kind, obj: Object, strict: str, warnings: list[str], problems:
     if not has_schema(kind.group, kind.version, kind.kind):
         return obj
     for field, wanted in (("apiVersion", kind.api_version), ("kind", kind.kind)):
-        if obj.get(field, wanted) != wanted:
+        if obj.get(field, wanted) != wanted and not strategic:
             raise _unfit(obj, f"{field} {obj[field]} does not match {wanted}")
     try:
         new, found = normalize(schema_of(kind.group, kind.version, kind.kind), obj)
     except WrongValue as error:
-        raise _unfit(obj, str(error))
-    problems = [*problems, *found]
+        raise _unfit(obj, error.restoring if strategic else str(error), strategic)
+    problems = [*problems, *(sorted(found) if strategic else found)]
     if problems and strict == "Strict":
-        raise _unfit(obj, f"strict decoding error: {', '.join(problems)}")
+        raise _unfit(obj, f"strict decoding error: {', '.join(problems)}", strategic)
     if strict == "Warn":
         warnings.extend(problems)
     new["apiVersion"], new["kind"] = kind.api_version, kind.kind
     return new
 
 
-def _unfit(obj: Object, why: str) -> ApiError:
-    shown = orjson.dumps(orjson.dumps(obj).decode()).decode()
+def _unfit(obj: Object, why: str, strategic: str = "") -> ApiError:
+    shown = quoted(strategic or orjson.dumps(obj).decode())
     return invalid("", "", "", [Cause("FieldValueInvalid", f"Invalid value: {shown}: {why}", "patch")])

@@ -46,13 +46,61 @@ def test_json_patch_adds_removes_moves_and_tests():
         {"op": "add", "path": "/b/c", "value": 1},
         {"op": "jump", "path": "/a"},
         {"op": "add", "path": "a", "value": 1},
-        {"op": "add", "path": "/a"},
+        {"op": "add", "path": "", "value": {}},
+        {"op": "replace", "path": "", "value": 1},
+        {"op": "copy", "from": "", "path": "/b"},
+        {"op": "test", "path": "/a", "value": True},
+        {"op": "test", "path": "/a", "value": 1.0},
     ],
 )
 def test_a_failed_operation_is_422(operation):
     with pytest.raises(ApiError) as caught:
         json_patch({"a": 1}, [operation])
     assert caught.value.code == 422
+
+
+def test_json_patch_is_as_lenient_as_kubernetes_library():
+    operations = [
+        {"op": "add", "path": "/null"},
+        {"op": "copy", "from": "/absent", "path": "/copied"},
+        {"op": "add", "path": "anything/before", "value": 1},
+        {"op": "add", "path": "/list/+01", "value": 2},
+        {"op": "replace", "path": "/list/00", "value": 3},
+    ]
+    made = json_patch({"list": [1]}, operations)
+    assert made == {"list": [3, 2], "null": None, "copied": None, "before": 1}
+
+
+@pytest.mark.parametrize(
+    ("operations", "typed", "why"),
+    [
+        (
+            {},
+            True,
+            "error decoding patch: json: cannot unmarshal object into Go value of type []handlers.jsonPatchOp",
+        ),
+        ({}, False, "json: cannot unmarshal object into Go value of type jsonpatch.Patch"),
+        (
+            [1],
+            True,
+            "error decoding patch: json: cannot unmarshal number into Go value of type handlers.jsonPatchOp",
+        ),
+        (
+            [{"op": 5}],
+            True,
+            "error decoding patch: json: cannot unmarshal number into Go struct field jsonPatchOp.op of type string",
+        ),
+    ],
+)
+def test_what_is_no_list_of_operations(operations, typed, why):
+    with pytest.raises(ApiError) as caught:
+        checked_operations(operations, typed)
+    assert (caught.value.code, caught.value.message) == (400, why)
+
+
+def test_operations_that_are_null():
+    assert checked_operations(None) == []
+    assert checked_operations([None, {"op": "add"}]) == [{}, {"op": "add"}]
 
 
 def test_json_patch_is_bounded():
@@ -116,7 +164,7 @@ def test_primitives_are_taken_out_by_name():
     ("item", "message"),
     [
         ({"image": "x"}, "map: map[image:x] does not contain declared merge key: name"),
-        ({"name": "a", "$patch": "jump"}, "unknown patch type found: jump"),
+        ({"name": "a", "$patch": "jump"}, "unknown patch type: jump in map: map[$patch:jump name:a]"),
         ({"name": "a", "$patch": "merge"}, "merging lists cannot yet be specified in the patch"),
     ],
 )
@@ -124,3 +172,45 @@ def test_what_is_no_patch_of_a_list(item, message):
     with pytest.raises(ApiError) as caught:
         strategic(pod("a"), item)
     assert (caught.value.code, caught.value.message) == (500, message)
+
+
+@pytest.mark.parametrize(
+    ("patch", "code", "why"),
+    [
+        ({"$setElementOrder": []}, 400, "invalid patch format of setElementOrder list"),
+        ({"$deleteFromPrimitiveList": []}, 400, "invalid patch format of primitive list"),
+        (
+            {"$setElementOrder/nope": []},
+            500,
+            'unable to find api field in struct PodSpec for the json field "nope"',
+        ),
+        (
+            {"$setElementOrder/containers": {}},
+            500,
+            "expected a []interface {}, but received a map[string]interface {}",
+        ),
+        ({"$setElementOrder/volumes": [], "volumes": []}, 500, "no elements in any of the given slices"),
+        (
+            {"$setElementOrder/containers": [{"name": "b"}], "containers": [{"name": "a", "image": "i"}]},
+            500,
+            "The order in patch list:\n[map[image:i name:a]]\n doesn't match $setElementOrder list:\n[map[name:b]]\n",
+        ),
+    ],
+)
+def test_what_is_no_strategic_patch(patch, code, why):
+    with pytest.raises(ApiError) as caught:
+        strategic_merge_patch(schema_of("", "v1", "Pod"), pod("a"), {"spec": patch})
+    assert (caught.value.code, caught.value.message) == (code, why)
+
+
+def test_a_primitive_list_is_deleted_by_null():
+    patch = {"metadata": {"$deleteFromPrimitiveList/finalizers": None}}
+    made = strategic_merge_patch(schema_of("", "v1", "Pod"), {"metadata": {"finalizers": ["a/b"]}}, patch)
+    assert made == {"metadata": {}}
+
+
+def test_merge_patch_takes_nulls_out_of_the_lists_that_it_sets():
+    assert merge_patch({"a": [1]}, {"a": [{"b": None, "c": 1}, None], "d": {"e": [{"f": None}]}}) == {
+        "a": [{"c": 1}, None],
+        "d": {"e": [{}]},
+    }
