@@ -11,11 +11,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ..api.object import Object, name_of, namespace_of, uid_of
+from ..api.qos import pod_limits
 from ..api.quantity import Quantity
 from .config import NodeConfig
 from .observed import Waiting
 
 EVICTED = "Evicted"
+GRACE_S = 1.0  # that an evicted pod is left
 
 
 def _limit(resources: Object | None) -> str | None:
@@ -25,9 +27,8 @@ def _limit(resources: Object | None) -> str | None:
 def is_limited(pod: Object) -> bool:
     """Whether there is anything to measure."""
     spec = pod["spec"]
-    return any((v.get("emptyDir") or {}).get("sizeLimit") for v in spec.get("volumes") or ()) or any(
-        _limit(container.get("resources")) for container in spec["containers"]
-    )
+    sized = any((v.get("emptyDir") or {}).get("sizeLimit") for v in spec.get("volumes") or ())
+    return sized or "ephemeral-storage" in pod_limits(pod)
 
 
 def used_bytes(path: Path) -> int:
@@ -67,13 +68,11 @@ def exceeded(
                 EVICTED, f'Usage of EmptyDir volume "{volume["name"]}" exceeds the limit "{limit}". '
             )
     limits = {c["name"]: limit for c in spec["containers"] if (limit := _limit(c.get("resources")))}
-    if len(limits) == len(spec["containers"]):
-        total = sum(Quantity.of(limit).value() for limit in limits.values())
-        if sum((*volumes.values(), *logs.values(), *layers.values())) > total:
-            shown = str(sum((Quantity.of(limit) for limit in limits.values()), Quantity.of("0")))
-            return Waiting(
-                EVICTED, f"Pod ephemeral local storage usage exceeds the total limit of containers {shown}. "
-            )
+    total = pod_limits(pod).get("ephemeral-storage")
+    if total and sum((*volumes.values(), *logs.values(), *layers.values())) > Quantity.of(total).value():
+        return Waiting(
+            EVICTED, f"Pod ephemeral local storage usage exceeds the total limit of containers {total}. "
+        )
     for name, limit in limits.items():
         if logs.get(name, 0) + layers.get(name, 0) > Quantity.of(limit).value():
             return Waiting(

@@ -101,7 +101,7 @@ class ImagePuller:
                 )
                 self._attempts.pop((uid_of(pod), name), None)
                 return found
-        attempts.backoff.next(self.clock.now())
+        attempts.backoff.next(self.clock.now(), self.clock.now())
         attempts.error = failure
         tell("Warning", "Failed", f'Failed to pull image "{image}": {failure}')
         raise ImageError("ErrImagePull", failure, attempts.backoff.seconds)

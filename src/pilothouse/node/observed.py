@@ -18,24 +18,28 @@ class Backoff:
 
     def remaining_s(self, since: float, now: float) -> float:
         """How long a restart must still wait, counted from when the container ended."""
-        if now - self.updated > 2 * BACKOFF_MAX_S:
-            return 0.0
-        return max(0.0, since + self.seconds - now)
+        return 0.0 if self._forgotten(since) else max(0.0, since + self.seconds - now)
 
-    def next(self, now: float) -> None:
-        if not self.seconds or now - self.updated > 2 * BACKOFF_MAX_S:
+    def next(self, since: float, now: float) -> None:
+        """`since`: when what is tried again ended."""
+        if not self.seconds or self._forgotten(since):
             self.seconds = BACKOFF_FIRST_S
         else:
             self.seconds = min(self.seconds * 2, BACKOFF_MAX_S)
         self.updated = now
 
+    def _forgotten(self, since: float) -> bool:
+        """It ran for long before it ended."""
+        return since - self.updated > 2 * BACKOFF_MAX_S
+
 
 @dataclass(slots=True)
 class Waiting:
-    """Why a container does not run."""
+    """Why a container does not run, or why its pod has failed."""
 
     reason: str
     message: str = ""
+    disrupts: bool = False  # of a pod: the node ended it for its own sake (condition DisruptionTarget)
 
 
 @dataclass(slots=True)
@@ -54,7 +58,9 @@ class PodMemory:
     started_at: float = 0.0
     addresses: tuple[str, ...] = ()  # of the last sandbox that was ready: the status keeps them to the end
     failed: Waiting | None = None  # the pod as a whole: DeadlineExceeded, Evicted, …
-    past: set[str] = field(default_factory=set)  # see Observed
+    killed: set[str] = field(default_factory=set)  # ids that the node ended to start them anew
+    restarting_all: bool = False  # a container's end asked for it, and not all have been removed yet
+    removed: dict[str, int] = field(default_factory=dict)  # with it, by name: the attempt to go on with
     resize: Waiting | None = None  # Deferred or Infeasible: what is wanted is not what runs
 
 
@@ -64,7 +70,6 @@ class Observed:
 
     sandboxes: list[PodSandboxStatus] = field(default_factory=list)
     containers: dict[str, list[ContainerStatus]] = field(default_factory=dict)
-    past: set[str] = field(default_factory=set)  # ids of those that ended when all were restarted
 
     @property
     def sandbox(self) -> PodSandboxStatus | None:
@@ -81,11 +86,11 @@ class Observed:
         return found[0] if found else None
 
     def current(self, name: str) -> ContainerStatus | None:
-        """The newest, if it is of the pod's present life: in its newest sandbox, and not from before all were restarted."""
+        """The newest, if it is in the pod's newest sandbox."""
         newest, sandbox = self.newest(name), self.sandbox
-        if newest is None or sandbox is None or newest.sandbox_id != sandbox.id or newest.id in self.past:
-            return None
-        return newest
+        return (
+            newest if newest is not None and sandbox is not None and newest.sandbox_id == sandbox.id else None
+        )
 
     def running(self) -> list[ContainerStatus]:
         return [c for group in self.containers.values() for c in group if c.state == "RUNNING"]

@@ -29,7 +29,7 @@ class PodObserver:
 
     async def look(self, pod: Object) -> Observed:
         """What is now. Raises EngineError."""
-        engine, found = self._node.engine, Observed(past=self._memory.past)
+        engine, found = self._node.engine, Observed()
         found.sandboxes = await engine.pod_sandboxes(self._uid)
         self._node.uid_of_sandbox.update({sandbox.id: self._uid for sandbox in found.sandboxes})
         for sandbox in found.sandboxes:

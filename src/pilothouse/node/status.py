@@ -4,17 +4,30 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..api.object import Object, condition_of
+from ..api.object import Object, condition_of, is_deleting
 from ..api.qos import pod_limits, pod_requests, qos_class
 from ..base.clock import timestamp
 from ..runtime.interface import ContainerStatus
-from .eviction import EVICTED
-from .observed import Observed, PodMemory, Waiting
-from .sync import is_sidecar, policy_of, restarts
+from .observed import Observed, PodMemory
+from .sync import could_restart_all, is_sidecar, restarts
 
 DISRUPTION = "DisruptionTarget"
 RESIZE_PENDING = "PodResizePending"
-OWN_CONDITIONS = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady")
+ALL_RESTARTING = "AllContainersRestarting"
+OWN_CONDITIONS = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", ALL_RESTARTING)
+MESSAGES_BYTES = 12 * 1024  # of all containers of a pod together
+RESTARTING_ALL = "RestartingAllContainers"
+RESTARTING_MESSAGE = "The container is removed because RestartAllContainers in place"
+_LOST_RUNNING = (
+    "The container could not be located when the pod was deleted.  The container used to be Running"
+)
+_UNKNOWN_END: Object = {
+    "exitCode": 137,
+    "reason": "ContainerStatusUnknown",
+    "message": "The container could not be located when the pod was terminated",
+    "startedAt": None,
+    "finishedAt": None,
+}
 
 
 def pod_status(
@@ -40,18 +53,14 @@ def pod_status(
         _container(c, pod, observed, memory, engine, init=False, stopped=stopped, ephemeral=True)
         for c in spec.get("ephemeralContainers") or ()
     ]
-    initialized = _is_initialized(spec, inits, observed)
-    if not initialized:
-        for status in mains:
-            if "waiting" in status["state"] and status["state"]["waiting"]["reason"] == "ContainerCreating":
-                if spec.get("initContainers"):
-                    status["state"] = {"waiting": {"reason": "PodInitializing"}}
+    began = any(observed.current(container["name"]) for container in spec["containers"])
+    phase = _phase(spec, inits, mains, memory, began, stopped, old.get("phase") or "Pending")
     if stopped:
         _never_seen(inits, mains)
-    phase = _phase(spec, inits, mains, memory, initialized, stopped, old.get("phase") or "Pending")
-    sidecars = [pair for pair in zip(spec.get("initContainers") or (), inits) if is_sidecar(pair[0])]
-    for container, status in [*sidecars, *zip(spec["containers"], mains)]:
-        _readiness(container, status, memory, phase)
+    for container, status in zip(spec.get("initContainers") or (), inits):
+        _readiness(container, status, memory, is_sidecar(container))
+    for container, status in zip(spec["containers"], mains):
+        _readiness(container, status, memory, True)
     made: Object = {
         key: old[key]
         for key in ("resourceClaimStatuses", "extendedResourceClaimStatus", "resize", "nominatedNodeName")
@@ -62,9 +71,9 @@ def pod_status(
     failed = memory.failed
     if failed is not None:
         made["reason"], made["message"] = failed.reason, failed.message
-    made["conditions"] = conditions(
-        pod, observed, initialized, inits, mains, phase, now, memory.resize, failed
-    )
+    elif phase == old.get("phase"):
+        made |= {key: old[key] for key in ("reason", "message") if old.get(key)}
+    made["conditions"] = conditions(pod, observed, inits, mains, phase, now, memory)
     made["hostIP"] = host_ip
     made["hostIPs"] = [{"ip": host_ip}]
     sandbox = observed.sandbox
@@ -85,6 +94,7 @@ def pod_status(
         made["ephemeralContainerStatuses"] = sorted(ephemerals, key=lambda s: s["name"])
     made["qosClass"] = old.get("qosClass") or qos_class(pod)
     requests, limits = pod_requests(pod), pod_limits(pod)
+    _cut_messages([*inits, *mains, *ephemerals])
     made["resources"] = {key: value for key, value in (("limits", limits), ("requests", requests)) if value}
     if requests:
         made["allocatedResources"] = requests
@@ -108,13 +118,16 @@ def _container(
     name = container["name"]
     instances = observed.containers.get(name) or []
     newest = instances[0] if instances else None
-    previous = _previous_status(pod, name)
+    previous = _previous_status(pod, name) or {}
+    default = {
+        "waiting": {"reason": "PodInitializing" if pod["spec"].get("initContainers") else "ContainerCreating"}
+    }
     shown: Object = {
         "name": name,
-        "state": {},
-        "lastState": {},
+        "state": default,
+        "lastState": previous.get("lastState") or {},
         "ready": False,
-        "restartCount": newest.attempt if newest is not None else (previous or {}).get("restartCount", 0),
+        "restartCount": newest.attempt if newest is not None else previous.get("restartCount", 0),
         "image": container.get("image") or "",
         "imageID": "",
     }
@@ -122,25 +135,24 @@ def _container(
         shown["image"] = newest.image or shown["image"]
         shown["imageID"] = newest.image_ref
         shown["containerID"] = f"{engine}://{newest.id}"
-        shown["state"] = state_of(newest, memory, engine)
+        if newest.id not in memory.hooked:
+            shown["state"] = state_of(newest, memory, engine) or default
         if len(instances) > 1:
             shown["lastState"] = state_of(instances[1], memory, engine)
-        elif previous and previous.get("lastState"):
-            shown["lastState"] = previous["lastState"]
+    else:
+        _vanished(shown, previous, pod, name in memory.removed)
     waiting = memory.waiting.get(name)
-    if newest is None or newest.state in ("EXITED", "CREATED", "UNKNOWN"):
-        if newest is None:
-            if (stopped or init) and previous is not None and previous.get("state", {}).get("terminated"):
-                return dict(previous)
-            shown["state"] = {"waiting": {"reason": "PodInitializing" if init else "ContainerCreating"}}
-        if waiting is not None and not stopped and _will_start(pod["spec"], container, newest, init):
-            if newest is not None:
-                shown["lastState"] = state_of(newest, memory, engine)
-            shown["state"] = {"waiting": {"reason": waiting.reason}}
-            if waiting.message:
-                shown["state"]["waiting"]["message"] = waiting.message
-    elif newest.id in memory.hooked:
-        shown["state"] = {"waiting": {"reason": "ContainerCreating" if not init else "PodInitializing"}}
+    if (
+        waiting is not None
+        and not stopped
+        and not is_deleting(pod)
+        and _will_start(pod["spec"], container, newest, init)
+    ):
+        if "terminated" in shown["state"]:
+            shown["lastState"] = shown["state"]
+        shown["state"] = {"waiting": {"reason": waiting.reason}}
+        if waiting.message:
+            shown["state"]["waiting"]["message"] = waiting.message
     running = newest is not None and newest.state == "RUNNING" and newest.id not in memory.hooked
     shown["started"] = running and (not container.get("startupProbe") or memory.started.get(name, False))
     if ephemeral:
@@ -161,9 +173,27 @@ def _container(
 
 
 def _will_start(spec: Object, container: Object, newest: ContainerStatus | None, init: bool) -> bool:
-    if init and newest is not None and newest.state == "EXITED" and newest.exit_code == 0:
-        return is_sidecar(container)
-    return newest is None or newest.state != "EXITED" or restarts(spec, container, newest.exit_code)
+    """Also a sidecar that ended well is shown as ended while it waits for its turn."""
+    if newest is None or newest.state == "EXITED":
+        return newest is None or (
+            not (init and newest.exit_code == 0) and restarts(spec, container, newest.exit_code)
+        )
+    return newest.state != "RUNNING"
+
+
+def _vanished(shown: Object, previous: Object, pod: Object, removed: bool) -> None:
+    """The engine has nothing of a container: what was said of it last still counts."""
+    state = previous.get("state") or {}
+    if removed and state and "waiting" not in state:
+        why = {"reason": RESTARTING_ALL, "message": RESTARTING_MESSAGE}
+        shown["state"] = {"waiting": why}
+        shown["lastState"] = {"terminated": {**_UNKNOWN_END, **why}}
+        shown["restartCount"] += 1
+    elif "terminated" in state:
+        shown.update(previous)
+    elif "running" in state and not shown["lastState"]:
+        shown["lastState"] = {"terminated": {**_UNKNOWN_END, "message": _LOST_RUNNING}}
+        shown["restartCount"] += not is_deleting(pod)
 
 
 def _never_seen(inits: list[Object], mains: list[Object]) -> None:
@@ -176,15 +206,18 @@ def _never_seen(inits: list[Object], mains: list[Object]) -> None:
         waiting += 1
     for status in [*(mains if initialized else ()), *inits[: len(inits) - waiting]]:
         if "terminated" not in status["state"]:
-            status["state"] = {
-                "terminated": {
-                    "exitCode": 137,
-                    "reason": "ContainerStatusUnknown",
-                    "message": "The container could not be located when the pod was terminated",
-                    "startedAt": None,
-                    "finishedAt": None,
-                }
-            }
+            status["state"] = {"terminated": dict(_UNKNOWN_END)}
+
+
+def _cut_messages(statuses: list[Object]) -> None:
+    """The termination messages of a pod share 12 KiB."""
+    most = MESSAGES_BYTES // max(len(statuses), 1)
+    for status in statuses:
+        for key in ("state", "lastState"):
+            ended = status[key].get("terminated") or {}
+            text = (ended.get("message") or "").encode()
+            if len(text) > most:
+                status[key] = {"terminated": {**ended, "message": text[:most].decode("utf-8", "replace")}}
 
 
 def _volume_mounts(container: Object) -> list[Object]:
@@ -208,11 +241,11 @@ def _previous_status(pod: Object, name: str) -> Object | None:
 
 
 def state_of(status: ContainerStatus, memory: PodMemory, engine: str) -> Object:
-    """`running`, `terminated` or `waiting`."""
+    """`running` or `terminated`; {}: neither."""
     if status.state == "RUNNING":
         return {"running": {"startedAt": timestamp(status.started_at)}}
     if status.state != "EXITED":
-        return {"waiting": {"reason": "ContainerCreating"}}
+        return {}
     ended: dict[str, Any] = {"exitCode": status.exit_code}
     ended["reason"] = status.reason or ("Completed" if status.exit_code == 0 else "Error")
     message = memory.messages.get(status.id) or (
@@ -226,37 +259,15 @@ def state_of(status: ContainerStatus, memory: PodMemory, engine: str) -> Object:
     return {"terminated": ended}
 
 
-def _readiness(container: Object, shown: Object, memory: PodMemory, phase: str) -> None:
+def _readiness(container: Object, shown: Object, memory: PodMemory, runs_on: bool) -> None:
     state = shown["state"]
-    if "running" in state:
-        if not shown.get("started", True):
-            shown["ready"] = False
-        elif container.get("readinessProbe"):
-            shown["ready"] = memory.ready.get(container["name"], False)
-        else:
-            shown["ready"] = True
+    if not runs_on:
+        shown["ready"] = (state.get("terminated") or {}).get("exitCode") == 0
+    elif "running" in state and shown.get("started", True):
+        shown["ready"] = not container.get("readinessProbe") or memory.ready.get(container["name"], False)
 
 
 # -- phase and conditions ------------------------------------------------------------------------------
-
-
-def _is_initialized(spec: Object, inits: list[Object], observed: Observed) -> bool:
-    if any(observed.newest(container["name"]) for container in spec["containers"]):
-        done = True
-    else:
-        done = True
-        for container, status in zip(spec.get("initContainers") or (), inits):
-            ended = status["state"].get("terminated")
-            if is_sidecar(container):
-                if not status.get("started"):
-                    done = False
-            elif not ended or ended["exitCode"] != 0:
-                done = False
-    for container, status in zip(spec.get("initContainers") or (), inits):
-        ended = status["state"].get("terminated")
-        if not is_sidecar(container) and ended and ended["exitCode"] == 0:
-            status["ready"] = True
-    return done
 
 
 def _phase(
@@ -264,75 +275,80 @@ def _phase(
     inits: list[Object],
     mains: list[Object],
     memory: PodMemory,
-    initialized: bool,
+    began: bool,
     stopped: bool,
     old: str,
 ) -> str:
+    """`began`: a main container has been started in the pod's present sandbox."""
     if memory.failed is not None:
         return "Failed"
     if old in ("Succeeded", "Failed"):
         return old
-    if not initialized:
-        for container, status in zip(spec.get("initContainers") or (), inits):
-            ended = status["state"].get("terminated")
-            if ended and ended["exitCode"] != 0 and not is_sidecar(container):
-                if policy_of(spec, container) == "Never" or stopped:
-                    return "Failed"
-        if not stopped:
-            return "Pending"
-    running = waiting = unknown = succeeded = failed = 0
-    restartable = False
+    initializing = waiting = running = 0
+    for container, status in zip(spec.get("initContainers") or (), inits):
+        state, ended = status["state"], _end_of(status)
+        if is_sidecar(container):
+            running += "running" in state
+            waiting += not ended and "waiting" in state
+            initializing += not began and "running" in state and not status["started"]
+        elif ended is None:
+            initializing += 1
+        elif ended["exitCode"] != 0 and not _again(spec, container, ended):
+            return "Failed"
+    again, codes = False, []
     for container, status in zip(spec["containers"], mains):
-        state, last = status["state"], status["lastState"]
-        if "running" in state:
+        if "running" in status["state"]:
             running += 1
-        elif ended := state.get("terminated"):
-            if ended["exitCode"] == 0:
-                succeeded += 1
-            else:
-                failed += 1
-            restartable |= restarts(spec, container, ended["exitCode"])
-        elif "waiting" in state:
-            if last.get("terminated"):
-                failed += 1
-                restartable = True
-            else:
-                waiting += 1
+        elif ended := _end_of(status):
+            again |= _again(spec, container, ended)
+            codes.append(ended["exitCode"] if "terminated" in status["state"] else 1)
         else:
-            unknown += 1
-    if waiting and not stopped:
-        return "Pending"
-    if running and not stopped:
-        return "Running"
-    if restartable and not stopped:
-        return "Running"
-    return "Failed" if failed or stopped and waiting else "Succeeded"
+            waiting += 1
+    if not (initializing or waiting):
+        if running or (again and not stopped):
+            return "Running"
+        if codes:
+            return "Failed" if any(codes) else "Succeeded"
+    return "Failed" if stopped else "Pending"
+
+
+def _end_of(status: Object) -> Object | None:
+    """How a container ended that does not run."""
+    state = status["state"]
+    ended: Object | None = state.get("terminated") or (
+        status["lastState"].get("terminated") if "waiting" in state else None
+    )
+    return ended
+
+
+def _again(spec: Object, container: Object, ended: Object) -> bool:
+    return restarts(spec, container, ended["exitCode"]) or ended.get("reason") == RESTARTING_ALL
 
 
 def conditions(
     pod: Object,
     observed: Observed,
-    initialized: bool,
     inits: list[Object],
     mains: list[Object],
     phase: str,
     now: float,
-    resize: Waiting | None = None,
-    failed: Waiting | None = None,
+    memory: PodMemory,
 ) -> list[Object]:
     """What others have set, then the node's own."""
     spec = pod["spec"]
-    ready_sandbox = observed.ready_sandbox is not None
     ended = phase in ("Succeeded", "Failed")
-    made = [_condition("PodReadyToStartContainers", ready_sandbox and not ended, "", "")]
-    sidecars = [s for c, s in zip(spec.get("initContainers") or (), inits) if is_sidecar(c)]
+    old = {condition["type"]: condition for condition in (pod.get("status") or {}).get("conditions") or ()}
+    made = [_condition("PodReadyToStartContainers", observed.ready_sandbox is not None and not ended, "", "")]
+    pairs = [*zip(spec.get("initContainers") or (), inits)]
+    sidecars = [s for c, s in pairs if is_sidecar(c)]
+    unready = [s["name"] for c, s in pairs if not _init_done(c, s)]
+    begun = any("waiting" not in s["state"] for s in mains)
+    before = (old.get("Initialized") or {}).get("status") == "True"  # no container takes that back
     if phase == "Succeeded":
         made.append(_condition("Initialized", True, "PodCompleted", ""))
-    elif initialized:
+    elif begun or before or not unready:
         made.append(_condition("Initialized", True, "", ""))
     else:
-        pairs = zip(spec.get("initContainers") or (), inits)
-        unready = [s["name"] for c, s in pairs if not _init_done(c, s)]
         message = f"containers with incomplete status: [{' '.join(unready)}]"
         made.append(_condition("Initialized", False, "ContainersNotInitialized", message))
     unready = [s["name"] for s in [*sidecars, *mains] if not s["ready"]]
@@ -348,34 +364,36 @@ def conditions(
         gate = _gate(pod)
         made.append(_condition("Ready", not gate, "ReadinessGatesNotReady" if gate else "", gate))
         made.append(_condition("ContainersReady", True, "", ""))
-    old = {condition["type"]: condition for condition in (pod.get("status") or {}).get("conditions") or ()}
-    generation = pod["metadata"].get("generation") or 1
-    if failed is not None and failed.reason == EVICTED:
+    failed, resize = memory.failed, memory.resize
+    if failed is not None and failed.disrupts:
         made.insert(0, _condition(DISRUPTION, True, "TerminationByKubelet", failed.message))
     if resize is not None:
         made.insert(0, _condition(RESIZE_PENDING, True, resize.reason, resize.message))
-    result: list[Object] = []
+    made.append(old.pop("PodScheduled", None) or _condition("PodScheduled", True, "", ""))
+    generation = pod["metadata"].get("generation") or 1
+    made = [{**condition, "observedGeneration": generation} for condition in made]
+    if could_restart_all(spec):
+        made.append(_restarting_all(memory, phase))
     for condition in made:
-        before = old.get(condition["type"])
-        same = before is not None and before["status"] == condition["status"]
-        condition["lastTransitionTime"] = before["lastTransitionTime"] if same else timestamp(now)  # type: ignore[index]
-        condition["observedGeneration"] = generation
-        result.append(condition)
-    scheduled = old.pop("PodScheduled", None) or {
-        **_condition("PodScheduled", True, "", ""),
-        "lastTransitionTime": timestamp(now),
-    }
-    others = [
-        c
-        for type_, c in old.items()
-        if type_ not in {*OWN_CONDITIONS, RESIZE_PENDING, *(c["type"] for c in made)}
-    ]
-    return [*others, *result, {**scheduled, "observedGeneration": generation}]
+        known = old.get(condition["type"]) or condition
+        same = known["status"] == condition["status"] and "lastTransitionTime" in known
+        condition["lastTransitionTime"] = known["lastTransitionTime"] if same else timestamp(now)
+    shown = {*OWN_CONDITIONS, RESIZE_PENDING, *(c["type"] for c in made)}
+    return [*(c for type_, c in old.items() if type_ not in shown), *made]
+
+
+def _restarting_all(memory: PodMemory, phase: str) -> Object:
+    if phase in ("Succeeded", "Failed"):
+        return _condition(ALL_RESTARTING, False, "PodCompleted" if phase == "Succeeded" else "PodFailed", "")
+    if memory.restarting_all:
+        message = "container exited with restart policy rule"
+        return _condition(ALL_RESTARTING, True, "RestartAllContainersStarted", message)
+    return _condition(ALL_RESTARTING, False, "", "")
 
 
 def _init_done(container: Object, status: Object) -> bool:
     ended = status["state"].get("terminated")
-    return bool(is_sidecar(container) and status.get("started")) or bool(ended and ended["exitCode"] == 0)
+    return bool(status.get("started")) if is_sidecar(container) else bool(ended and ended["exitCode"] == 0)
 
 
 def _condition(type_: str, true: bool, reason: str, message: str) -> Object:

@@ -21,7 +21,7 @@ class Start:
     name: str
     attempt: int
     kind: str
-    after_end: bool = False  # of the one before: counts for its back-off
+    ended_at: float | None = None  # when the one before ended: counts for the back-off
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Decision:
     waiting: dict[str, Waiting] = field(default_factory=dict)  # containers in back-off
     wake_in_s: float | None = None
     ended: bool = False  # all containers have ended for good
-    restart_all: str = ""  # the container whose end makes all of them begin anew (KEP-5532)
+    restart_all: bool = False  # all containers are removed, and begin anew (KEP-5532)
 
     def wake(self, seconds: float) -> None:
         self.wake_in_s = seconds if self.wake_in_s is None else min(self.wake_in_s, seconds)
@@ -64,6 +64,11 @@ def container_hash(container: Object) -> str:
     return f"{container['name']}@{container.get('image') or ''}"
 
 
+def backoff_key(container: Object) -> str:
+    """What, when it changes, makes a container's back-off begin anew."""
+    return f"{container_hash(container)} {container.get('resources') or ''}"
+
+
 def full_name(pod: Object) -> str:
     """As events and waiting messages name a pod."""
     return f"{name_of(pod)}_{namespace_of(pod)}({uid_of(pod)})"
@@ -77,10 +82,13 @@ def sync(pod: Object, observed: Observed, memory: PodMemory, now: float) -> Deci
     if deadline or memory.failed is not None:
         decision.kill_pod = decision.ended = True
         return decision
-    decision.restart_all = _restarts_all(spec, observed)
+    memory.restarting_all = bool(observed.containers) and (
+        memory.restarting_all or _restarts_all(spec, observed)
+    )
+    decision.restart_all = memory.restarting_all
     if decision.restart_all:
         return decision
-    if _has_ended(spec, observed):
+    if _has_ended(spec, observed, memory):
         decision.kill_pod = decision.ended = True
         return decision
     sandbox = observed.sandbox
@@ -93,7 +101,7 @@ def sync(pod: Object, observed: Observed, memory: PodMemory, now: float) -> Deci
         decision.kill_pod = sandbox is not None
         if sandbox is not None:
             return decision
-    _init(pod, observed, memory, now, decision)
+    _containers(pod, observed, memory, now, decision)
     for container in spec.get("ephemeralContainers") or ():
         if observed.newest(container["name"]) is None and sandbox is not None:
             decision.starts.append(Start(container["name"], 0, "ephemeral"))
@@ -130,13 +138,22 @@ def _rule(container: Object, exit_code: int) -> str:
     return ""
 
 
-def _restarts_all(spec: Object, observed: Observed) -> str:
+def _restarts_all(spec: Object, observed: Observed) -> bool:
+    """Whether a container ended so that all have to begin anew."""
     for container in [*(spec.get("initContainers") or ()), *spec["containers"]]:
-        status = observed.current(container["name"])
+        status = observed.newest(container["name"])
         if status is not None and status.state == "EXITED":
             if _rule(container, status.exit_code) == "RestartAllContainers":
-                return str(container["name"])
-    return ""
+                return True
+    return False
+
+
+def could_restart_all(spec: Object) -> bool:
+    return any(
+        rule.get("action") == "RestartAllContainers"
+        for container in [*(spec.get("initContainers") or ()), *spec["containers"]]
+        for rule in container.get("restartPolicyRules") or ()
+    )
 
 
 def policy_of(spec: Object, container: Object) -> str:
@@ -144,7 +161,7 @@ def policy_of(spec: Object, container: Object) -> str:
     return container.get("restartPolicy") or spec.get("restartPolicy") or "Always"
 
 
-def _has_ended(spec: Object, observed: Observed) -> bool:
+def _has_ended(spec: Object, observed: Observed, memory: PodMemory) -> bool:
     """All containers ran and will not run again, or an init container failed for good."""
     for container in spec.get("initContainers") or ():
         if is_sidecar(container):
@@ -156,9 +173,13 @@ def _has_ended(spec: Object, observed: Observed) -> bool:
             return not restarts(spec, container, status.exit_code) and not _any_main(spec, observed)
     for container in spec.get("containers") or ():
         status = observed.newest(container["name"])
-        if status is None or status.state in ("RUNNING", "CREATED") or status.id in observed.past:
+        if status is None or status.state in ("RUNNING", "CREATED"):
             return False
-        if status.state == "UNKNOWN" or restarts(spec, container, status.exit_code):
+        if (
+            status.state == "UNKNOWN"
+            or status.id in memory.killed
+            or restarts(spec, container, status.exit_code)
+        ):
             return False
     return True
 
@@ -167,7 +188,7 @@ def _any_main(spec: Object, observed: Observed) -> bool:
     return any(observed.current(container["name"]) for container in spec.get("containers") or ())
 
 
-def _init(pod: Object, observed: Observed, memory: PodMemory, now: float, decision: Decision) -> None:
+def _containers(pod: Object, observed: Observed, memory: PodMemory, now: float, decision: Decision) -> None:
     """Init containers one after the other; a sidecar lets the next one begin once it has started."""
     spec = pod["spec"]
     main_began = _any_main(spec, observed)
@@ -175,7 +196,7 @@ def _init(pod: Object, observed: Observed, memory: PodMemory, now: float, decisi
         name = container["name"]
         status = observed.newest(name)
         if is_sidecar(container):
-            _keep_running(pod, container, "sidecar", status, memory, now, decision)
+            _keep_running(pod, container, "sidecar", observed, memory, now, decision)
             running = status is not None and status.state == "RUNNING"
             if not main_began and not (running and _has_started(container, memory)):
                 return
@@ -183,7 +204,9 @@ def _init(pod: Object, observed: Observed, memory: PodMemory, now: float, decisi
         if main_began:
             continue  # ran to its end before the containers began
         if status is None or observed.current(name) is None:  # also when its pod got another sandbox
-            decision.starts.append(Start(name, status.attempt + 1 if status else 0, "init"))
+            decision.starts.append(
+                Start(name, status.attempt + 1 if status else memory.removed.get(name, 0), "init")
+            )
             return
         if status.state in ("RUNNING", "CREATED"):
             if status.state == "CREATED":
@@ -193,14 +216,23 @@ def _init(pod: Object, observed: Observed, memory: PodMemory, now: float, decisi
             continue
         if status.state == "EXITED" and not restarts(spec, container, status.exit_code):
             return
-        _restart(pod, container, "init", status, memory, now, decision)
+        _restart(pod, container, "init", observed, memory, now, decision)
         return
     for container in spec.get("containers") or ():
+        _keep_running(pod, container, "container", observed, memory, now, decision)
+    if decision.kills and not _goes_on(spec, observed, memory, decision):
+        decision.kill_pod = decision.ended = True
+
+
+def _goes_on(spec: Object, observed: Observed, memory: PodMemory, decision: Decision) -> bool:
+    """Whether a container (sidecars do not count) runs on or is started after what is to be killed."""
+    ending = {kill.container.id for kill in decision.kills} - memory.killed
+    coming = {start.name for start in decision.starts} | decision.waiting.keys()
+    for container in spec["containers"]:
         status = observed.newest(container["name"])
-        if status is not None and status.id in observed.past:
-            _restart(pod, container, "container", status, memory, now, decision)
-        else:
-            _keep_running(pod, container, "container", status, memory, now, decision)
+        if container["name"] in coming or (status and status.state == "RUNNING" and status.id not in ending):
+            return True
+    return False
 
 
 def _has_started(container: Object, memory: PodMemory) -> bool:
@@ -211,63 +243,77 @@ def _keep_running(
     pod: Object,
     container: Object,
     kind: str,
-    status: ContainerStatus | None,
+    observed: Observed,
     memory: PodMemory,
     now: float,
     decision: Decision,
 ) -> None:
     name = container["name"]
+    status = observed.newest(name)
     if status is None:
-        waiting = memory.waiting.get(name)
-        if waiting is not None and name in memory.backoff:
-            left = memory.backoff[name].remaining_s(memory.backoff[name].updated, now)
-            if left > 0 and waiting.reason == "CrashLoopBackOff":
+        waiting, backoff = memory.waiting.get(name), memory.backoff.get(backoff_key(container))
+        if backoff is not None and waiting is not None and waiting.reason == "CrashLoopBackOff":
+            if (left := backoff.remaining_s(backoff.updated, now)) > 0:
                 decision.wake(left)
                 return
-        decision.starts.append(Start(name, 0, kind))
+        decision.starts.append(Start(name, memory.removed.get(name, 0), kind))
         return
     if status.state == "RUNNING":
-        probe = memory.unhealthy.get(status.id)
-        if probe and policy_of(pod["spec"], container) != "Never":
-            what = "Init container" if kind == "sidecar" else "Container"
-            message = f"{what} {name} failed {probe} probe" + (
-                ", will be restarted" if kind != "sidecar" else ""
-            )
-            decision.kills.append(Kill(status, message, probe))
-        elif probe:
-            decision.kills.append(Kill(status, f"Stopping container {name}", probe))
-        elif status.annotations.get(HASH, container_hash(container)) != container_hash(container):
-            decision.kills.append(Kill(status, f"Container {name} definition changed, will be restarted"))
+        what = "Init container" if kind == "sidecar" else "Container"
+        if status.annotations.get(HASH, container_hash(container)) != container_hash(container):
+            message, reason, again = f"{what} {name} definition changed", "", True
+        elif reason := memory.unhealthy.get(status.id, ""):
+            message = f"{what} {name} failed {reason} probe"
+            again = policy_of(pod["spec"], container) != "Never"
+        else:
+            return
+        if again:
+            memory.killed.add(status.id)
+            message += "" if kind == "sidecar" else ", will be restarted"
+        decision.kills.append(Kill(status, message, reason))
         return
     if (
         kind == "container"
         and status.state == "EXITED"
+        and status.id not in memory.killed
         and not restarts(pod["spec"], container, status.exit_code)
     ):
         return
-    _restart(pod, container, kind, status, memory, now, decision)
+    _restart(pod, container, kind, observed, memory, now, decision)
 
 
 def _restart(
     pod: Object,
     container: Object,
     kind: str,
-    status: ContainerStatus,
+    observed: Observed,
     memory: PodMemory,
     now: float,
     decision: Decision,
 ) -> None:
-    """The next instance: at once the first time, then after 10 s, 20 s, …"""
+    """The next instance: at once the first time, then after 10 s, 20 s, …
+
+    What the node killed to start it anew follows at once, unless the instance before that has only just ended.
+    """
     name = container["name"]
-    backoff = memory.backoff.setdefault(name, Backoff())
-    left = backoff.remaining_s(status.finished_at or status.created_at, now)
+    status, *older = observed.containers[name]
+    ended: ContainerStatus | None = status
+    if status.id in memory.killed:
+        memory.killed.discard(status.id)
+        ended = next((c for c in older if c.state == "EXITED"), None)
+    if ended is None:
+        decision.starts.append(Start(name, status.attempt + 1, kind))
+        return
+    backoff = memory.backoff.setdefault(backoff_key(container), Backoff())
+    since = ended.finished_at or ended.created_at
+    left = backoff.remaining_s(since, now)
     if left > 0:
         seconds = _go_duration(backoff.seconds)
         message = f"back-off {seconds} restarting failed container={name} pod={full_name(pod)}"
         decision.waiting[name] = Waiting("CrashLoopBackOff", message)
         decision.wake(left)
         return
-    decision.starts.append(Start(name, status.attempt + 1, kind, after_end=True))
+    decision.starts.append(Start(name, status.attempt + 1, kind, ended_at=since))
 
 
 def _go_duration(seconds: float) -> str:

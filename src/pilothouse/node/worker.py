@@ -13,7 +13,7 @@ import shutil
 from pathlib import Path
 
 from ..api.errors import ApiError
-from ..api.object import Object, is_deleting, name_of, namespace_of, uid_of
+from ..api.object import Object, condition_of, is_deleting, name_of, namespace_of, uid_of
 from ..base.clock import parse_timestamp
 from ..runtime.containerd_process import remove_cgroups
 from ..runtime.interface import EngineError
@@ -21,7 +21,7 @@ from . import resize
 from .container_config import sandbox_config
 from .context import NodeContext, field_path, to_its_end
 from .environment import container_named
-from .eviction import EVICTED
+from .eviction import EVICTED, GRACE_S
 from .images import rpc_error
 from .lifecycle import RETRY_S, StartError, TerminationOrder, kill_container, start_container
 from .names import SandboxError
@@ -29,8 +29,8 @@ from .observed import Observed, PodMemory, Waiting
 from .observer import PodObserver
 from .probes import Prober
 from .resources import cgroup_parent, container_resources
-from .status import OWN_CONDITIONS, pod_status, rejected_status
-from .sync import Decision, full_name, sync
+from .status import ALL_RESTARTING, OWN_CONDITIONS, RESTARTING_ALL, pod_status, rejected_status
+from .sync import Decision, backoff_key, full_name, sync
 from .volumes import MountError
 
 log = logging.getLogger(__name__)
@@ -70,6 +70,7 @@ class PodWorker:
         status = self.pod.get("status") or {}
         memory = self.memory
         memory.started_at = parse_timestamp(status["startTime"]) if status.get("startTime") else 0.0
+        memory.restarting_all = (condition_of(self.pod, ALL_RESTARTING) or {}).get("status") == "True"
         for key in ("initContainerStatuses", "containerStatuses"):
             for shown in status.get(key) or ():
                 state, last = shown.get("state") or {}, shown.get("lastState") or {}
@@ -79,6 +80,8 @@ class PodWorker:
                 waiting = state.get("waiting") or {}
                 if waiting.get("reason") == "CrashLoopBackOff":
                     memory.waiting[shown["name"]] = Waiting(waiting["reason"], waiting.get("message") or "")
+                elif waiting.get("reason") == RESTARTING_ALL:
+                    memory.removed[shown["name"]] = shown["restartCount"]
                 for was in (state, last):
                     if (ended := was.get("terminated")) and ended.get("message"):
                         memory.messages[ended.get("containerID", "").rpartition("//")[2]] = ended["message"]
@@ -183,11 +186,17 @@ class PodWorker:
         self._keep_time()
         await self._resize()
         now = self.node.clock.now()
+        anew = any(
+            group[0].id in self.memory.killed
+            for group in self.observed.containers.values()
+            if group[0].state == "EXITED"
+        )
         decision = sync(self.pod, self.observed, self.memory, now)
         if decision.ended:
             return await self._end()
         self._probe(ending=False)
-        self._publish()
+        if not anew:  # else what was killed is followed before anybody is told
+            self._publish()
         return await self._act(decision)
 
     def _keep_time(self) -> None:
@@ -234,6 +243,8 @@ class PodWorker:
         self.observed = await self._observer.look(self.allocated_pod)
         if sandbox := self.observed.ready_sandbox:
             self.memory.addresses = sandbox.ips
+        for name in self.observed.containers.keys() & self.memory.removed.keys():
+            del self.memory.removed[name]
 
     @property
     def _addresses(self) -> list[str]:
@@ -291,7 +302,7 @@ class PodWorker:
     async def _act(self, decision: Decision) -> float | None:
         memory = self.memory
         if decision.restart_all:
-            await self._restart_all(decision.restart_all)
+            await self._restart_all()
             return 0.0
         for name, waiting in decision.waiting.items():
             status = self.observed.newest(name)
@@ -345,8 +356,9 @@ class PodWorker:
         await self._check_pull_secrets()
         ephemeral_first = sorted(decision.starts, key=lambda start: start.kind != "ephemeral")
         for start in ephemeral_first:
-            if start.after_end:
-                self.memory.backoff[start.name].next(self.node.clock.now())
+            if start.ended_at is not None:
+                key = backoff_key(container_named(self.allocated_pod, start.name))
+                self.memory.backoff[key].next(start.ended_at, self.node.clock.now())
             try:
                 await start_container(
                     self.node,
@@ -440,18 +452,20 @@ class PodWorker:
                 if not any(c.sandbox_id == old.id for g in self.observed.containers.values() for c in g):
                     await engine.remove_pod_sandbox(old.id)
 
-    async def _restart_all(self, name: str) -> None:
-        """Everything begins anew in the same sandbox, from the first init container on; hooks are not run (KEP-5532)."""
-        message = f"Container {name} requires all containers of the pod to be restarted"
+    async def _restart_all(self) -> None:
+        """All containers are removed and begin anew in the same sandbox, from the first init container on (KEP-5532)."""
+        engine, running = self.node.engine, self.observed.running()
         await asyncio.gather(
-            *(
-                kill_container(self.node, self.pod, c, [], message, grace_s=0.0)
-                for c in self.observed.running()
-            )
+            *(kill_container(self.node, self.pod, c, [], "killing", grace_s=0.0) for c in running)
         )
-        await self._observe()
-        self.memory.past = {c.id for group in self.observed.containers.values() for c in group}
-        self.observed.past = self.memory.past
+        groups = self.observed.containers
+        self.memory.removed |= {name: group[0].attempt + 1 for name, group in groups.items()}
+        ran = {c.id for c in running}
+        for container in sorted(
+            (c for group in groups.values() for c in group), key=lambda c: c.id not in ran
+        ):
+            await engine.remove_container(container.id)  # those whose end asked for it last
+        self._retry_at.clear()
 
     # -- ending
 
@@ -474,7 +488,7 @@ class PodWorker:
         failed = self.memory.failed
         if failed is not None and failed.reason == "DeadlineExceeded":
             self._event("Normal", failed.reason, failed.message)
-        await self._kill_all(0.0 if failed is not None and failed.reason == EVICTED else None)
+        await self._kill_all(GRACE_S if failed is not None and failed.reason == EVICTED else None)
         await self._observe()
         self._probe(ending=True)
         self._publish(stopped=True)
