@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import ssl
 from dataclasses import dataclass
 
 from ..api.object import Object
 from ..runtime.interface import EngineError
 from .context import Dial, NodeContext
-from .images import rpc_error
+from .environment import expand
+from .images import duration, rpc_error
 
 BODY_MAX = 10 * 1024
 HOOK_TIMEOUT_S = 60.0
 OUTPUT_MAX = 10 * 1024
+NOT_HTTPS = "http: server gave HTTP response to HTTPS client"
 PROBE_AGENT, HOOK_AGENT = "kube-probe/1.36", "kube-lifecycle/1.36"
 
 
@@ -28,14 +31,13 @@ class Outcome:
 
 def port_of(container: Object, port: int | str) -> int:
     """A number, or a container port's name. Raises ValueError."""
-    if isinstance(port, int):
-        return port
-    for entry in container.get("ports") or ():
-        if entry.get("name") == port:
-            return int(entry["containerPort"])
-    if port.isdigit():
-        return int(port)
-    raise ValueError(f"couldn't find port: {port}")
+    named = (p["containerPort"] for p in container.get("ports") or () if p.get("name") == port)
+    found = next(named, port)
+    if not isinstance(found, int) and not found.isdigit():
+        raise ValueError(f'strconv.Atoi: parsing "{port}": invalid syntax')
+    if not 0 < int(found) < 65536:
+        raise ValueError(f"invalid port number: {found}")
+    return int(found)
 
 
 async def run_exec(node: NodeContext, container_id: str, command: list[str], timeout_s: float) -> Outcome:
@@ -43,7 +45,8 @@ async def run_exec(node: NodeContext, container_id: str, command: list[str], tim
         result = await node.engine.exec_sync(container_id, command, timeout_s)
     except EngineError as error:
         if error.code == "DEADLINE_EXCEEDED":
-            return Outcome(False, f'command timed out: "{" ".join(command)}" timed out after {timeout_s:g}s')
+            shown = json.dumps(" ".join(command), ensure_ascii=False)
+            return Outcome(False, f"command timed out: {shown} timed out after {duration(timeout_s)}")
         return Outcome(None, rpc_error(error))
     output = (result.stdout + result.stderr)[:OUTPUT_MAX].decode("utf-8", "replace")
     return Outcome(result.exit_code == 0, output)
@@ -66,13 +69,7 @@ async def http_get(
         path = "/" + path
     shown = f"[{host}]" if ":" in host else host
     url = f"{scheme}://{shown}:{port}{path}"
-    headers = {"Host": f"{shown}:{port}", "User-Agent": agent, "Accept": "*/*", "Connection": "close"}
-    for header in action.get("httpHeaders") or ():
-        name = next((known for known in headers if known.lower() == header["name"].lower()), header["name"])
-        if name in ("Accept", "User-Agent") and not header.get("value"):
-            headers.pop(name, None)
-            continue
-        headers[name] = header.get("value") or ""
+    headers = _headers(action, f"{shown}:{port}", agent)
     try:
         async with asyncio.timeout(timeout_s):
             status, location, body = await _request(dial, scheme == "https", host, port, path, headers)
@@ -97,8 +94,23 @@ async def http_get(
     return Outcome(False, f"HTTP probe failed with statuscode: {status}")
 
 
+def _headers(action: Object, host: str, agent: str) -> list[tuple[str, str]]:
+    """In the order and with the capitals that Go's client writes them."""
+    own: dict[str, list[str]] = {}
+    for header in action.get("httpHeaders") or ():
+        name = "-".join(part.capitalize() for part in header["name"].split("-"))
+        own.setdefault(name, []).append(header.get("value") or "")
+    own.setdefault("User-Agent", [agent])
+    own.setdefault("Accept", ["*/*"])
+    first = [("Host", own.pop("Host", [""])[0] or host), ("User-Agent", own.pop("User-Agent")[0])]
+    if not own["Accept"][0]:
+        del own["Accept"]
+    rest = [(name, value) for name in sorted(own) for value in own[name]]
+    return [*((name, value) for name, value in first if value), *rest, ("Connection", "close")]
+
+
 async def _request(
-    dial: Dial, tls: bool, host: str, port: int, path: str, headers: dict[str, str]
+    dial: Dial, tls: bool, host: str, port: int, path: str, headers: list[tuple[str, str]]
 ) -> tuple[int, str, str]:
     """(status, Location, the body's beginning)."""
     reader, writer = await dial(host, port)
@@ -107,7 +119,7 @@ async def _request(
             context = ssl.create_default_context()
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
             await writer.start_tls(context)
-        lines = [f"GET {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
+        lines = [f"GET {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers), "", ""]
         writer.write("\r\n".join(lines).encode())
         status_line = (await reader.readline()).decode("latin-1").split(" ", 2)
         if len(status_line) < 2 or not status_line[0].startswith("HTTP/"):
@@ -132,8 +144,10 @@ def dial_error(error: BaseException, host: str, port: int) -> str:
     where = f"dial tcp [{host}]:{port}" if ":" in host else f"dial tcp {host}:{port}"
     if isinstance(error, ConnectionRefusedError):
         return f"{where}: connect: connection refused"
+    if isinstance(error, (ssl.SSLEOFError, ConnectionAbortedError)):
+        return "EOF"
     if isinstance(error, ssl.SSLError):
-        return "http: server gave HTTP response to HTTPS client"
+        return NOT_HTTPS
     if isinstance(error, ConnectionResetError):
         return "read: connection reset by peer"
     if isinstance(error, OSError) and error.errno == 113:
@@ -161,27 +175,31 @@ async def grpc_check(host: str, port: int, service: str, timeout_s: float) -> Ou
     import grpc
 
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    name = service.encode()
+    name, within = service.encode(), duration(timeout_s)
     request = b"\x0a" + bytes([len(name)]) + name if name else b""
-    async with grpc.aio.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)]) as channel:
+    options = [("grpc.enable_http_proxy", 0), ("grpc.primary_user_agent", PROBE_AGENT)]
+    async with grpc.aio.insecure_channel(address, options=options) as channel:
         check = channel.unary_unary("/grpc.health.v1.Health/Check")
+        ends_at = asyncio.get_running_loop().time() + timeout_s
+        try:  # a connection that is refused is tried again until the time is over
+            async with asyncio.timeout_at(ends_at):
+                await channel.channel_ready()
+        except TimeoutError:
+            why = f'timeout: failed to connect service "{address}" within {within}: context deadline exceeded'
+            return Outcome(False, why)
         try:
-            answer = await check(request, timeout=timeout_s)
+            answer = await check(request, timeout=max(ends_at - asyncio.get_running_loop().time(), 0.001))
         except grpc.aio.AioRpcError as error:
-            code = error.code().name
+            code, details = error.code().name, error.details() or ""
             if code == "UNIMPLEMENTED":
-                return Outcome(
-                    False,
-                    f"error: this server does not implement the grpc health protocol (grpc.health.v1.Health): {error.details()}",
+                why = (
+                    "error: this server does not implement the grpc health protocol (grpc.health.v1.Health): "
                 )
+                return Outcome(False, why + details)
             if code == "DEADLINE_EXCEEDED":
-                return Outcome(False, f"timeout: health rpc did not complete within {timeout_s:g}s")
-            if code == "UNAVAILABLE":
-                return Outcome(
-                    False,
-                    f'error: failed to connect service "{address}" within {timeout_s:g}s: {error.details()}',
-                )
-            return Outcome(False, f"error: health rpc failed: {error.details()}")
+                return Outcome(False, f"timeout: health rpc did not complete within {within}")
+            why = rpc_error(EngineError(code, details))
+            return Outcome(False, f"error: health rpc probe failed: {why}")
     state = answer[1] if len(answer) >= 2 and answer[0] == 8 else 0
     if state == 1:
         return Outcome(True, "service healthy")
@@ -193,6 +211,8 @@ async def run_probe(
 ) -> Outcome:
     """A simulated engine answers what goes over the network."""
     if command := (probe.get("exec") or {}).get("command"):
+        values = {entry["name"]: entry.get("value") or "" for entry in container.get("env") or ()}
+        command = [expand(word, values) for word in command]
         return await run_exec(node, container_id, command, timeout_s)
     if getattr(node.engine, "simulated", False):
         ok = node.engine.probe(container_id)  # type: ignore[attr-defined]
@@ -214,7 +234,7 @@ async def run_probe(
 
 
 async def run_hook(
-    node: NodeContext, hook: Object, container: Object, container_id: str, address: str
+    node: NodeContext, hook: Object, pod: Object, container: Object, container_id: str, address: str
 ) -> bool:
     """postStart or preStop; whether it went well. Of an HTTP answer the status does not matter, as long as there is one."""
     if command := (hook.get("exec") or {}).get("command"):
@@ -233,4 +253,16 @@ async def run_hook(
         return False
     host = target.get("host") or address
     outcome = await http_get(node.dial, target, host, port, HOOK_TIMEOUT_S, agent=HOOK_AGENT)
+    if outcome.output.endswith(NOT_HTTPS):
+        plain = {**target, "scheme": "HTTP"}
+        outcome = await http_get(node.dial, plain, host, port, HOOK_TIMEOUT_S, agent=HOOK_AGENT)
+        if _answered(outcome):
+            message = (
+                f"request to HTTPS lifecycle hook {host}:{port} got HTTP response, retry with HTTP succeeded"
+            )
+            node.event(pod, "Warning", "LifecycleHTTPFallback", message)
+    return _answered(outcome)
+
+
+def _answered(outcome: Outcome) -> bool:
     return bool(outcome.ok) or outcome.output.startswith("HTTP probe failed with statuscode")

@@ -14,7 +14,7 @@ from .container_config import container_config, sandbox_config
 from .context import NodeContext, field_path, to_its_end
 from .environment import ConfigError, container_named
 from .handlers import run_hook
-from .images import ImageError, rpc_error
+from .images import ImageError
 from .mounts import is_mounted
 from .observed import PodMemory
 from .sync import Start, is_sidecar
@@ -40,7 +40,7 @@ async def start_container(
     sandbox: tuple[str, int],
     addresses: list[str],
     volumes: dict[str, str],
-    target: str = "",
+    target: ContainerStatus | None = None,
 ) -> None:
     """`sandbox`: its id and attempt; `target`: whose processes an ephemeral container sees. Raises StartError."""
     container = container_named(pod, start.name)
@@ -57,8 +57,11 @@ async def start_container(
         retry_s = SHOW_S if error.reason == "ErrImagePull" else error.retry_s
         raise StartError(error.reason, error.message, retry_s)
     try:
+        if target is None and (wanted := container.get("targetContainerName")):
+            raise ConfigError(f"unable to find target container {wanted}")
+        pid_of = target.id if target is not None else ""
         config = await container_config(
-            pod, container, start.attempt, image, addresses, volumes, node, target
+            pod, container, start.attempt, image, addresses, volumes, node, pid_of
         )
     except ConfigError as error:
         tell("Warning", "Failed", f"Error: {error}")
@@ -81,7 +84,7 @@ async def start_container(
             await to_its_end(node.engine.start_container(container_id))
         except EngineError as error:
             tell("Warning", "Failed", f"Error: {error.message}")
-            raise StartError("RunContainerError", rpc_error(error), 0.0)
+            raise StartError("RunContainerError", error.message, 0.0)
         tell("Normal", "Started", "Container started")
         memory.waiting.pop(start.name, None)
         if has_hook:
@@ -114,7 +117,7 @@ async def _post_start(
     node: NodeContext, pod: Object, container: Object, container_id: str, addresses: list[str]
 ) -> None:
     hook, path = container["lifecycle"]["postStart"], field_path(pod, container["name"])
-    if await run_hook(node, hook, container, container_id, (addresses or [""])[0]):
+    if await run_hook(node, hook, pod, container, container_id, (addresses or [""])[0]):
         return
     node.event(pod, "Warning", "FailedPostStartHook", "PostStartHook failed", path)
     node.event(pod, "Normal", "Killing", "FailedPostStartHook", path)
@@ -197,7 +200,7 @@ async def _stop(
         began = clock.monotonic()
         try:
             async with asyncio.timeout(left_s):
-                well = await run_hook(node, hook, container, container_id, (addresses or [""])[0])
+                well = await run_hook(node, hook, pod, container, container_id, (addresses or [""])[0])
         except TimeoutError:
             well = (
                 "exec" not in hook

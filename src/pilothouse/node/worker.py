@@ -16,7 +16,7 @@ from ..api.errors import ApiError
 from ..api.object import Object, condition_of, is_deleting, name_of, namespace_of, uid_of
 from ..base.clock import parse_timestamp
 from ..runtime.containerd_process import remove_cgroups
-from ..runtime.interface import EngineError
+from ..runtime.interface import ContainerStatus, EngineError
 from . import resize
 from .container_config import sandbox_config
 from .context import NodeContext, field_path, to_its_end
@@ -368,7 +368,7 @@ class PodWorker:
                     (sandbox.id, sandbox.attempt),
                     self._addresses,
                     self._mounted,
-                    self._target(start.name) if start.kind == "ephemeral" else "",
+                    self._target(start.name) if start.kind == "ephemeral" else None,
                 )
             except StartError as error:
                 self.memory.waiting[start.name] = Waiting(error.reason, error.message)
@@ -388,11 +388,9 @@ class PodWorker:
             message = f"Unable to retrieve some image pull secrets ({', '.join(missing)}); attempting to pull the image may not succeed."
             self._event("Warning", "FailedToRetrieveImagePullSecret", message)
 
-    def _target(self, name: str) -> str:
-        """The id of the container that an ephemeral one looks into."""
-        container = container_named(self.pod, name)
-        target = self.observed.newest(container.get("targetContainerName") or "")
-        return target.id if target is not None and target.state == "RUNNING" else ""
+    def _target(self, name: str) -> ContainerStatus | None:
+        """The container that an ephemeral one looks into."""
+        return self.observed.newest(container_named(self.pod, name).get("targetContainerName") or "")
 
     async def _create_sandbox(self, attempt: int) -> float | None:
         """None when it is there; else when to try again."""
@@ -402,13 +400,8 @@ class PodWorker:
             if self.node.config.files:
                 await asyncio.to_thread(Path(config.log_directory).mkdir, parents=True, exist_ok=True)
             await to_its_end(self.node.engine.run_pod_sandbox(config))
-        except LookupError as error:
-            why = f'Failed to create sandbox for pod "{full_name(self.pod)}": {error}'
-            self._event("Warning", "FailedCreatePodSandBox", f"Failed to create pod sandbox: {why}")
-            return RETRY_S
-        except SandboxError as error:
-            why = f'Failed to generate sandbox config for pod "{full_name(self.pod)}": {error}'
-            self._event("Warning", "FailedCreatePodSandBox", f"Failed to create pod sandbox: {why}")
+        except (LookupError, SandboxError) as error:
+            self._event("Warning", "FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}")
             return RETRY_S
         except EngineError as error:
             message = f"Failed to create pod sandbox: {rpc_error(error)}"
