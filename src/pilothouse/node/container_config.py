@@ -9,7 +9,7 @@ from pathlib import Path
 from ..api.object import Object, annotations_of, labels_of, name_of, namespace_of, uid_of
 from ..runtime.interface import ContainerConfig, Image, Mount, PodSandboxConfig, PortMapping
 from .context import NodeContext
-from .environment import ConfigError, environment, expand
+from .environment import ConfigError, environment, expand, limits_by_default
 from .names import SandboxError, dns_config, hosts_file, sandbox_hostname
 from .resources import cgroup_parent, container_resources
 from .security import container_security, sandbox_security
@@ -82,12 +82,14 @@ async def container_config(
     security = container_security(pod, container, image, pid_of)
     kubernetes = node.services.get("default", "kubernetes")
     services = [*node.services.list(namespace_of(pod)), *([kubernetes] if kubernetes else ())]
-    env = await environment(shown, container, node.sources, services, node.allocatable)
+    env = await environment(
+        shown, container, node.sources, services, limits_by_default(pod, node.allocatable), volumes
+    )
     values = dict(env)
     mounts = _mounts(pod, container, volumes, values, node)
     if config.files:
         mounts += await asyncio.to_thread(_own_files, pod, container, addresses, node, node.random.suffix(8))
-    termination = container.get("terminationMessagePath") or "/dev/termination-log"
+    termination = _termination_path(container)
     lifecycle = container.get("lifecycle") or {}
     return ContainerConfig(
         name=name,
@@ -138,7 +140,11 @@ def _mounts(
         if mount.get("subPathExpr"):
             sub_path = _expand_strictly(mount["subPathExpr"], values)
         if sub_path:
-            path = node.volumes.sub_path(path, sub_path)
+            place = f'volumeMount "{mount["name"]}" of container "{container["name"]}"'
+            path = node.volumes.sub_path(path, sub_path, place)
+        if mount.get("recursiveReadOnly") == "Enabled" and node.config.files:
+            why = f'volume "{mount["name"]}" requested recursive read-only mode, but it is not supported by the runtime'
+            raise ConfigError(f"failed to resolve recursive read-only mode: {why}")
         propagation = PROPAGATIONS[mount.get("mountPropagation") or "None"]
         where = mount["mountPath"]
         where = where if where.startswith("/") else "/" + where
@@ -148,20 +154,23 @@ def _mounts(
 
 
 def _expand_strictly(text: str, values: dict[str, str]) -> str:
-    """As `expand`, but what is not known is an error."""
-    missing: list[str] = []
+    """As `expand`, but what is not known, or empty, is an error."""
+    missing: set[str] = set()
 
     class Values(dict[str, str]):
         def __contains__(self, name: object) -> bool:
-            if not dict.__contains__(self, name):
-                missing.append(str(name))
-                return False
-            return True
+            if not self.get(str(name)):
+                missing.add(str(name))
+            return dict.__contains__(self, name)
 
     result = expand(text, Values(values))
     if missing:
-        raise ConfigError(f"missing value for {', '.join(missing)}")
+        raise ConfigError(f"missing value for {', '.join(sorted(missing))}")
     return result
+
+
+def _termination_path(container: Object) -> str:
+    return "/" + (container.get("terminationMessagePath") or "/dev/termination-log").lstrip("/")
 
 
 def _own_files(
@@ -185,7 +194,7 @@ def _own_files(
     log.parent.mkdir(parents=True, exist_ok=True)
     log.touch()
     os.chmod(log, 0o666)
-    mounts.append(Mount(container.get("terminationMessagePath") or "/dev/termination-log", str(log)))
+    mounts.append(Mount(_termination_path(container), str(log)))
     logs = config.pod_logs(namespace_of(pod), name_of(pod), uid_of(pod)) / name
     logs.mkdir(parents=True, exist_ok=True)
     return mounts

@@ -6,8 +6,11 @@ container shows as CreateContainerConfigError, in kubelet's words.
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import os
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Protocol
 
 from ..api.names import env_var_name
@@ -32,8 +35,9 @@ async def environment(
     sources: Sources,
     services: Iterable[Object],
     allocatable: Mapping[str, str],
+    volumes: Mapping[str, str] = MappingProxyType({}),
 ) -> list[tuple[str, str]]:
-    """In kubelet's order: services, envFrom, env; later ones win. `allocatable`: the node's, for limits that are not set."""
+    """In kubelet's order: services, envFrom, env; later ones win. `allocatable`: for limits that are not set; `volumes`: where they are."""
     namespace = namespace_of(pod)
     found: dict[str, str] = {}
     for entry in container.get("envFrom") or ():
@@ -44,7 +48,7 @@ async def environment(
         name = variable["name"]
         value = variable.get("value")
         if variable.get("valueFrom"):
-            resolved = await _value_from(variable["valueFrom"], pod, container, sources, allocatable)
+            resolved = await _value_from(variable["valueFrom"], pod, container, sources, allocatable, volumes)
             if resolved is None:
                 continue
             value = resolved
@@ -80,7 +84,12 @@ def _decode(value: str) -> str:
 
 
 async def _value_from(
-    source: Object, pod: Object, container: Object, sources: Sources, allocatable: Mapping[str, str]
+    source: Object,
+    pod: Object,
+    container: Object,
+    sources: Sources,
+    allocatable: Mapping[str, str],
+    volumes: Mapping[str, str],
 ) -> str | None:
     """None: an optional value that is not there."""
     namespace = namespace_of(pod)
@@ -111,7 +120,58 @@ async def _value_from(
                 f"couldn't find key {reference['key']} in {kind} {namespace}/{reference['name']}"
             )
         return _decode(value) if kind == "Secret" else str(value)
+    if reference := source.get("fileKeyRef"):
+        return await asyncio.to_thread(_from_file, reference, volumes)
     return ""
+
+
+def _from_file(reference: Object, volumes: Mapping[str, str]) -> str | None:
+    if (root := volumes.get(reference["volumeName"])) is None:
+        raise ConfigError(f'cannot find the volume "{reference["volumeName"]}" referenced by FileKeyRef')
+    path = os.path.realpath(os.path.join(root, reference["path"].lstrip("/")))
+    try:
+        if not path.startswith(os.path.realpath(root) + "/"):
+            raise ValueError(path)
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            value = read_env_file(file.read(), reference["key"])
+    except (OSError, ValueError):
+        raise ConfigError("couldn't parse env file") from None
+    if value or reference.get("optional"):
+        return value or None
+    raise ConfigError(f'environment variable key "{reference["key"]}" not found in file "{path}"')
+
+
+def read_env_file(text: str, key: str) -> str:
+    """Of KEP-3721's `NAME='value'` lines: in single quotes, over several lines if need be; "": not there. Raises ValueError."""
+    lines = iter(text.split("\n"))
+    for line in lines:
+        line = line.rstrip("\r").lstrip(" \t")
+        if not line or line.startswith("#"):
+            continue
+        name, equals, value = line.partition("=")
+        if not equals or not name or name != name.rstrip(" \t"):
+            raise ValueError(line)
+        if value[:1] in (" ", "\t"):  # as a shell reads it: nothing is assigned
+            value = "''"
+        if not value.startswith("'"):
+            raise ValueError(line)
+        value = value[1:]
+        while "'" not in value:
+            if (more := next(lines, None)) is None:
+                raise ValueError(line)
+            value += "\n" + more.rstrip("\r")
+        value, _, rest = value.partition("'")
+        if rest.strip(" \t")[:1] not in ("", "#"):
+            raise ValueError(line)
+        if name == key:
+            return value
+    return ""
+
+
+def limits_by_default(pod: Object, allocatable: Mapping[str, str]) -> dict[str, str]:
+    """What a container without limits of its own may use: its pod's limits, else what the node has."""
+    whole = ((pod["spec"].get("resources") or {}).get("limits") or {}).items()
+    return {**allocatable, **{name: value for name, value in whole if name in ("cpu", "memory")}}
 
 
 def container_named(pod: Object, name: str) -> Object:
@@ -165,7 +225,7 @@ def resource_value(container: Object, resource: str, divisor: str, allocatable: 
     which, _, name = resource.partition(".")
     resources = container.get("resources") or {}
     value = (resources.get(which) or {}).get(name)
-    if value is None and which == "limits":
+    if which == "limits" and not Quantity.of(value or "0").number:
         value = allocatable.get(name, "0")
     number = Quantity.of(value or "0").number
     unit = Quantity.of(divisor).number or 1

@@ -29,7 +29,7 @@ def host_and_domain(pod: Object, cluster_domain: str) -> tuple[str, str]:
     spec = pod["spec"]
     override = spec.get("hostnameOverride")
     if override is not None:
-        return override, ""
+        return override[:HOST_NAME_MAX].rstrip("-."), ""
     host = spec.get("hostname") or name_of(pod)[:HOST_NAME_MAX].rstrip("-.")
     subdomain = spec.get("subdomain")
     return host, f"{subdomain}.{namespace_of(pod)}.svc.{cluster_domain}" if subdomain else ""

@@ -17,11 +17,19 @@ from pathlib import Path
 from typing import Protocol
 
 from ..api.object import Object, annotations_of, name_of, namespace_of, uid_of
+from ..api.qos import pod_limits
 from ..api.quantity import Quantity
 from ..base.clock import Clock, timestamp_micro
 from ..base.random import Random
 from .config import NodeConfig
-from .environment import ConfigError, Sources, container_named, field_value, resource_value
+from .environment import (
+    ConfigError,
+    Sources,
+    container_named,
+    field_value,
+    limits_by_default,
+    resource_value,
+)
 from .mounts import mount_tmpfs, unmount
 
 DEFAULT_MODE = 0o644
@@ -30,8 +38,12 @@ DEFAULT_MODE = 0o644
 class MountError(Exception):
     """A volume cannot be set up (yet); the message is kubelet's, for the FailedMount event."""
 
-    def __init__(self, volume: str, why: str):
-        super().__init__(f'MountVolume.SetUp failed for volume "{volume}" : {why}')
+    def __init__(self, volume: str, why: str, step: str = "SetUp failed"):
+        super().__init__(f'MountVolume.{step} for volume "{volume}" : {why}')
+
+
+class ClaimError(Exception):
+    """A volume is not known yet, since its claim has none."""
 
 
 class VolumeSources(Sources, Protocol):
@@ -62,19 +74,38 @@ class VolumeManager:
     def path(self, pod: Object, volume: str, plugin: str) -> Path:
         return self.config.pod_dir(uid_of(pod)) / "volumes" / f"kubernetes.io~{plugin}" / volume
 
-    async def set_up(self, pod: Object, allocatable: Mapping[str, str]) -> dict[str, str]:
-        """Volume name -> directory or file on the host. Idempotent; updates what has changed. Raises MountError."""
+    async def set_up(self, pod: Object, allocatable: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+        """(volume name -> directory or file on the host, what could not be set up). Idempotent; updates what has changed.
+
+        Volumes that no container mounts are left alone.
+        """
+        used = volumes_used(pod)
+        volumes = [volume for volume in pod["spec"].get("volumes") or () if volume["name"] in used]
         if not self.config.files:
-            return {volume["name"]: "/simulated" for volume in pod["spec"].get("volumes") or ()}
+            return {volume["name"]: "/simulated" for volume in volumes}, []
         paths: dict[str, str] = {}
-        for volume in pod["spec"].get("volumes") or ():
+        problems: list[str] = []
+        unclaimed: dict[str, str] = {}
+        for volume in volumes:
+            name = volume["name"]
             try:
-                paths[volume["name"]] = await self._set_up_one(pod, volume, allocatable)
+                paths[name] = await self._set_up_one(pod, volume, allocatable)
+            except ClaimError as error:
+                unclaimed[name] = str(error)
+            except MountError as error:
+                problems.append(str(error))
             except ConfigError as error:
-                raise MountError(volume["name"], str(error)) from error
+                problems.append(str(MountError(name, str(error))))
             except OSError as error:
-                raise MountError(volume["name"], f"{error.strerror or error}: {error.filename}") from error
-        return paths
+                why = f"open {error.filename}: {(error.strerror or str(error)).lower()}"
+                problems.append(str(MountError(name, why)))
+        if unclaimed:
+            names, why = " ".join(sorted(unclaimed)), "; ".join(unclaimed.values())
+            problems.append(
+                f"Unable to attach or mount volumes: unmounted volumes=[{names}], unattached volumes=[], "
+                f"failed to process volumes=[{names}]: {why}"
+            )
+        return paths, problems
 
     async def _set_up_one(self, pod: Object, volume: Object, allocatable: Mapping[str, str]) -> str:
         name = volume["name"]
@@ -82,7 +113,9 @@ class VolumeManager:
             return await asyncio.to_thread(_host_path, volume["hostPath"], name)
         if "emptyDir" in volume:
             path = self.path(pod, name, "empty-dir")
-            await asyncio.to_thread(_empty_dir, path, volume["emptyDir"] or {}, _fs_group(pod))
+            source = volume["emptyDir"] or {}
+            size = _memory_size(pod, source, allocatable) if source.get("medium") == "Memory" else None
+            await asyncio.to_thread(_empty_dir, path, size, _fs_group(pod))
             return str(path)
         if "persistentVolumeClaim" in volume or "ephemeral" in volume:
             claim_name = (
@@ -99,7 +132,7 @@ class VolumeManager:
         ):
             if key in volume:
                 path = self.path(pod, name, plugin)
-                payload = await self.payload(pod, volume, allocatable)
+                payload = await self.payload(pod, volume, limits_by_default(pod, allocatable))
                 stamp = f"{timestamp_micro(self.clock.now())}.{self.random.suffix(5)}"
                 if key != "configMap":  # secrets and tokens never reach the disk
                     await asyncio.to_thread(mount_tmpfs, path)
@@ -109,18 +142,28 @@ class VolumeManager:
             path = self.path(pod, name, "image")
             path.mkdir(parents=True, exist_ok=True)
             return str(path)
+        if "csi" in volume:
+            why = "kubernetes.io/csi: mounter.SetUpAt failed to get CSI client: "
+            driver = volume["csi"]["driver"]
+            raise MountError(
+                name, f"{why}driver name {driver} not found in the list of registered CSI drivers"
+            )
         kinds = [key for key in volume if key != "name"]
         raise MountError(name, f"no volume plugin matched name: {', '.join(kinds)}")
 
     async def _claim(self, pod: Object, claim_name: str) -> str:
+        processing = f"error processing PVC {namespace_of(pod)}/{claim_name}"
         claim = await self.sources.claim(namespace_of(pod), claim_name)
         if claim is None:
-            raise ConfigError(f'persistentvolumeclaim "{claim_name}" not found')
+            why = f'persistentvolumeclaims "{claim_name}" not found'
+            raise ClaimError(f"{processing}: failed to fetch PVC from API server: {why}")
         if (claim.get("status") or {}).get("phase") != "Bound":
-            raise ConfigError(f"PVC {namespace_of(pod)}/{claim_name} is not bound")
-        volume = await self.sources.volume(claim["spec"]["volumeName"])
+            raise ClaimError(f"{processing}: PVC is not bound")
+        name = claim["spec"]["volumeName"]
+        volume = await self.sources.volume(name)
         if volume is None:
-            raise ConfigError(f'persistentvolume "{claim["spec"]["volumeName"]}" not found')
+            why = f'persistentvolumes "{name}" not found'
+            raise ClaimError(f"{processing}: failed to fetch PV {name} from API server: {why}")
         spec = volume["spec"]
         source = spec.get("hostPath") or spec.get("local")
         if source is None:
@@ -129,13 +172,14 @@ class VolumeManager:
                 for key in spec
                 if isinstance(spec[key], dict) and key not in ("capacity", "claimRef", "nodeAffinity")
             ]
-            raise ConfigError(f"no volume plugin matched: {', '.join(kinds)}")
+            raise MountError(name, f"no volume plugin matched: {', '.join(kinds)}")
         path = Path(source["path"])
-        ours = path.is_relative_to(self.config.volumes_root)
-        if ours or source.get("type") == "DirectoryOrCreate":
-            await asyncio.to_thread(_make_shared, path, _fs_group(pod), ours)
+        if path.is_relative_to(self.config.volumes_root):
+            await asyncio.to_thread(_make_shared, path, _fs_group(pod))
+        elif "hostPath" in spec:
+            await asyncio.to_thread(_host_path, source, name)
         elif not path.exists():
-            raise ConfigError(f'path "{path}" does not exist')
+            raise MountError(name, f'path "{path}" does not exist', "NewMounter initialization failed")
         return str(path)
 
     # -- what files hold -------------------------------------------------------------------------------
@@ -144,9 +188,15 @@ class VolumeManager:
         """The files of a configMap, secret, downwardAPI or projected volume."""
         if source := volume.get("projected"):
             files: Payload = {}
+            problems: dict[str, None] = {}
             mode = source.get("defaultMode", DEFAULT_MODE)
             for part in source.get("sources") or ():
-                files.update(await self._part(pod, part, mode, allocatable, projected=True))
+                try:
+                    files.update(await self._part(pod, part, mode, allocatable))
+                except ConfigError as error:
+                    problems[str(error)] = None
+            if problems:
+                raise ConfigError(next(iter(problems)) if len(problems) == 1 else f"[{', '.join(problems)}]")
             return files
         key = next(key for key in ("configMap", "secret", "downwardAPI") if key in volume)
         source = dict(volume[key])
@@ -154,9 +204,7 @@ class VolumeManager:
             source["name"] = source.get("secretName")
         return await self._part(pod, {key: source}, source.get("defaultMode", DEFAULT_MODE), allocatable)
 
-    async def _part(
-        self, pod: Object, part: Object, mode: int, allocatable: Mapping[str, str], *, projected: bool = False
-    ) -> Payload:
+    async def _part(self, pod: Object, part: Object, mode: int, allocatable: Mapping[str, str]) -> Payload:
         namespace = namespace_of(pod)
         if source := part.get("configMap"):
             obj = await self.sources.config_map(namespace, source["name"])
@@ -166,7 +214,7 @@ class VolumeManager:
                 raise ConfigError(f'configmap "{source["name"]}" not found')
             data = {key: value.encode() for key, value in (obj.get("data") or {}).items()}
             data |= {key: base64.b64decode(value) for key, value in (obj.get("binaryData") or {}).items()}
-            return _chosen(data, source, mode, "ConfigMap" if projected else "configmap")
+            return _chosen(data, source, mode, "configmap references non-existent config key: ")
         if source := part.get("secret"):
             obj = await self.sources.secret(namespace, source["name"])
             if obj is None:
@@ -174,7 +222,7 @@ class VolumeManager:
                     return {}
                 raise ConfigError(f'secret "{source["name"]}" not found')
             data = {key: base64.b64decode(value) for key, value in (obj.get("data") or {}).items()}
-            return _chosen(data, source, mode, "secret")
+            return _chosen(data, source, mode, "references non-existent secret key: ")
         if source := part.get("downwardAPI"):
             files = {}
             for item in source.get("items") or ():
@@ -186,7 +234,7 @@ class VolumeManager:
                     text = resource_value(
                         container, reference["resource"], reference.get("divisor") or "0", allocatable
                     )
-                files[item["path"]] = File(text.encode(), item.get("mode") or mode)
+                files[item["path"]] = File(text.encode(), item.get("mode", mode))
             return files
         if source := part.get("serviceAccountToken"):
             token = await self.sources.token(
@@ -198,20 +246,27 @@ class VolumeManager:
 
     # -- paths within volumes, and their end -----------------------------------------------------------
 
-    def sub_path(self, base: str, sub_path: str) -> str:
-        """A `subPath` of a volume. Raises ConfigError for one that leaves the volume."""
+    def sub_path(self, base: str, sub_path: str, where: str) -> str:
+        """A `subPath` of a volume; `where`: the mount and its container. Raises ConfigError for one that leaves the volume."""
+        if sub_path.startswith("/"):
+            raise ConfigError(f"error SubPath `{sub_path}` must not be an absolute path")
         if ".." in Path(sub_path).parts:
             raise ConfigError(f"unable to provision SubPath `{sub_path}`: must not contain '..'")
-        if sub_path.startswith("/"):
-            raise ConfigError(f"unable to provision SubPath `{sub_path}`: must not be an absolute path")
         full = Path(base) / sub_path
-        if self.config.files:
-            real = os.path.realpath(full)
-            if not (real == os.path.realpath(base) or real.startswith(os.path.realpath(base) + "/")):
-                raise ConfigError(f"failed to prepare subPath for volumeMount: {sub_path} leaves the volume")
-            _make_like(full, Path(base))
-            return real
-        return str(full)
+        if not self.config.files:
+            return str(full)
+        real, root = os.path.realpath(full), os.path.realpath(base)
+        inside = real == root or real.startswith(root + "/")
+        if not full.exists():
+            try:
+                if not inside:
+                    raise OSError(real)
+                _make_like(full, Path(base))
+            except OSError:
+                raise ConfigError(f"failed to create subPath directory for {where}") from None
+        elif not inside:
+            raise ConfigError(f"failed to prepare subPath for {where}")
+        return real
 
     async def tear_down(self, uid: str) -> None:
         """Removes everything that a pod had on the disk; what was mounted is unmounted first."""
@@ -227,7 +282,17 @@ def is_readonly(volume: Object) -> bool:
     )
 
 
-def _chosen(data: dict[str, bytes], source: Object, mode: int, what: str) -> Payload:
+def volumes_used(pod: Object) -> set[str]:
+    """Those that some container mounts."""
+    return {
+        mount["name"]
+        for key in ("initContainers", "containers", "ephemeralContainers")
+        for container in pod["spec"].get(key) or ()
+        for mount in [*(container.get("volumeMounts") or ()), *(container.get("volumeDevices") or ())]
+    }
+
+
+def _chosen(data: dict[str, bytes], source: Object, mode: int, missing: str) -> Payload:
     if not source.get("items"):
         return {key: File(value, mode) for key, value in data.items()}
     files = {}
@@ -235,10 +300,8 @@ def _chosen(data: dict[str, bytes], source: Object, mode: int, what: str) -> Pay
         if item["key"] not in data:
             if source.get("optional"):
                 continue
-            if what == "secret":
-                raise ConfigError("references non-existent secret key: " + item["key"])
-            raise ConfigError("configmap references non-existent config key: " + item["key"])
-        files[item["path"]] = File(data[item["key"]], item.get("mode") or mode)
+            raise ConfigError(missing + item["key"])
+        files[item["path"]] = File(data[item["key"]], item.get("mode", mode))
     return files
 
 
@@ -258,11 +321,11 @@ def _token_mode(pod: Object, mode: int) -> int:
 
 
 def token_owner(pod: Object) -> int | None:
+    whole = (pod["spec"].get("securityContext") or {}).get("runAsUser")
     users = {
-        (c.get("securityContext") or {}).get(
-            "runAsUser", (pod["spec"].get("securityContext") or {}).get("runAsUser")
-        )
-        for c in pod["spec"]["containers"]
+        (c.get("securityContext") or {}).get("runAsUser", whole)
+        for key in ("initContainers", "containers", "ephemeralContainers")
+        for c in pod["spec"].get(key) or ()
     }
     return users.pop() if len(users) == 1 else None
 
@@ -286,21 +349,20 @@ def write_atomically(directory: Path, files: Payload, stamp: str, group: int | N
     if data.is_symlink() and _holds(directory / os.readlink(data), files):
         return
     fresh = directory / f"..{stamp.replace(':', '_')}"
-    fresh.mkdir(mode=0o755)
-    if group is not None:
-        os.chown(fresh, -1, group)
-        os.chmod(fresh, 0o755 | stat.S_ISGID)
+    fresh.mkdir()
     for name, file in files.items():
         path = fresh / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(file.data)
         if file.owner is not None:
             os.chown(path, file.owner, -1)
-        mode = file.mode
         if group is not None:
             os.chown(path, -1, group)
-            mode |= 0o440 if mode & 0o400 else 0
-        os.chmod(path, mode)
+        os.chmod(path, file.mode | (0o440 if group is not None else 0))
+    for part in [fresh, *(path for path in fresh.rglob("*") if path.is_dir())]:
+        os.chmod(part, 0o755 | (stat.S_ISGID if group is not None else 0))
+        if group is not None:
+            os.chown(part, -1, group)
     old = os.readlink(data) if data.is_symlink() else ""
     link = directory / "..data_tmp"
     if link.is_symlink():
@@ -334,20 +396,34 @@ def _make_like(path: Path, base: Path) -> None:
         os.chmod(part, stat.S_IMODE(base.stat().st_mode))
 
 
-def _empty_dir(path: Path, source: Object, group: int | None) -> None:
+def _memory_size(pod: Object, source: Object, allocatable: Mapping[str, str]) -> int:
+    """Of an emptyDir in memory: its limit, what the pod may have at most, or what the node has."""
+    parts = [*(pod["spec"].get("initContainers") or ()), *pod["spec"]["containers"]]
+    whole = Quantity.of(pod_limits(pod).get("memory") or "0").value()
+    if not all(((part.get("resources") or {}).get("limits") or {}).get("memory") for part in parts):
+        whole = Quantity.of(
+            ((pod["spec"].get("resources") or {}).get("limits") or {}).get("memory") or "0"
+        ).value()
+    sizes = (Quantity.of(allocatable.get("memory") or "0").value(), whole)
+    return min(size for size in (*sizes, Quantity.of(source.get("sizeLimit") or "0").value()) if size)
+
+
+def _empty_dir(path: Path, memory_size: int | None, group: int | None) -> None:
     if not path.exists():
         path.mkdir(parents=True)
         os.chmod(path, 0o777)
     sticky = 0
-    if source.get("medium") == "Memory":
-        mount_tmpfs(path, Quantity.of(source["sizeLimit"]).value() if source.get("sizeLimit") else None)
+    if memory_size is not None:
+        mount_tmpfs(path, memory_size)
         sticky = stat.S_ISVTX
     if group is not None:
         os.chown(path, -1, group)
         os.chmod(path, 0o777 | sticky | stat.S_ISGID)
 
 
-_HOST_PATH_TYPES = {
+_HOST_PATH_TYPES = {  # and what is made where there is nothing yet
+    "DirectoryOrCreate": (stat.S_ISDIR, "is not a directory"),
+    "FileOrCreate": (stat.S_ISREG, "is not a file"),
     "Directory": (stat.S_ISDIR, "is not a directory"),
     "File": (stat.S_ISREG, "is not a file"),
     "Socket": (stat.S_ISSOCK, "is not a socket file"),
@@ -358,24 +434,24 @@ _HOST_PATH_TYPES = {
 
 def _host_path(source: Object, name: str) -> str:
     path, type_ = Path(source["path"]), source.get("type") or ""
-    if type_ == "DirectoryOrCreate" and not path.exists():
-        path.mkdir(parents=True, mode=0o755)
-    elif type_ == "FileOrCreate" and not path.exists():
+    if type_ == "FileOrCreate" and not path.exists():
         path.touch(mode=0o644)
-    elif type_ in _HOST_PATH_TYPES:
+    elif (
+        type_ in ("", "DirectoryOrCreate") and not path.exists()
+    ):  # "": container runtimes make what is missing
+        path.mkdir(parents=True, mode=0o755)
+    if type_:
         is_it, is_not = _HOST_PATH_TYPES[type_]
         if not path.exists() or not is_it(path.stat().st_mode):
             raise MountError(name, f"hostPath type check failed: {path} {is_not}")
-    elif type_ == "" and not path.exists():
-        path.mkdir(parents=True, mode=0o755)  # what container runtimes do with a bind source that is missing
     return str(path)
 
 
-def _make_shared(path: Path, group: int | None, ours: bool) -> None:
+def _make_shared(path: Path, group: int | None) -> None:
     if not path.exists():
         path.mkdir(parents=True)
         os.chmod(path, 0o777)
-    if group is not None and ours:
+    if group is not None:
         os.chown(path, -1, group)
         os.chmod(path, stat.S_IMODE(path.stat().st_mode) | 0o770 | stat.S_ISGID)
 

@@ -31,7 +31,7 @@ from .probes import Prober
 from .resources import cgroup_parent, container_resources
 from .status import ALL_RESTARTING, OWN_CONDITIONS, RESTARTING_ALL, pod_status, rejected_status
 from .sync import Decision, backoff_key, full_name, sync
-from .volumes import MountError
+from .volumes import volumes_used
 
 log = logging.getLogger(__name__)
 
@@ -413,18 +413,21 @@ class PodWorker:
     async def _mount(self, *, refresh: bool = False) -> bool:
         """Whether the volumes are there; a failure is told and tried again later."""
         now = self.node.clock.monotonic()
-        if self._mounted is not None and not refresh:
+        if self._mounted is not None and not refresh and volumes_used(self.pod) <= self._mounted.keys():
             return True
         if now < self._mount_at:
             return self._mounted is not None
         try:
-            self._mounted = await self.node.volumes.set_up(self.allocated_pod, self.node.allocatable)
-        except (MountError, ApiError) as error:
-            self._event("Warning", "FailedMount", str(error))
+            paths, problems = await self.node.volumes.set_up(self.allocated_pod, self.node.allocatable)
+        except ApiError as error:
+            problems = [str(error)]
+        for problem in problems:
+            self._event("Warning", "FailedMount", problem)
+        if problems:
             self._mount_at = now + self._mount_retry_s
             self._mount_retry_s = min(self._mount_retry_s * 2, MOUNT_MAX_S)
             return False
-        self._mount_retry_s, self._mount_at = MOUNT_FIRST_S, 0.0
+        self._mounted, self._mount_retry_s, self._mount_at = paths, MOUNT_FIRST_S, 0.0
         self._refresh_at = now + self.node.random.jitter(REFRESH_S, 0.5)
         return True
 
