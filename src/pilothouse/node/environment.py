@@ -18,6 +18,12 @@ from ..api.object import Object, annotations_of, labels_of, name_of, namespace_o
 from ..api.quantity import Quantity
 
 
+def together(problems: Iterable[str]) -> str:
+    """Errors as Go's aggregates print."""
+    found = [*dict.fromkeys(problems)]
+    return found[0] if len(found) == 1 else f"[{', '.join(found)}]"
+
+
 class ConfigError(Exception):
     """The container cannot be made as its pod describes it."""
 

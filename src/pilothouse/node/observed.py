@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from ..api.object import Object
 from ..runtime.interface import ContainerStatus, PodSandboxStatus
 
 BACKOFF_FIRST_S, BACKOFF_MAX_S = 10.0, 300.0
@@ -61,7 +62,11 @@ class PodMemory:
     killed: set[str] = field(default_factory=set)  # ids that the node ended to start them anew
     restarting_all: bool = False  # a container's end asked for it, and not all have been removed yet
     removed: dict[str, int] = field(default_factory=dict)  # with it, by name: the attempt to go on with
-    resize: Waiting | None = None  # Deferred or Infeasible: what is wanted is not what runs
+    resize: Waiting | None = None  # Deferred: what is wanted has not been granted
+    resizing: Waiting | None = None  # Error: what was granted is not what runs
+    actuated: dict[str, Object] = field(
+        default_factory=dict
+    )  # by container: what runs, where it is not what was granted
 
 
 @dataclass(slots=True)

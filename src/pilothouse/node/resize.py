@@ -6,17 +6,18 @@ import json
 from collections.abc import Iterable, Mapping
 
 from ..api.object import Object
+from ..api.qos import pod_limits
 from .admission import room_for
+from .environment import container_named, together
 from .observed import Waiting
-from .sync import is_sidecar
+from .resources import memory_bytes
 
 Allocated = dict[str, Object]  # by container; POD: those of the pod as a whole, if it has any
 POD = ""
 
 
 def resizable(pod: Object) -> list[Object]:
-    sidecars = [c for c in pod["spec"].get("initContainers") or () if is_sidecar(c)]
-    return [*sidecars, *pod["spec"]["containers"]]
+    return [*(pod["spec"].get("initContainers") or ()), *pod["spec"]["containers"]]
 
 
 def wanted(pod: Object) -> Allocated:
@@ -55,12 +56,34 @@ def with_allocated(pod: Object, allocated: Allocated) -> Object:
 
 
 def refused(pod: Object, others: Iterable[Object], allocatable: Mapping[str, str]) -> Waiting | None:
-    """Infeasible: never on this node; Deferred: not now."""
-    if why := room_for(pod, [], allocatable):
-        return Waiting("Infeasible", why.message)
-    if why := room_for(pod, list(others), allocatable):
-        return Waiting("Deferred", why.message)
-    return None
+    """Why not now. (What the node could never give, the API server has refused already.)"""
+    why = room_for(pod, list(others), allocatable)
+    return Waiting("Deferred", why.message) if why else None
+
+
+def too_low(before: Object, after: Object, usage: Mapping[str, int]) -> str:
+    """Why memory limits cannot be lowered from one pod's to the other's while `usage` bytes are in use, by container."""
+    problems = []
+    old, new = (memory_bytes(_whole_limit(pod), "limits") for pod in (before, after))
+    if new and (not old or new < old) and (used := sum(usage.values())) >= new:
+        problems.append(f"attempting to set pod memory limit ({new}) below current usage ({used})")
+    for name, used in usage.items():
+        old, new = (
+            memory_bytes(container_named(pod, name).get("resources") or {}, "limits")
+            for pod in (before, after)
+        )
+        if new and (not old or new < old) and used >= new:
+            problems.append(
+                f'attempting to set container "{name}" memory limit ({new}) below current usage ({used})'
+            )
+    return f"cannot decrease memory limits: {together(problems)}" if problems else ""
+
+
+def _whole_limit(pod: Object) -> Object:
+    """A pod is limited if all its containers are."""
+    parts = resizable(pod)
+    limited = all(memory_bytes(part.get("resources") or {}, "limits") for part in parts)
+    return {"limits": pod_limits(pod)} if limited else pod["spec"].get("resources") or {}
 
 
 def needs_restart(container: Object, before: Object, after: Object) -> bool:
@@ -75,12 +98,19 @@ def needs_restart(container: Object, before: Object, after: Object) -> bool:
     )
 
 
-def message(what: str, pod: Object) -> str:
-    """Of the events ResizeStarted and ResizeCompleted."""
-    facts = {
-        "containers": [
-            {"name": name, "resources": resources} for name, resources in wanted(pod).items() if name
-        ],
-        "generation": pod["metadata"].get("generation") or 1,
-    }
-    return f"Pod resize {what}: {json.dumps(facts, separators=(',', ':'))}"
+def message(what: str, pod: Object, error: str = "") -> str:
+    """Of the events about a resize."""
+    facts: Object = {}
+    for key in ("initContainers", "containers"):
+        if pod["spec"].get(key):
+            facts[key] = [
+                {"name": c["name"], "resources": _sorted(c.get("resources") or {})} for c in pod["spec"][key]
+            ]
+    facts["generation"] = pod["metadata"].get("generation") or 1
+    if error:
+        facts["error"] = error
+    return f"Pod resize {what}: {json.dumps(facts, separators=(',', ':'), ensure_ascii=False)}"
+
+
+def _sorted(resources: Object) -> Object:
+    return {key: dict(sorted(resources[key].items())) for key in ("limits", "requests") if resources.get(key)}

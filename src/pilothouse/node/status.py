@@ -12,9 +12,17 @@ from .observed import Observed, PodMemory
 from .sync import could_restart_all, is_sidecar, restarts
 
 DISRUPTION = "DisruptionTarget"
-RESIZE_PENDING = "PodResizePending"
+RESIZE_PENDING, RESIZING = "PodResizePending", "PodResizeInProgress"
 ALL_RESTARTING = "AllContainersRestarting"
-OWN_CONDITIONS = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", ALL_RESTARTING)
+OWN_CONDITIONS = (
+    "PodReadyToStartContainers",
+    "Initialized",
+    "Ready",
+    "ContainersReady",
+    ALL_RESTARTING,
+    RESIZE_PENDING,
+    RESIZING,
+)
 MESSAGES_BYTES = 12 * 1024  # of all containers of a pod together
 RESTARTING_ALL = "RestartingAllContainers"
 RESTARTING_MESSAGE = "The container is removed because RestartAllContainers in place"
@@ -163,7 +171,7 @@ def _container(
         resources = container.get("resources") or {}
         if resources.get("requests"):
             shown["allocatedResources"] = resources["requests"]
-        shown["resources"] = resources
+        shown["resources"] = memory.actuated.get(name, resources) if newest.state == "RUNNING" else resources
         if newest.user is not None:
             uid, gid, groups = newest.user
             shown["user"] = {"linux": {"uid": uid, "gid": gid, "supplementalGroups": list(groups)}}
@@ -364,11 +372,12 @@ def conditions(
         gate = _gate(pod)
         made.append(_condition("Ready", not gate, "ReadinessGatesNotReady" if gate else "", gate))
         made.append(_condition("ContainersReady", True, "", ""))
-    failed, resize = memory.failed, memory.resize
+    failed = memory.failed
     if failed is not None and failed.disrupts:
         made.insert(0, _condition(DISRUPTION, True, "TerminationByKubelet", failed.message))
-    if resize is not None:
-        made.insert(0, _condition(RESIZE_PENDING, True, resize.reason, resize.message))
+    for type_, why in ((RESIZING, memory.resizing), (RESIZE_PENDING, memory.resize)):
+        if why is not None:
+            made.insert(0, _condition(type_, True, why.reason, why.message))
     made.append(old.pop("PodScheduled", None) or _condition("PodScheduled", True, "", ""))
     generation = pod["metadata"].get("generation") or 1
     made = [{**condition, "observedGeneration": generation} for condition in made]
@@ -378,7 +387,9 @@ def conditions(
         known = old.get(condition["type"]) or condition
         same = known["status"] == condition["status"] and "lastTransitionTime" in known
         condition["lastTransitionTime"] = known["lastTransitionTime"] if same else timestamp(now)
-    shown = {*OWN_CONDITIONS, RESIZE_PENDING, *(c["type"] for c in made)}
+        if condition["type"] in (RESIZE_PENDING, RESIZING):
+            condition["lastProbeTime"] = condition["lastTransitionTime"]
+    shown = {*OWN_CONDITIONS, *(c["type"] for c in made)}
     return [*(c for type_, c in old.items() if type_ not in shown), *made]
 
 

@@ -29,6 +29,7 @@ from .environment import (
     field_value,
     limits_by_default,
     resource_value,
+    together,
 )
 from .mounts import mount_tmpfs, unmount
 
@@ -188,15 +189,15 @@ class VolumeManager:
         """The files of a configMap, secret, downwardAPI or projected volume."""
         if source := volume.get("projected"):
             files: Payload = {}
-            problems: dict[str, None] = {}
+            problems: list[str] = []
             mode = source.get("defaultMode", DEFAULT_MODE)
             for part in source.get("sources") or ():
                 try:
                     files.update(await self._part(pod, part, mode, allocatable))
                 except ConfigError as error:
-                    problems[str(error)] = None
+                    problems.append(str(error))
             if problems:
-                raise ConfigError(next(iter(problems)) if len(problems) == 1 else f"[{', '.join(problems)}]")
+                raise ConfigError(together(problems))
             return files
         key = next(key for key in ("configMap", "secret", "downwardAPI") if key in volume)
         source = dict(volume[key])

@@ -62,7 +62,8 @@ class PodWorker:
         self._mounted: dict[str, str] | None = None
         self._mount_retry_s, self._mount_at, self._refresh_at = MOUNT_FIRST_S, 0.0, 0.0
         self._retry_at: dict[str, float] = {}  # containers that could not be started
-        self.allocated = resize.allocated_before(pod)
+        self.allocated = self._actuated = resize.allocated_before(pod)
+        self._resize_told: int | None = None
         self._adopt()
 
     def _adopt(self) -> None:
@@ -204,38 +205,53 @@ class PodWorker:
             self.memory.started_at = self.node.clock.now()
 
     async def _resize(self) -> None:
-        """Grants what the spec wants now, where there is room for it."""
-        before, after = self.allocated, resize.wanted(self.pod)
-        if before == after:
-            self.memory.resize = None
-            return
-        if before.keys() != after.keys():
-            self.allocated = after
-            return
-        node = self.node
-        self.memory.resize = resize.refused(self.pod, node.others(self.uid), node.allocatable)
-        if self.memory.resize is not None:
-            return
-        self._event("Normal", "ResizeStarted", resize.message("started", self.pod))
-        old_pod, self.allocated = self.allocated_pod, after
-        for container in resize.resizable(self.pod):
-            name, status = container["name"], self.observed.newest(container["name"])
-            if status is None or status.state != "RUNNING":
-                continue
-            if resize.needs_restart(container, before[name], after[name]):
+        """Grants what the spec wants now, where there is room for it, and has the engine follow."""
+        node, memory, pod, wanted = self.node, self.memory, self.pod, resize.wanted(self.pod)
+        if self.allocated.keys() != wanted.keys():
+            self.allocated = self._actuated = wanted
+        before, memory.resize = memory.resize, None
+        if self.allocated != wanted:
+            memory.resize = resize.refused(pod, node.others(self.uid), node.allocatable)
+            if (why := memory.resize) is None:
+                self.allocated = wanted
+                self._event("Normal", "ResizeStarted", resize.message("started", pod))
+            elif before is None or self._resize_told != pod["metadata"].get("generation"):
+                self._resize_told = pod["metadata"].get("generation")
+                self._event("Warning", f"Resize{why.reason}", resize.message(why.reason, pod, why.message))
+        if self._actuated != self.allocated and (problem := await self._actuate()):
+            if memory.resizing is None or memory.resizing.message != problem:
+                self._event("Warning", "ResizeError", resize.message("error", self.allocated_pod, problem))
+            memory.resizing = Waiting("Error", problem)
+        memory.actuated = self._actuated if self._actuated != self.allocated else {}
+
+    async def _actuate(self) -> str:
+        """Has running containers keep to what has been granted; what stands in the way, or ""."""
+        node, before, after = self.node, resize.with_allocated(self.pod, self._actuated), self.allocated_pod
+        running = {name: c for c in resize.resizable(after) if (name := c["name"]) in self._running()}
+        usage = {s.id: s.memory_usage_bytes for s in await node.engine.container_stats()}
+        used = {name: usage.get(self._running()[name].id, 0) for name in running}
+        if problem := resize.too_low(before, after, used):
+            return problem
+        for name, container in running.items():
+            status = self._running()[name]
+            if resize.needs_restart(container, self._actuated[name], self.allocated[name]):
+                self.memory.killed.add(status.id)
                 message = f"Container {name} resize requires restart"
-                await kill_container(node, self.pod, status, self._addresses, message)
+                await kill_container(node, after, status, self._addresses, message)
+                await self._observe()
                 continue
-            resources = container_resources(self.pod, container, node.config)
-            was = container_resources(old_pod, container_named(old_pod, name), node.config)
-            if resources != was:
+            resources = container_resources(after, container, node.config)
+            if resources != container_resources(before, container_named(before, name), node.config):
                 try:
                     await node.engine.update_container_resources(status.id, resources)
                 except EngineError as error:
-                    self.allocated = before
-                    self._event("Warning", "ResizeError", f"Pod resize error: {rpc_error(error)}")
-                    raise
-        self._event("Normal", "ResizeCompleted", resize.message("completed", self.pod))
+                    return rpc_error(error)
+        self._actuated, self.memory.resizing = self.allocated, None
+        self._event("Normal", "ResizeCompleted", resize.message("completed", after))
+        return ""
+
+    def _running(self) -> dict[str, ContainerStatus]:
+        return {container.name: container for container in self.observed.running()}
 
     # -- looking
 
@@ -255,7 +271,7 @@ class PodWorker:
 
     def _probe(self, *, ending: bool) -> None:
         sandbox = self.observed.ready_sandbox
-        running = {c.name: c for c in self.observed.running()} if sandbox else {}
+        running = self._running() if sandbox else {}
         self.prober.reconcile(self.pod, (self._addresses or [""])[0], running, ending)
 
     # -- telling
@@ -345,7 +361,7 @@ class PodWorker:
                 await self._mount(refresh=True)
                 left = max(self._refresh_at, self._mount_at) - self.node.clock.monotonic()
             decision.wake(left)
-        if memory.resize is not None and memory.resize.reason == "Deferred":
+        if memory.resize is not None or memory.resizing is not None:
             decision.wake(RETRY_S)
         return decision.wake_in_s
 

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from pathlib import Path
 
 import pytest
 
 from pilothouse.api.errors import ApiError
+from pilothouse.api.object import Object
 from pilothouse.apiserver.nodes import LogOptions
 from pilothouse.base.clock import VirtualClock
+from pilothouse.base.random import Random
 from pilothouse.node.config import NodeConfig
 from pilothouse.node.connector import log_container_id
+from pilothouse.node.environment import ConfigError, read_env_file
 from pilothouse.node.eviction import exceeded, is_limited
 from pilothouse.node.logs import Selection, last_lines, read_log, rotate, tail_offset
 from pilothouse.node.names import SandboxError, dns_config, hosts_file, resolv_conf, sandbox_hostname
+from pilothouse.node.resize import too_low
 from pilothouse.node.resources import container_resources, oom_score_adj
 from pilothouse.node.statuses import status_patch
-from pilothouse.node.volumes import File, write_atomically
+from pilothouse.node.volumes import File, VolumeManager, write_atomically
 
 from .conftest import pod
 
@@ -151,6 +156,98 @@ def test_a_status_patch_leaves_others_conditions_alone():
     assert status_patch({}, new, new) == {}
 
 
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("# c\n A='one'\nB='x'", "one"),
+        ("B='x'\nA='two\nlines' # why", "two\nlines"),
+        ("A= 'nothing'\n", ""),
+        ("B='x'\n", ""),
+        ("A=one", None),
+        ("A='one' two", None),
+        ("A ='one'", None),
+        ("A='one\n", None),
+    ],
+)
+def test_a_value_is_read_from_a_file_of_variables(text: str, found: str | None):
+    if found is None:
+        with pytest.raises(ValueError):
+            read_env_file(text, "A")
+    else:
+        assert read_env_file(text, "A") == found
+
+
+def volumes_of(tmp_path: Path, body: Object, **known: Object) -> tuple[dict[str, str], list[str]]:
+    class Known:
+        async def get(self, *names: str) -> Object | None:
+            return known.get(names[-1])
+
+        config_map = secret = claim = volume = get
+
+    config = NodeConfig("node-1", "10.0.0.1", tmp_path, volumes_root=tmp_path / "pv")
+    body["metadata"]["uid"] = "u"
+    manager = VolumeManager(config, Known(), VirtualClock(), Random(1))  # type: ignore[arg-type]
+    return asyncio.run(manager.set_up(body, {"memory": "1Gi"}))
+
+
+def test_what_volumes_cannot_be_had(tmp_path: Path):
+    (tmp_path / "file").touch()
+    volumes: dict[str, Object] = {
+        "unused": {"secret": {"secretName": "absent"}},
+        "claim": {"persistentVolumeClaim": {"claimName": "absent"}},
+        "unbound": {"persistentVolumeClaim": {"claimName": "late"}},
+        "both": {"projected": {"sources": [{"configMap": {"name": "m"}}, {"secret": {"name": "s"}}]}},
+        "dir": {"hostPath": {"path": f"{tmp_path}/file", "type": "DirectoryOrCreate"}},
+        "deep": {"hostPath": {"path": f"{tmp_path}/no/file", "type": "FileOrCreate"}},
+        "csi": {"csi": {"driver": "d.example"}},
+    }
+    mounts = [{"name": name, "mountPath": f"/{name}"} for name in volumes if name != "unused"]
+    body = pod(volumes=[{"name": n, **v} for n, v in volumes.items()], container={"volumeMounts": mounts})
+    paths, problems = volumes_of(tmp_path, body, late={"status": {"phase": "Pending"}})
+    assert paths == {}
+    setup = "MountVolume.SetUp failed for volume"
+    assert problems == [
+        f'{setup} "both" : [configmap "m" not found, secret "s" not found]',
+        f'{setup} "dir" : hostPath type check failed: {tmp_path}/file is not a directory',
+        f'{setup} "deep" : open {tmp_path}/no/file: no such file or directory',
+        f'{setup} "csi" : kubernetes.io/csi: mounter.SetUpAt failed to get CSI client: '
+        "driver name d.example not found in the list of registered CSI drivers",
+        "Unable to attach or mount volumes: unmounted volumes=[claim unbound], unattached volumes=[], "
+        "failed to process volumes=[claim unbound]: error processing PVC default/absent: failed to fetch PVC "
+        'from API server: persistentvolumeclaims "absent" not found; error processing PVC default/late: PVC is not bound',
+    ]
+
+
+def test_sub_paths_stay_in_their_volume(tmp_path: Path):
+    volume = tmp_path / "v"
+    volume.mkdir()
+    (volume / "out").symlink_to(tmp_path)
+    (volume / "file").touch()
+    manager = VolumeManager(NodeConfig("n", "", tmp_path), None, VirtualClock(), Random(1))  # type: ignore[arg-type]
+    assert manager.sub_path(str(volume), "a/b", "it") == str(volume / "a/b")
+    for path, why in (
+        ("out", "failed to prepare subPath for it"),
+        ("out/x", "failed to create subPath directory for it"),
+        ("file/x", "failed to create subPath directory for it"),
+        ("/x", "error SubPath `/x` must not be an absolute path"),
+        ("../x", "unable to provision SubPath `../x`: must not contain '..'"),
+    ):
+        with pytest.raises(ConfigError, match=re.escape(why)):
+            manager.sub_path(str(volume), path, "it")
+
+
+def test_memory_limits_go_no_lower_than_what_is_in_use():
+    def limited(amount: str) -> Object:
+        return pod(container={"resources": {"limits": {"memory": amount}}})
+
+    assert too_low(limited("2Ki"), limited("1Ki"), {"c": 1023}) == ""
+    assert too_low(limited("1Ki"), limited("2Ki"), {"c": 4096}) == ""
+    assert too_low(limited("2Ki"), limited("1Ki"), {"c": 1500}) == (
+        "cannot decrease memory limits: [attempting to set pod memory limit (1024) below current usage (1500), "
+        'attempting to set container "c" memory limit (1024) below current usage (1500)]'
+    )
+
+
 def test_resources_as_the_engine_takes_them():
     limits = {"resources": {"limits": {"cpu": "250m", "memory": "64Mi"}, "requests": {"cpu": "100m"}}}
     body = pod(container=limits)
@@ -167,5 +264,6 @@ def test_who_writes_more_than_allowed_is_evicted():
     assert exceeded(body, {"v": 1024**2}, {}, {}) is None
     found = exceeded(body, {"v": 1024**2 + 1}, {}, {})
     assert found is not None and found.message == 'Usage of EmptyDir volume "v" exceeds the limit "1Mi". '
-    found = exceeded(body, {}, {"c": 1024**2}, {"c": 1024**2 + 1})
+    body["spec"]["containers"].append({"name": "d"})  # counts, though it has no limit of its own
+    found = exceeded(body, {}, {"c": 1024**2}, {"d": 1024**2 + 1})
     assert found is not None and found.message.endswith("the total limit of containers 2Mi. ")

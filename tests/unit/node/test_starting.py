@@ -118,7 +118,12 @@ def test_a_resize_that_has_no_room_waits_for_it():
         container = await lab.container()
         assert (container["allocatedResources"], container["restartCount"]) == ({"cpu": "3"}, 0)
         assert "PodResizePending" not in [c["type"] for c in (await lab.status())["conditions"]]
-        assert "ResizeCompleted" in [reason for reason, _ in await lab.events()]
+        told = dict(await lab.events())
+        assert told["ResizeDeferred"] == (
+            'Pod resize Deferred: {"containers":[{"name":"c","resources":{"requests":{"cpu":"3"}}}],"generation":2,'
+            '"error":"Node didn\'t have enough resource: cpu, requested: 3000, used: 2000, capacity: 4000"}'
+        )
+        assert "ResizeCompleted" in told
 
     on_node(story)
 
@@ -182,6 +187,11 @@ def test_one_end_can_make_all_containers_begin_anew():
         shown = [*status["initContainerStatuses"], *status["containerStatuses"]]
         assert (status["phase"], [s["restartCount"] for s in shown]) == ("Running", [1, 1, 1])
         assert [sandbox.ips[0] for sandbox in await lab.engine.pod_sandboxes()] == [address]
+        last = shown[2]["lastState"]["terminated"]
+        assert (last["reason"], last["exitCode"]) == ("RestartingAllContainers", 137)
+        condition = status["conditions"][-1]
+        assert (condition["type"], condition["status"]) == ("AllContainersRestarting", "False")
+        assert ("Killing", "killing") in await lab.events()
 
     on_node(story)
 
