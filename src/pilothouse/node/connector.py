@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 
 from ..api.errors import ApiError
-from ..api.object import Object, name_of, uid_of
+from ..api.object import Object, name_of, namespace_of, uid_of
 from ..apiserver.nodes import LogOptions, StreamOptions
 from ..runtime.interface import ContainerStatus, EngineError
 from .context import NodeContext
@@ -24,6 +24,10 @@ _WAITING = {
 
 def _bad_request(message: str) -> ApiError:
     return ApiError(400, "BadRequest", message, details=False)
+
+
+def _internal(message: str) -> ApiError:
+    return ApiError(500, "InternalError", message, details=False)
 
 
 def log_container_id(pod: Object, status: Object, container: str, previous: bool) -> str:
@@ -98,11 +102,14 @@ class KubeletConnector:
             if kind == "portforward":
                 sandboxes = [s for s in await engine.pod_sandboxes(uid_of(pod)) if s.ready]
                 if not sandboxes:
-                    raise ApiError(
-                        500, "InternalError", f"sandbox of pod {name_of(pod)} not found", details=False
-                    )
+                    raise _internal(f'pod not found ("{name_of(pod)}_{namespace_of(pod)}")')
                 return await engine.port_forward(sandboxes[0].id)
             container = await self._container(pod, options.container)
+            if container is None and kind == "exec":
+                raise _internal(f'container not found ("{options.container}")')
+            if container is None:
+                where = f"{name_of(pod)}_{namespace_of(pod)}"
+                raise _internal(f"container {options.container} not found in pod {where}")
             if kind == "exec":
                 return await engine.exec(
                     container.id,
@@ -120,9 +127,9 @@ class KubeletConnector:
                 tty=options.tty,
             )
         except EngineError as error:
-            raise ApiError(500, "InternalError", error.message, details=False) from None
+            raise _internal(error.message) from None
 
-    async def _container(self, pod: Object, name: str) -> ContainerStatus:
+    async def _container(self, pod: Object, name: str) -> ContainerStatus | None:
         """The instance that runs."""
         engine = self._node.engine
         found = [
@@ -131,9 +138,7 @@ class KubeletConnector:
             for container in await engine.containers(sandbox.id)
             if container.name == name and container.state == "RUNNING"
         ]
-        if not found:
-            raise ApiError(500, "InternalError", f'container not found ("{name}")', details=False)
-        return max(found, key=lambda container: (container.attempt, container.created_at))
+        return max(found, key=lambda container: (container.attempt, container.created_at), default=None)
 
     async def connect(self, host: str, port: int) -> tuple[object, object]:
         if (host, port) == (self._node.config.address, KUBELET_PORT):

@@ -32,6 +32,7 @@ class Heartbeat:
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     object: Object = field(default_factory=dict)  # the Node as the server last answered
     _reported_at: float = 0.0
+    _unschedulable: bool = False
     _lease: Object | None = None
 
     async def register(self) -> None:
@@ -57,7 +58,7 @@ class Heartbeat:
                 raise
         else:
             for _, reason in _NODE_EVENTS:
-                self.tell(reason, f"Node {self.node.config.name} status is now: {reason}")
+                self._became(reason)
             self.tell("NodeAllocatableEnforced", "Updated Node Allocatable limit across pods")
             return
         self.object = await client.get("nodes", "", self.node.config.name)
@@ -84,6 +85,9 @@ class Heartbeat:
     async def report(self) -> None:
         """Writes the status if it has changed, or has not been told for long."""
         node, config = self.node, self.node.config
+        if (unschedulable := bool(self.object["spec"].get("unschedulable"))) != self._unschedulable:
+            self._unschedulable = unschedulable
+            self._became("NodeNotSchedulable" if unschedulable else "NodeSchedulable")
         old = self.object.get("status") or {}
         not_ready = await self.not_ready()
         try:
@@ -106,8 +110,7 @@ class Heartbeat:
         )
         self._reported_at = now
         if was_ready == bool(not_ready):
-            reason = "NodeNotReady" if not_ready else "NodeReady"
-            self.tell(reason, f"Node {config.name} status is now: {reason}")
+            self._became("NodeNotReady" if not_ready else "NodeReady")
         if not not_ready:
             self.ready.set()
 
@@ -159,6 +162,9 @@ class Heartbeat:
             "renewTime": renew,
         }
         self._lease = await node.client.update("leases.coordination.k8s.io", {**self._lease, "spec": spec})
+
+    def _became(self, reason: str) -> None:
+        self.tell(reason, f"Node {self.node.config.name} status is now: {reason}")
 
     def tell(self, reason: str, message: str, type_: str = "Normal") -> None:
         name = self.node.config.name

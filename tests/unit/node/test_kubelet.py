@@ -46,6 +46,17 @@ def test_what_others_say_of_a_node_is_heard_at_the_next_heartbeat():
     on_node(story)
 
 
+def test_a_node_tells_that_it_was_cordoned():
+    async def story(lab: NodeLab) -> None:
+        for unschedulable in (True, False):
+            await lab.client.patch("nodes", "", "node-1", {"spec": {"unschedulable": unschedulable}})
+            await lab.wait(11)
+        told = [reason for reason, _ in await lab.events("node-1")]
+        assert told[-2:] == ["NodeNotSchedulable", "NodeSchedulable"]
+
+    on_node(story)
+
+
 def test_a_pod_runs_and_says_so():
     async def story(lab: NodeLab) -> None:
         await lab.create(pod())

@@ -57,6 +57,42 @@ def test_a_container_that_fails_its_liveness_probe_is_restarted():
     on_node(story)
 
 
+def test_the_restart_of_what_was_killed_is_counted_against_the_instance_before():
+    async def story(lab: NodeLab) -> None:
+        script = '{"ready_until_s": 0, "stop_exit_code": 143}'
+        await lab.create(
+            probed("liveness", script, periodSeconds=4, initialDelaySeconds=4, failureThreshold=1)
+        )
+        restarts, states = [], set()
+        for second in range(60):
+            container = (await lab.status()).get("containerStatuses", [{"restartCount": 0, "state": {}}])[0]
+            states |= {(state, bool(what.get("reason"))) for state, what in container["state"].items()}
+            if container["restartCount"] > len(restarts):
+                restarts.append(second)
+            await lab.wait(1)
+        # the first two at once; the third ends only 4 s after the second, and so waits for 10 s
+        assert [b - a for a, b in zip([0, *restarts], restarts)][:3] == [5, 4, 14]
+        assert "terminated" not in {state for state, _ in states}  # nobody sees it end
+
+    on_node(story)
+
+
+def test_a_liveness_probe_ends_one_container_or_the_whole_pod():
+    async def story(lab: NodeLab) -> None:
+        dead = {**probed("liveness", periodSeconds=1, failureThreshold=1)["spec"]["containers"][0]}  # type: ignore[index]
+        for name, more in (("alone", []), ("beside", [{"name": "d", "image": "busybox:1"}])):
+            body = pod(name, '{"ready_until_s": 0}', restartPolicy="Never")
+            body["spec"]["containers"] = [dead, *more]
+            await lab.create(body)
+        await lab.wait(8)
+        assert ("Killing", "Stopping container c") in await lab.events("alone")
+        assert ("Killing", "Container c failed liveness probe") in await lab.events("beside")
+        phases = [(await lab.status(name))["phase"] for name in ("alone", "beside")]
+        assert phases == ["Succeeded", "Running"]
+
+    on_node(story)
+
+
 def test_other_probes_wait_for_the_startup_probe():
     async def story(lab: NodeLab) -> None:
         body = probed("startup", '{"ready_after_s": 20}', periodSeconds=5, failureThreshold=30)

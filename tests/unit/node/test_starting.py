@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from pilothouse.api.object import Object
@@ -92,6 +94,34 @@ def test_rules_restart_a_container_that_its_policy_would_not():
         await lab.wait(3)
         assert (await lab.container())["restartCount"] == 1
         assert (await lab.status())["phase"] == "Running"
+
+    on_node(story)
+
+
+def test_a_sidecar_that_ended_well_shows_so_until_it_runs_again():
+    async def story(lab: NodeLab) -> None:
+        side = {"name": "side", "image": "busybox:1", "restartPolicy": "Always", "command": ["true"]}
+        await lab.create(pod(initContainers=[side]))
+        await lab.wait(5)
+        shown = (await lab.status())["initContainerStatuses"][0]
+        assert (shown["restartCount"], shown["state"]["terminated"]["reason"]) == (1, "Completed")
+        await lab.wait(8)
+        assert (await lab.status())["initContainerStatuses"][0]["restartCount"] == 2
+
+    on_node(story)
+
+
+def test_long_messages_share_what_a_pod_may_say():
+    async def story(lab: NodeLab) -> None:
+        body = pod(restartPolicy="Never")
+        names = [f"c{number}" for number in range(6)]
+        body["spec"]["containers"] = [{"name": name, "image": "busybox:1"} for name in names]
+        script = json.dumps({"duration_s": 1, "message": "x" * 4096})
+        body["metadata"]["annotations"] = {f"simulated.pilothouse.io/{name}": script for name in names}
+        await lab.create(body)
+        await lab.wait(3)
+        shown = (await lab.status())["containerStatuses"]
+        assert {len(s["state"]["terminated"]["message"]) for s in shown} == {2048}
 
     on_node(story)
 
