@@ -52,6 +52,9 @@ def _unenforceable(pod: Object) -> Waiting | None:
     if contexts[0].get("supplementalGroupsPolicy") == "Strict":
         reason = "SupplementalGroupsPolicyNotSupported"
         return Waiting(reason, "SupplementalGroupsPolicy=Strict is not supported in this node")
+    if labels_of(pod).get("kubernetes.io/os", "linux") != "linux":
+        message = "Failed to admit pod as the `kubernetes.io/os` label doesn't match node label"
+        return Waiting("PodOSSelectorNodeLabelDoesNotMatch", message)
     if (spec.get("os") or {}).get("name") not in (None, "linux"):
         return Waiting("PodOSNotSupported", "Failed to admit pod as the OS field doesn't match node OS")
     return None
@@ -70,10 +73,12 @@ def _sysctls(pod: Object) -> Waiting | None:
     spec = pod["spec"]
     for sysctl in (spec.get("securityContext") or {}).get("sysctls") or ():
         name = sysctl["name"].replace("/", ".")
-        if spec.get("hostNetwork") and name.startswith("net."):
-            return Waiting("SysctlForbidden", f'forbidden sysctl: "{name}" not allowed with host net enabled')
+        shared = ("Net" if spec.get("hostNetwork") else "") if name.startswith("net.") else "IPC"
         if name not in SAFE_SYSCTLS:
             return Waiting("SysctlForbidden", f'forbidden sysctl: "{name}" not allowlisted')
+        if shared == "Net" or (shared == "IPC" and spec.get("hostIPC")):
+            message = f'forbidden sysctl: "{name}" not allowed with host {shared} enabled'
+            return Waiting("SysctlForbidden", message)
     return None
 
 

@@ -7,6 +7,7 @@ from ..runtime.interface import DnsConfig
 from .config import NodeConfig
 
 HOST_NAME_MAX = 63
+DNS_SERVERS_MAX, DNS_SEARCHES_MAX, DNS_SEARCH_CHARS_MAX, DNS_SEARCH_LINE_MAX = 3, 32, 253, 2048
 FQDN_MAX = 64  # of the kernel
 HOSTS_HEADER = "# Kubernetes-managed hosts file.\n"
 HOSTS_HEADER_HOST_NETWORK = "# Kubernetes-managed hosts file (host network).\n"
@@ -85,8 +86,8 @@ def resolv_conf(text: str) -> DnsConfig:
     return DnsConfig(tuple(servers), tuple(searches), tuple(options))
 
 
-def dns_config(pod: Object, config: NodeConfig, node: DnsConfig) -> DnsConfig:
-    """By dnsPolicy, with dnsConfig on top (kubelet's network/dns)."""
+def dns_config(pod: Object, config: NodeConfig, node: DnsConfig) -> tuple[DnsConfig, list[str]]:
+    """By dnsPolicy, with dnsConfig on top (kubelet's network/dns); and what had to be left out."""
     spec = pod["spec"]
     policy = spec.get("dnsPolicy") or "ClusterFirst"
     if policy == "ClusterFirst" and spec.get("hostNetwork"):
@@ -108,8 +109,21 @@ def dns_config(pod: Object, config: NodeConfig, node: DnsConfig) -> DnsConfig:
     for option in more.get("options") or ():
         value = option.get("value")
         options[option["name"]] = f"{option['name']}:{value}" if value else option["name"]
-    return DnsConfig(
-        tuple(dict.fromkeys((*base.servers, *(more.get("nameservers") or ())))),
-        tuple(dict.fromkeys((*base.searches, *(more.get("searches") or ())))),
-        tuple(options.values()),
-    )
+    servers = [*dict.fromkeys((*base.servers, *(more.get("nameservers") or ())))]
+    wanted = [*dict.fromkeys((*base.searches, *(more.get("searches") or ())))]
+    searches = [name for name in wanted[:DNS_SEARCHES_MAX] if len(name) <= DNS_SEARCH_CHARS_MAX]
+    while len(" ".join(searches)) > DNS_SEARCH_LINE_MAX:
+        searches.pop()
+    omitted = []
+    if len(servers) > DNS_SERVERS_MAX:
+        del servers[DNS_SERVERS_MAX:]
+        omitted.append(
+            "Nameserver limits were exceeded, some nameservers have been omitted, "
+            f"the applied nameserver line is: {' '.join(servers)}"
+        )
+    if searches != wanted:
+        omitted.append(
+            "Search Line limits were exceeded, some search paths have been omitted, "
+            f"the applied search line is: {' '.join(searches)}"
+        )
+    return DnsConfig(tuple(servers), tuple(searches), tuple(options.values())), omitted

@@ -24,7 +24,7 @@ from .environment import container_named
 from .eviction import EVICTED, GRACE_S
 from .images import rpc_error
 from .lifecycle import RETRY_S, StartError, TerminationOrder, kill_container, start_container
-from .names import SandboxError
+from .names import SandboxError, dns_config
 from .observed import Observed, PodMemory, Waiting
 from .observer import PodObserver
 from .probes import Prober
@@ -413,6 +413,8 @@ class PodWorker:
         try:
             handler = await self.node.sources.runtime_handler(self.pod)
             config = sandbox_config(self.pod, attempt, self.node, handler)
+            for omitted in dns_config(self.pod, self.node.config, self.node.dns)[1]:
+                self._event("Warning", "DNSConfigForming", omitted)
             if self.node.config.files:
                 await asyncio.to_thread(Path(config.log_directory).mkdir, parents=True, exist_ok=True)
             await to_its_end(self.node.engine.run_pod_sandbox(config))

@@ -44,8 +44,19 @@ NODE_DNS = resolv_conf("search corp.example\nnameserver 8.8.8.8\noptions timeout
     ],
 )
 def test_resolv_conf_follows_the_policy(spec: dict, servers: tuple, searches: tuple):
-    found = dns_config(pod(**spec), CONFIG, NODE_DNS)
-    assert (found.servers, found.searches) == (servers, searches)
+    found, omitted = dns_config(pod(**spec), CONFIG, NODE_DNS)
+    assert (found.servers, found.searches, omitted) == (servers, searches, [])
+
+
+def test_what_does_not_fit_into_resolv_conf_is_left_out():
+    more = {"nameservers": ["1.1.1.1", "2.2.2.2", "3.3.3.3"], "searches": [f"s{n}" for n in range(30)]}
+    found, omitted = dns_config(pod(dnsConfig=more), CONFIG, NODE_DNS)
+    assert (len(found.servers), len(found.searches)) == (3, 32)
+    assert omitted[0] == (
+        "Nameserver limits were exceeded, some nameservers have been omitted, "
+        "the applied nameserver line is: 10.96.0.10 1.1.1.1 2.2.2.2"
+    )
+    assert omitted[1].startswith("Search Line limits were exceeded, some search paths have been omitted, ")
 
 
 def test_a_host_name_that_is_too_long_is_refused():
