@@ -176,17 +176,21 @@ class _References(Follower):
             return True
         match resource:
             case "persistentvolumes":
-                return any(volume == name for volume, _ in self._volumes(counts))
+                found = self._storage.get(kind_of_resource("persistentvolumes"), "", name)
+                claim = (found.object["spec"].get("claimRef") or {}) if found else {}
+                return bool(
+                    counts["persistentvolumeclaims", claim.get("namespace") or "", claim.get("name") or ""]
+                )
             case "secrets":
-                return any((namespace, name) in secrets for _, secrets in self._volumes(counts))
+                return (namespace, name) in self._secrets_of_volumes(counts)
             case "volumeattachments" | "resourceslices":
                 group = "storage.k8s.io" if resource == "volumeattachments" else "resource.k8s.io"
                 entry = self._storage.get(kind_of_resource(f"{resource}.{group}"), "", name)
                 return entry is not None and (entry.object.get("spec") or {}).get("nodeName") == node
         return False
 
-    def _volumes(self, counts: Counter[Reference]) -> Iterator[tuple[str, set[tuple[str, str]]]]:
-        """The volumes of the node's claims, with the secrets that each needs."""
+    def _secrets_of_volumes(self, counts: Counter[Reference]) -> Iterator[tuple[str, str]]:
+        """The secrets that the volumes of the node's claims need."""
         for resource, namespace, name in counts:
             if resource != "persistentvolumeclaims":
                 continue
@@ -195,7 +199,7 @@ class _References(Follower):
             volume_name: str = spec.get("volumeName") or ""
             volume = volume_name and self._storage.get(kind_of_resource("persistentvolumes"), "", volume_name)
             if volume:
-                yield volume_name, set(_secrets_of_volume(volume.object, namespace))
+                yield from _secrets_of_volume(volume.object, namespace)
 
     def clear(self) -> None:
         self._pods: dict[str, tuple[str, list[Reference]]] = {}  # by cache key
@@ -270,6 +274,8 @@ def _references_of_volume(volume: Object, namespace: str, pod: str) -> Iterator[
             )
         if "configMap" in source:
             yield "configmaps", namespace, source["configMap"].get("name") or ""
+    if (volume.get("azureFile") or {}).get("secretName"):
+        yield "secrets", namespace, volume["azureFile"]["secretName"]
     for source in volume.values():
         if isinstance(source, dict):
             for field in ("secretRef", "nodePublishSecretRef"):

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from pilothouse.api.errors import ApiError
+from pilothouse.apiserver.admission.node_restriction import MIRROR, _api_reference
 from pilothouse.apiserver.config import ADMIN, ApiConfig
 from pilothouse.apiserver.request import User
 from pilothouse.apiserver.server import ApiServer
@@ -75,3 +81,57 @@ async def test_a_kubelet_writes_no_other_node(server):
 async def test_with_the_selector_it_may(server):
     kubelet = LocalClient(server, KUBELET)
     assert (await kubelet.list("pods", field_selector="spec.nodeName=n1")).items == []
+
+
+@pytest.mark.parametrize(
+    ("spec", "refers_to"),
+    [
+        ({"volumes": [{"name": "v", "emptyDir": {}}, {"name": "w", "hostPath": {"path": "/"}}]}, ""),
+        ({"serviceAccountName": "a"}, "serviceaccounts"),
+        ({"imagePullSecrets": [{"name": "s"}]}, "secrets"),
+        ({"volumes": [{"name": "v", "azureFile": {"secretName": "s"}}]}, "secrets"),
+        ({"containers": [{"envFrom": [{"configMapRef": {"name": "c"}}]}]}, "configmaps"),
+        ({"resourceClaims": [{"name": "r", "resourceClaimName": "x"}]}, "resourceclaims"),
+        ({"volumes": [{"name": "v", "csi": {"driver": "d"}}]}, "csidrivers (via CSI volumes)"),
+        ({"volumes": [{"name": "v", "ephemeral": {}}]}, "persistentvolumeclaims (via ephemeral volumes)"),
+        (
+            {"volumes": [{"name": "v", "projected": {"sources": [{"serviceAccountToken": {"path": "t"}}]}}]},
+            "serviceaccounts (via projected volumes)",
+        ),
+    ],
+)
+def test_what_a_mirror_pod_may_not_refer_to(spec, refers_to):
+    pod = {"metadata": {"name": "p", "namespace": "a", "annotations": {MIRROR: "x"}}, "spec": spec}
+    assert _api_reference(pod) == refers_to
+
+
+async def test_a_kubelet_offers_only_its_own_devices(server):
+    kubelet = LocalClient(server, KUBELET)
+    pool = {"name": "p", "generation": 1, "resourceSliceCount": 1}
+    made = {"metadata": {"name": "s"}, "spec": {"driver": "d.example.com", "pool": pool, "nodeName": "n2"}}
+    with pytest.raises(
+        ApiError, match="can only create ResourceSlice with the same NodeName as the requesting"
+    ):
+        await kubelet.create("resourceslices.resource.k8s.io", made)
+    made["spec"]["nodeName"] = "n1"
+    await kubelet.create("resourceslices.resource.k8s.io", made)
+
+
+async def test_a_kubelet_asks_for_no_other_nodes_certificate(server):
+    kubelet = LocalClient(server, KUBELET)
+    signer = "kubernetes.io/kubelet-serving"
+    spec = {"signerName": signer, "request": "bm90aGluZw==", "usages": ["server auth", "digital signature"]}
+    for request, told in (
+        ("bm90aGluZw==", "unable to parse csr: PEM block type must be CERTIFICATE REQUEST"),
+        (certificate_request("system:node:n2"), "can only create a node CSR with CN=system:node:n1"),
+    ):
+        with pytest.raises(ApiError, match=told):
+            made = {"metadata": {"name": "c"}, "spec": {**spec, "request": request}}
+            await kubelet.create("certificatesigningrequests.certificates.k8s.io", made)
+
+
+def certificate_request(name: str) -> str:
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    builder = x509.CertificateSigningRequestBuilder().subject_name(subject)
+    made = builder.sign(ec.generate_private_key(ec.SECP256R1()), hashes.SHA256())
+    return base64.b64encode(made.public_bytes(serialization.Encoding.PEM)).decode()

@@ -29,7 +29,9 @@ class Certificates(Plugin):
         if csr is None:
             return
         if op.verb == "CREATE" and not op.subresource:
-            if csr["spec"].get("signerName") == CLIENT_SIGNER and MASTERS in _organizations(csr):
+            spec = csr["spec"]
+            restricted = spec.get("signerName") == CLIENT_SIGNER
+            if restricted and MASTERS in subject_of(spec["request"], "ORGANIZATION_NAME"):
                 raise _refused(op, f"use of {CLIENT_SIGNER} signer with {MASTERS} group is not allowed")
         elif op.verb == "UPDATE" and op.old is not None and (verb := _VERBS.get(op.subresource)):
             if verb == "sign" and _signed(csr) == _signed(op.old):
@@ -57,11 +59,9 @@ def _permitted(op: Operation, env: Environment, verb: str, signer: str) -> bool:
     )
 
 
-def _organizations(csr: Object) -> list[str]:
+def subject_of(request: str, part: str) -> list[str]:
+    """What the subject of a CSR says: its COMMON_NAME, ORGANIZATION_NAME. Raises ValueError."""
     from cryptography import x509
 
-    request = x509.load_pem_x509_csr(
-        base64.b64decode(csr["spec"]["request"])
-    )  # validation has read it before
-    found = request.subject.get_attributes_for_oid(x509.NameOID.ORGANIZATION_NAME)
-    return [str(attribute.value) for attribute in found]
+    subject = x509.load_pem_x509_csr(base64.b64decode(request)).subject
+    return [str(found.value) for found in subject.get_attributes_for_oid(getattr(x509.NameOID, part))]

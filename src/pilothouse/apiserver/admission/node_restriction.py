@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from ...api.errors import ApiError, forbidden, not_found
 from ...api.object import Object, annotations_of, labels_of
 from ..authorization import Attributes
-from ..node_authorizer import LEASE_NAMESPACE, MIRROR, node_of, references_of
+from ..node_authorizer import LEASE_NAMESPACE, MIRROR, NODE_PREFIX, node_of, references_of
 from . import Environment, Plugin
+from .certificates import subject_of
 
 if TYPE_CHECKING:
     from ..registry.operation import Operation
@@ -22,12 +23,14 @@ KUBELET_LABELS = frozenset(
 )
 KUBELET_LABEL_NAMESPACES = ("kubelet.kubernetes.io", "node.kubernetes.io")
 RESTRICTED = "node-restriction.kubernetes.io"
+KUBELET_SIGNERS = ("kubernetes.io/kubelet-serving", "kubernetes.io/kube-apiserver-client-kubelet")
 
 
 class NodeRestriction(Plugin):
     name = "NodeRestriction"
     resources = frozenset(
-        "pods nodes persistentvolumeclaims serviceaccounts leases.coordination.k8s.io csinodes.storage.k8s.io".split()
+        """pods nodes persistentvolumeclaims serviceaccounts leases.coordination.k8s.io csinodes.storage.k8s.io
+        resourceslices.resource.k8s.io certificatesigningrequests.certificates.k8s.io""".split()
     )
 
     def admit(self, op: Operation, env: Environment) -> None:
@@ -37,7 +40,7 @@ class NodeRestriction(Plugin):
         if op.resource in ("leases.coordination.k8s.io", "csinodes.storage.k8s.io"):
             why = self._named_like_it(op, node)
         else:
-            why = getattr(self, f"_{op.resource}")(op, env, node)
+            why = getattr(self, f"_{op.kind.plural}")(op, env, node)
         if why:
             raise self._refused(op, why)
 
@@ -57,7 +60,14 @@ class NodeRestriction(Plugin):
             if labels_of(op.old) != labels_of(op.object):
                 return f'node "{node}" cannot update labels through pod status'
             claims = [(o.get("status") or {}).get("resourceClaimStatuses") or [] for o in (op.old, op.object)]
-            return f'node "{node}" cannot update resource claim statues' if claims[0] != claims[1] else ""
+            if claims[0] != claims[1]:
+                return f'node "{node}" cannot update resource claim statues'
+            extended = [
+                (o.get("status") or {}).get("extendedResourceClaimStatus") for o in (op.old, op.object)
+            ]
+            if extended[0] != extended[1]:
+                return f'node "{node}" cannot update extended resource claim status'
+            return ""
         if op.subresource not in ("", "eviction"):
             return (
                 f"unexpected pod subresource \"{op.subresource}\", only 'status' and 'eviction' are allowed"
@@ -102,14 +112,8 @@ class NodeRestriction(Plugin):
             raise not_found("nodes", "", node)
         if owner.get("uid") != known["metadata"]["uid"]:
             return f"node {node} UID mismatch: expected {owner.get('uid')} got {known['metadata']['uid']}"
-        if pod["spec"].get("serviceAccountName"):
-            return f'node "{node}" can not create pods that reference a service account'
-        unmarked = {**pod, "metadata": {**pod["metadata"], "annotations": {}}}
-        referred = {resource for resource, _, _ in references_of(unmarked)}
-        for resource in ("secrets", "configmaps", "persistentvolumeclaims"):
-            if resource in referred:
-                return f'node "{node}" can not create pods that reference {resource}'
-        return ""
+        reference = _api_reference(pod)
+        return f'node "{node}" can not create pods that reference {reference}' if reference else ""
 
     def _nodes(self, op: Operation, env: Environment, node: str) -> str:
         name = op.name or (op.object or {"metadata": {}})["metadata"].get("name", "")
@@ -132,17 +136,17 @@ class NodeRestriction(Plugin):
             return f'node "{node}" is not allowed to update configSource to a new non-nil configSource'
         if (spec.get("taints") or []) != (old_spec.get("taints") or []):
             return f'node "{node}" is not allowed to modify taints'
-        if labels:
-            return f"is not allowed to modify labels: {labels}"
         owners = [o["metadata"].get("ownerReferences") or [] for o in (old, op.object)]
-        return f'node "{node}" is not allowed to modify ownerReferences' if owners[0] != owners[1] else ""
+        if owners[0] != owners[1]:
+            return f'node "{node}" is not allowed to modify ownerReferences'
+        return f"is not allowed to modify labels: {labels}" if labels else ""
 
     def _persistentvolumeclaims(self, op: Operation, env: Environment, node: str) -> str:
         if op.subresource != "status":
             return "may only update PVC status"
         assert op.old is not None and op.object is not None
         if _without_resize(op.old) != _without_resize(op.object):
-            return f'node "{node}" is not allowed to update fields other than status.capacity and status.conditions'
+            return f'node "{node}" is not allowed to update fields other than status.quantity and status.conditions'
         return ""
 
     def _serviceaccounts(self, op: Operation, env: Environment, node: str) -> str:
@@ -178,8 +182,8 @@ class NodeRestriction(Plugin):
             for source in (volume.get("projected") or {}).get("sources") or ():
                 if "serviceAccountToken" in source:
                     named.add(source["serviceAccountToken"].get("audience") or "")
-            if "csi" in volume:
-                driver = env.lister.get("csidrivers.storage.k8s.io", "", volume["csi"].get("driver", ""))
+            if driver_name := _driver_of(volume, pod, env):
+                driver = env.lister.get("csidrivers.storage.k8s.io", "", driver_name)
                 requests = ((driver or {}).get("spec") or {}).get("tokenRequests") or ()
                 named |= {request.get("audience") or "" for request in requests}
         if audience in named or ("" in named and audience in env.config.audiences):
@@ -193,6 +197,25 @@ class NodeRestriction(Plugin):
             "for this audience"
         )
 
+    def _resourceslices(self, op: Operation, env: Environment, node: str) -> str:
+        """What is not known yet when the Node authorizer is asked."""
+        obj = {"CREATE": op.object, "DELETE": op.old}.get(op.verb)
+        if obj is None or (obj.get("spec") or {}).get("nodeName") == node:
+            return ""
+        return f"can only {op.verb.lower()} ResourceSlice with the same NodeName as the requesting node"
+
+    def _certificatesigningrequests(self, op: Operation, env: Environment, node: str) -> str:
+        spec = (op.object or {}).get("spec") or {}
+        if op.verb != "CREATE" or spec.get("signerName") not in KUBELET_SIGNERS:
+            return ""
+        try:
+            names = subject_of(spec.get("request") or "", "COMMON_NAME")
+        except ValueError:
+            return "unable to parse csr: PEM block type must be CERTIFICATE REQUEST"
+        if names == [f"{NODE_PREFIX}{node}"]:
+            return ""
+        return f"can only create a node CSR with CN={NODE_PREFIX}{node}"
+
     @staticmethod
     def _named_like_it(op: Operation, node: str) -> str:
         lease = op.kind.plural == "leases"
@@ -201,6 +224,50 @@ class NodeRestriction(Plugin):
         name = op.name or (op.object or {"metadata": {}})["metadata"].get("name", "")
         what = "node lease" if lease else "CSINode"
         return "" if name == node else f"can only access {what} with the same name as the requesting node"
+
+
+def _api_reference(pod: Object) -> str:
+    """The first object of the API that a pod refers to (`podutil.HasAPIObjectReference`)."""
+    spec = pod["spec"]
+    if spec.get("serviceAccountName"):
+        return "serviceaccounts"
+    unmarked = {**pod, "metadata": {**pod["metadata"], "annotations": {}}}
+    referred = {resource for resource, _, _ in references_of(unmarked)}
+    for resource in ("secrets", "configmaps"):
+        if resource in referred:
+            return resource
+    if spec.get("resourceClaims"):
+        return "resourceclaims"
+    for volume in spec.get("volumes") or ():
+        for source in (volume, *((volume.get("projected") or {}).get("sources") or ())):
+            for field, resource in _VOLUME_REFERENCES.items():
+                if field in source:
+                    return resource
+    return ""
+
+
+_VOLUME_REFERENCES = {
+    "csi": "csidrivers (via CSI volumes)",
+    "glusterfs": "endpoints (via glusterFS volumes)",
+    "persistentVolumeClaim": "persistentvolumeclaims",
+    "ephemeral": "persistentvolumeclaims (via ephemeral volumes)",
+    "azureFile": "secrets (via azureFile volumes)",
+    "serviceAccountToken": "serviceaccounts (via projected volumes)",
+    "clusterTrustBundle": "clustertrustbundles",
+    "podCertificate": "podcertificates",
+}
+
+
+def _driver_of(volume: Object, pod: Object, env: Environment) -> str:
+    """The CSI driver of a volume, be it behind a claim."""
+    if "csi" in volume:
+        return str(volume["csi"].get("driver") or "")
+    name = (volume.get("persistentVolumeClaim") or {}).get("claimName") or ""
+    if "ephemeral" in volume:
+        name = f"{pod['metadata']['name']}-{volume['name']}"
+    claim = env.lister.get("persistentvolumeclaims", pod["metadata"]["namespace"], name) if name else None
+    found = env.lister.get("persistentvolumes", "", claim["spec"].get("volumeName") or "") if claim else None
+    return str((((found or {}).get("spec") or {}).get("csi") or {}).get("driver") or "")
 
 
 def _is_forbidden(label: str) -> bool:

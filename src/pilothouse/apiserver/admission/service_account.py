@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ...api.errors import forbidden
 from ...api.object import Object
+from ..node_authorizer import references_of
 from . import Environment, Plugin
 
 if TYPE_CHECKING:
@@ -49,9 +50,10 @@ class ServiceAccount(Plugin):
         spec = pod.get("spec") or {}
         if spec.get("serviceAccountName"):
             raise forbidden("pods", "", op.name, "a mirror pod may not reference service accounts")
+        unmarked = {**pod, "spec": spec, "metadata": {**pod["metadata"], "annotations": {}}}
+        if any(resource == "secrets" for resource, _, _ in references_of(unmarked)):
+            raise forbidden("pods", "", op.name, "a mirror pod may not reference secrets")
         for volume in spec.get("volumes") or ():
-            if "secret" in volume:
-                raise forbidden("pods", "", op.name, "a mirror pod may not reference secrets")
             for source in (volume.get("projected") or {}).get("sources") or ():
                 if "serviceAccountToken" in source:
                     raise forbidden(
