@@ -194,7 +194,7 @@ def _spec(errors: FieldErrors, spec: Object, old: Object | None) -> None:
         _deprecation(errors, version, path)
         own = {key: version.get(key) for key in _SHARED if key not in shared}
         status = "status" in (version.get("subresources") or {})
-        _version(errors, own, path, status, old, version.get("name") or "", version)
+        _version(errors, own, path, status, old, version.get("name") or "")
     dumped = [_as_go_has_it(version, shared) for version in versions]
     if len({v.get("name") for v in versions}) != len(versions):
         _invalid_versions(errors, dumped, "must contain unique version names")
@@ -216,10 +216,9 @@ def _spec(errors: FieldErrors, spec: Object, old: Object | None) -> None:
             any_status,
             old,
             first.get("name") or "",
-            first,
         )
     conversion = spec.get("conversion")
-    if conversion:
+    if conversion is not None:
         _conversion(errors, conversion, old)
 
 
@@ -262,9 +261,9 @@ def _deprecation(errors: FieldErrors, version: Object, path: str) -> None:
 
 
 def _version(
-    errors: FieldErrors, part: Object, path: str, status: bool, old: Object | None, name: str, whole: Object
+    errors: FieldErrors, part: Object, path: str, status: bool, old: Object | None, name: str
 ) -> None:
-    """What a version says, or what all versions say. `whole`: the version that it comes from."""
+    """What a version says, or what all versions say; where they share the schema but not its selectable fields, Kubernetes misses it."""
     schema = (part.get("schema") or {}).get("openAPIV3Schema")
     if schema:
         at = f"{path}.validation.openAPIV3Schema" if path == "spec" else f"{path}.schema.openAPIV3Schema"
@@ -273,9 +272,15 @@ def _version(
     for i, column in enumerate(part.get("additionalPrinterColumns") or ()):
         _column(errors, column, f"{path}.additionalPrinterColumns[{i}]")
     selectable = part.get("selectableFields") or []
-    whole_schema = (whole.get("schema") or {}).get("openAPIV3Schema")
-    if selectable and whole_schema:
-        _selectable(errors, selectable, Node(whole_schema), f"{path}.selectableFields")
+    if selectable and schema:
+        _selectable(errors, selectable, Node(schema), f"{path}.selectableFields")
+    elif selectable:
+        which = (
+            "validations.schema is included"
+            if path == "spec"
+            else "`version.schema.openAPIV3Schema` is not included"
+        )
+        errors.invalid(f"{path}.selectableFields", "", f"may only be set when {which}")
 
 
 def _old_schemas(old: Object | None) -> dict[str, Object]:

@@ -116,10 +116,8 @@ def default_crd(crd: Object) -> None:
     kind = names.get("kind") or ""
     if kind:
         put_text(names, listKind=f"{kind}List", singular=kind.lower())
-    conversion = sub(own, "conversion")
-    put_text(conversion, strategy="None")
-    webhook = conversion.get("webhook")
-    service = ((webhook or {}).get("clientConfig") or {}).get("service")
+    put(own, conversion={"strategy": "None"})
+    service = ((own["conversion"].get("webhook") or {}).get("clientConfig") or {}).get("service")
     if isinstance(service, dict):
         put(service, port=443)
 

@@ -7,7 +7,7 @@ from ..fielderrors import FieldErrors
 from ..object import Object
 from .validator import kind
 
-_STATUSES = ("False", "True", "Unknown")
+_STATUSES = ("True", "False", "Unknown")
 
 
 def _service(errors: FieldErrors, new: Object, old: Object | None) -> None:
@@ -31,9 +31,8 @@ def _service(errors: FieldErrors, new: Object, old: Object | None) -> None:
     backend, bundle, skip = spec.get("service"), spec.get("caBundle"), spec.get("insecureSkipTLSVerify")
     if backend is None:
         if bundle:
-            errors.invalid(
-                "spec.caBundle", f"{len(bundle) * 3 // 4} bytes", "local APIServices may not have a caBundle"
-            )
+            size = len(bundle) * 3 // 4 - bundle.count("=")
+            errors.invalid("spec.caBundle", f"{size} bytes", "local APIServices may not have a caBundle")
         if skip:
             errors.invalid(
                 "spec.insecureSkipTLSVerify", True, "local APIServices may not have insecureSkipTLSVerify"

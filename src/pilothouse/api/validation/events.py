@@ -28,7 +28,15 @@ _FIXED = (
 )
 
 
-def _event(errors: FieldErrors, event: Object) -> None:
+_TYPES = {
+    "involvedObject": "core.v1.ObjectReference",
+    "related": "core.v1.ObjectReference",
+    "source": "core.v1.EventSource",
+}
+
+
+def _event(errors: FieldErrors, event: Object, controller: str = "reportingController") -> None:
+    """`controller`: what the version calls the field."""
     namespace = event["metadata"].get("namespace") or ""
     about = (event.get("involvedObject") or {}).get("namespace") or ""
     if not event.get("eventTime"):
@@ -39,8 +47,8 @@ def _event(errors: FieldErrors, event: Object) -> None:
             errors.invalid("involvedObject.namespace", about, "does not match event.namespace")
         reporter = event.get("reportingComponent") or ""
         if not reporter:
-            errors.required("reportingController")
-        errors.messages("reportingController", reporter, metadata.qualified_name(reporter))
+            errors.required(controller)
+        errors.messages(controller, reporter, metadata.qualified_name(reporter))
         for field, most in _LENGTHS_MAX.items():
             if not event.get(field):
                 errors.required(field)
@@ -61,13 +69,13 @@ def _series(errors: FieldErrors, event: Object) -> None:
 
 
 def _create_old(errors: FieldErrors, event: Object) -> None:
-    _event(errors, event)
+    _event(errors, event, "reportingComponent")
     if not errors:
         metadata.created(errors, event["metadata"], names.path_segment, known_finalizers=False)
 
 
 def _update_old(errors: FieldErrors, new: Object, old: Object, subresource: str) -> None:
-    _event(errors, new)
+    _event(errors, new, "reportingComponent")
 
 
 def _create(errors: FieldErrors, event: Object) -> None:
@@ -92,7 +100,7 @@ def _update(errors: FieldErrors, new: Object, old: Object, subresource: str) -> 
         _series(errors, new)
     for field in _FIXED:
         key = "reportingComponent" if field == "reportingController" else field
-        metadata.immutable(errors, new.get(key), old.get(key), field)
+        metadata.immutable(errors, new.get(key), old.get(key), field, type_=_TYPES.get(field, ""))
 
 
 OLD = Validator(_create_old, _update_old)

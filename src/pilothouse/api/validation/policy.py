@@ -87,7 +87,12 @@ def _runtime_class(errors: FieldErrors, new: Object, old: Object | None) -> None
     rules = new.get("scheduling")
     if rules is not None:
         metadata.labels(errors, rules.get("nodeSelector"), "scheduling.nodeSelector")
-        scheduling.tolerations(errors, rules.get("tolerations") or [], "scheduling.tolerations")
+        tolerations, path = rules.get("tolerations") or [], "scheduling.tolerations"
+        scheduling.tolerations(errors, tolerations, path)
+        keys = [[t.get(field) or "" for field in ("key", "operator", "value", "effect")] for t in tolerations]
+        for index, key in enumerate(keys):
+            if key in keys[:index]:
+                errors.duplicate(f"{path}[{index}]", as_go("core.v1.Toleration", tolerations[index]))
 
 
 def _runtime_class_change(errors: FieldErrors, new: Object, old: Object) -> None:

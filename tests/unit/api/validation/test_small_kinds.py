@@ -99,6 +99,19 @@ DEPLOYMENT = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "d"}
             {"spec": {"selectors": [{"cel": {"expression": "device.nope"}}]}},
             ["spec.selectors[0].cel.expression"],
         ),
+        (
+            "runtimeclasses.node.k8s.io",
+            {
+                "handler": "h",
+                "scheduling": {
+                    "tolerations": [
+                        {"operator": "Exists"},
+                        {"operator": "Exists", "tolerationSeconds": 1, "effect": ""},
+                    ]
+                },
+            },
+            ["scheduling.tolerations[1].effect", "scheduling.tolerations[1]"],
+        ),
         ("poddisruptionbudgets.policy", {"metadata": {"name": "Any_Name"}, "spec": {"minAvailable": 1}}, []),
         (
             "endpointslices.discovery.k8s.io",  # its ports come first, and IPv6 has one spelling
@@ -272,8 +285,37 @@ def test_devices_in_the_status_of_a_claim() -> None:
     ]
 
 
+def test_versions_that_share_a_schema_share_their_selectable_fields() -> None:
+    schema = {"openAPIV3Schema": {"type": "object", "properties": {"a": {"type": "string"}}}}
+    one = {
+        "name": "v1",
+        "served": True,
+        "storage": True,
+        "schema": schema,
+        "selectableFields": [{"jsonPath": ".a"}],
+    }
+    definition = {
+        "metadata": {"name": "as.e.com"},
+        "spec": {
+            "group": "e.com",
+            "scope": "Cluster",
+            "names": {"plural": "as", "kind": "A"},
+            "versions": [one, {**one, "name": "v2", "storage": False, "selectableFields": []}],
+        },
+        "status": {"storedVersions": ["v1"]},
+    }
+    resource = "customresourcedefinitions.apiextensions.k8s.io"
+    assert fields(of_create(resource, definition)) == ["spec.versions[0].selectableFields"]
+    definition["spec"]["versions"] = [one]
+    assert of_create(resource, definition) == []
+    definition["spec"]["conversion"] = {}
+    assert fields(of_create(resource, definition)) == ["spec.conversion.strategy"]
+
+
 def test_events_are_held_to_more_by_their_new_name() -> None:
     event = defaulted("events", {"involvedObject": {"namespace": "n"}})
+    new = event | {"eventTime": "2024-01-01T00:00:00.000000Z"}
+    assert fields(of_create("events", new))[:2] == ["reportingComponent"] * 2
     old_name, new_name = find("", "v1", "events"), find("events.k8s.io", "v1", "events")
     assert old_name is not None and new_name is not None
     assert validate_create(old_name, event) == []
