@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from ..api.errors import Cause, bad_request, invalid
+from ..api import names
+from ..api.errors import bad_request, invalid
+from ..api.fielderrors import FieldErrors
 from ..api.kinds import Kind
 from ..api.object import Object
 from .answers import with_warnings
@@ -95,62 +97,59 @@ def _attributes(user: User, spec: Object) -> Attributes:
 
 def _check(kind: Kind, review: Object, needs_user: bool, namespace: str | None = None) -> None:
     """Validation of the access reviews (pkg/apis/authorization/validation). `namespace`: of a local one."""
-    spec = review.get("spec") or {}
+    spec, errors = review.get("spec") or {}, FieldErrors()
     resource, url = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
-    causes: list[Cause] = []
-
-    def wrong(field: str, value: str, why: str) -> None:
-        causes.append(Cause("FieldValueInvalid", f"Invalid value: {value}: {why}", field))
-
-    shown_url = (
-        ""
-        if url is None
-        else orjson.dumps({"Path": url.get("path", ""), "Verb": url.get("verb", "")}).decode()
-    )
+    shown_url = {"Path": (url or {}).get("path", ""), "Verb": (url or {}).get("verb", "")}
     if resource is not None and url is not None:
-        wrong(
-            "spec.nonResourceAttributes",
-            shown_url,
-            "cannot be specified in combination with resourceAttributes",
-        )
+        why = "cannot be specified in combination with resourceAttributes"
+        errors.invalid("spec.nonResourceAttributes", shown_url, why)
     if resource is None and url is None:
         why = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
-        wrong("spec.resourceAttributes", "null", why)
+        errors.invalid("spec.resourceAttributes", None, why)
     if needs_user and not spec.get("user") and not spec.get("groups"):
-        wrong("spec.user", '""', "at least one of user or group must be specified")
+        errors.invalid("spec.user", "", "at least one of user or group must be specified")
     for selector in ("fieldSelector", "labelSelector"):
-        causes += _selector_causes((resource or {}).get(selector), f"spec.resourceAttributes.{selector}")
+        _check_selector(errors, (resource or {}).get(selector), f"spec.resourceAttributes.{selector}")
     meta = {k: v for k, v in (review.get("metadata") or {}).items() if k != "managedFields" and v}
-    if namespace is not None:
-        meta.pop("namespace", None)
-        if resource is not None and (resource.get("namespace") or "") != namespace:
-            asked = f'"{resource.get("namespace") or ""}"'
-            wrong("spec.resourceAttributes.namespace", asked, "must match metadata.namespace")
+    if namespace is None:
+        if meta:
+            errors.invalid("metadata", meta, "must be empty")
+    else:
+        if meta.keys() - {"namespace"}:
+            errors.invalid("metadata", {**meta, "namespace": namespace}, "must be empty except for namespace")
+        asked = (resource or {}).get("namespace") or ""
+        if resource is not None and asked != namespace:
+            errors.invalid("spec.resourceAttributes.namespace", asked, "must match metadata.namespace")
         if url is not None:
-            wrong("spec.nonResourceAttributes", shown_url, "disallowed on this kind of request")
-    if meta:
-        wrong("metadata", orjson.dumps(meta).decode(), "must be empty")
-    if causes:
-        raise invalid("", kind.group, "", causes)
+            errors.invalid("spec.nonResourceAttributes", shown_url, "disallowed on this kind of request")
+    if errors:
+        raise invalid("", kind.group, "", errors)
 
 
-def _selector_causes(selector: Object | None, path: str) -> list[Cause]:
+def _check_selector(errors: FieldErrors, selector: Object | None, path: str) -> None:
     if selector is None:
-        return []
-    raw, requirements = selector.get("rawSelector"), selector.get("requirements")
+        return
+    raw, requirements = selector.get("rawSelector") or "", selector.get("requirements") or ()
     if raw and requirements:
-        why = f'Invalid value: "{raw}": may not specified at the same time as requirements'
-        return [Cause("FieldValueInvalid", why, f"{path}.rawSelector")]
-    causes = []
-    for i, requirement in enumerate(requirements or ()):
+        errors.invalid(f"{path}.rawSelector", raw, "may not specified at the same time as requirements")
+    if not raw and not requirements:
+        why = f"when {path} is specified, requirements or rawSelector is required"
+        errors.required(f"{path}.requirements", why)
+    of_labels = path.endswith("labelSelector")
+    for i, requirement in enumerate(requirements):
         here, operator = f"{path}.requirements[{i}]", requirement.get("operator")
-        if operator in ("In", "NotIn") and not requirement.get("values"):
-            why = "Required value: must be specified when `operator` is 'In' or 'NotIn'"
-            causes.append(Cause("FieldValueRequired", why, f"{here}.values"))
-        elif operator in ("Exists", "DoesNotExist") and requirement.get("values"):
-            why = "Forbidden: may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
-            causes.append(Cause("FieldValueForbidden", why, f"{here}.values"))
-    return causes
+        key, values = requirement.get("key") or "", requirement.get("values") or ()
+        if not of_labels and not key:
+            errors.required(f"{here}.key", "must be specified")
+        if operator in ("In", "NotIn") and not values:
+            errors.required(f"{here}.values", "must be specified when `operator` is 'In' or 'NotIn'")
+        elif operator in ("Exists", "DoesNotExist") and values:
+            why = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
+            errors.forbidden(f"{here}.values", why)
+        if of_labels:
+            errors.messages(f"{here}.key", key, names.qualified_name(key))
+            for number, value in enumerate(values):
+                errors.messages(f"{here}.values[{number}]", value, names.label_value(value))
 
 
 def _access(server: ApiServer, request: Request, kind: Kind, review: Object, user: User) -> Response:

@@ -23,9 +23,11 @@ from ..api.errors import (
     not_found,
     too_many_requests,
 )
+from ..api.fielderrors import FieldErrors
 from ..api.kinds import Kind, kind_of_resource
 from ..api.object import Object, condition_of
 from ..base.clock import timestamp
+from .admission.service_account import TOKEN_SECONDS
 from .answers import with_warnings
 from .negotiation import negotiate
 from .options import DeleteOptions, WriteOptions, delete_options, write_options
@@ -462,7 +464,8 @@ async def _write_scale(
 # -- serviceaccounts/token -------------------------------------------------------------------------------------
 
 TOKEN_SECONDS_MIN, TOKEN_SECONDS_MAX = 600, 1 << 32
-BINDABLE = {("v1", "Pod"): "pods", ("v1", "Secret"): "secrets", ("v1", "Node"): "nodes"}
+BINDABLE = {"Pod": "pods", "Secret": "secrets", "Node": "nodes"}
+AUTHENTICATION = "authentication.k8s.io"
 
 
 async def create_token(server: ApiServer, request: Request, kind: Kind) -> Response:
@@ -470,51 +473,49 @@ async def create_token(server: ApiServer, request: Request, kind: Kind) -> Respo
     info, resources = request.info, server.resources
     options = write_options(request, "CreateOptions")
     asked = body_of(request, kind.of_subresource("token"))
-    spec = dict(asked.get("spec") or {})
-    seconds = spec.get("expirationSeconds")
-    seconds = 3600 if seconds is None else seconds
-    causes = []
-    if seconds < TOKEN_SECONDS_MIN:
-        causes.append(
-            Cause(
-                "FieldValueInvalid",
-                f"Invalid value: {seconds}: may not specify a duration less than 10 minutes",
-                "spec.expirationSeconds",
-            )
+    spec, meta, errors = dict(asked.get("spec") or {}), asked.get("metadata") or {}, FieldErrors()
+    if (meta.get("namespace") or info.namespace) != info.namespace:
+        raise bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request"
         )
-    if seconds > TOKEN_SECONDS_MAX:
-        causes.append(
-            Cause(
-                "FieldValueInvalid",
-                f"Invalid value: {seconds}: may not specify a duration larger than 2^32 seconds",
-                "spec.expirationSeconds",
-            )
-        )
+    if (meta.get("name") or info.name) != info.name:
+        why = "must match the service account name if specified"
+        errors.invalid("metadata.name", meta["name"], why)
+        raise invalid("TokenRequest", AUTHENTICATION, info.name, errors)
     entry = resources.storage.get(kind, info.namespace, info.name)
     if entry is None:
         raise not_found("serviceaccounts", "", info.name)
-    if causes:
-        raise invalid(
-            "TokenRequest", "authentication.k8s.io", (asked.get("metadata") or {}).get("name") or "", causes
-        )
+    uid = entry.object["metadata"]["uid"]
+    if (meta.get("uid") or uid) != uid:
+        why = f"the UID in the token request ({meta['uid']}) does not match the UID of the service account ({uid})"
+        raise conflict("TokenRequest", AUTHENTICATION, info.name, why)
+    seconds = spec.get("expirationSeconds")
+    seconds = 3600 if seconds is None else seconds
+    at = "spec.expirationSeconds"
+    if seconds < TOKEN_SECONDS_MIN:
+        errors.invalid(at, seconds, "may not specify a duration less than 10 minutes")
+    if seconds > TOKEN_SECONDS_MAX:
+        errors.invalid(at, seconds, "may not specify a duration larger than 2^32 seconds")
+    if errors:
+        raise invalid("TokenRequest", AUTHENTICATION, "", errors)
     await _admit(resources, request, kind, asked, options.dry_run)
     audiences = list(spec.get("audiences") or server.config.audiences)
     bound: dict[str, Object] = {}
     reference = spec.get("boundObjectRef")
     if reference:
         bound = _bound(server, info.namespace, info.name, reference)
-    token, expires = server.tokens.issue(info.namespace, entry.object, audiences, seconds, bound)
-    meta = asked.get("metadata") or {}
+    extended = "pod" in bound and seconds == TOKEN_SECONDS and set(audiences) <= set(server.config.audiences)
+    token, expires = server.tokens.issue(info.namespace, entry.object, audiences, seconds, bound, extended)
     if options.dry_run:
         token = ""
     answer = {
         "kind": "TokenRequest",
-        "apiVersion": "authentication.k8s.io/v1",
+        "apiVersion": f"{AUTHENTICATION}/v1",
         "metadata": {
             **{k: v for k, v in meta.items() if k in ("labels", "annotations")},
             "name": info.name,
             "namespace": info.namespace,
-            "uid": entry.object["metadata"]["uid"],
+            "uid": uid,
             "creationTimestamp": resources.registry.now(),
         },
         "spec": {"audiences": audiences, "expirationSeconds": seconds, "boundObjectRef": reference or None},
@@ -525,25 +526,24 @@ async def create_token(server: ApiServer, request: Request, kind: Kind) -> Respo
 
 def _bound(server: ApiServer, namespace: str, account: str, reference: Object) -> dict[str, Object]:
     api_version, kind_name = reference.get("apiVersion") or "", reference.get("kind") or ""
-    resource = BINDABLE.get((api_version, kind_name))
+    group, _, version = api_version.rpartition("/")
+    resource = BINDABLE.get(kind_name) if not group else None
     if resource is None:
-        group, _, version = api_version.rpartition("/")
         raise bad_request(f"cannot bind token to object of type {group}/{version}, Kind={kind_name}")
     kind = kind_of_resource(resource)
     entry = server.storage.get(kind, namespace if kind.namespaced else "", reference.get("name") or "")
     if entry is None:
         raise not_found(resource, "", reference.get("name") or "")
     obj = entry.object
-    uid = obj["metadata"]["uid"]
+    uid, spec = obj["metadata"]["uid"], obj.get("spec") or {}
+    if resource == "pods" and spec.get("serviceAccountName") != account:
+        why = f'cannot bind token for serviceaccount "{account}" to pod running with different serviceaccount name.'
+        raise bad_request(why)
     if reference.get("uid") and reference["uid"] != uid:
         why = f"the UID in the bound object reference ({reference['uid']}) does not match the UID in record. The object might have been deleted and then recreated"
         raise conflict(kind_name, "", obj["metadata"]["name"], why)
     bound: dict[str, Object] = {kind_name.lower(): {"name": obj["metadata"]["name"], "uid": uid}}
     if resource == "pods":
-        spec = obj.get("spec") or {}
-        if spec.get("serviceAccountName") != account:
-            why = f"cannot bind token for serviceaccount {account!r} to pod running with different serviceaccount name."
-            raise bad_request(why.replace("'", '"'))
         node_name = spec.get("nodeName")
         if node_name:
             node = server.storage.get(kind_of_resource("nodes"), "", node_name)

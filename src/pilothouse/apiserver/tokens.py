@@ -20,6 +20,7 @@ LEEWAY_AFTER_DELETION_S = (
 )
 
 
+EXTENDED_SECONDS = 365 * 24 * 3600
 LEGACY = "kubernetes.io/serviceaccount"  # what the claims of a secret's token begin with
 
 
@@ -56,16 +57,23 @@ class Tokens:
         return self._private
 
     def issue(
-        self, namespace: str, account: Object, audiences: list[str], seconds: int, bound: dict[str, Object]
+        self,
+        namespace: str,
+        account: Object,
+        audiences: list[str],
+        seconds: int,
+        bound: dict[str, Object],
+        extended: bool = False,
     ) -> tuple[str, float]:
-        """The token and when it expires. `bound` maps pod, secret or node to {name, uid}."""
+        """The token and when it expires. `bound` maps pod, secret or node to {name, uid}. `extended`: it is still good for a year after
+        that, for programs that never read their token again."""
         import jwt
 
         now = int(self._clock.now())
         metadata = account["metadata"]
         claims: dict[str, Any] = {
             "aud": audiences,
-            "exp": now + seconds,
+            "exp": now + (EXTENDED_SECONDS if extended else seconds),
             "iat": now,
             "iss": self._issuer,
             "jti": self._random.uid(),
@@ -73,6 +81,7 @@ class Tokens:
                 "namespace": namespace,
                 **bound,
                 "serviceaccount": {"name": metadata["name"], "uid": metadata["uid"]},
+                **({"warnafter": now + seconds} if extended else {}),
             },
             "nbf": now,
             "sub": f"system:serviceaccount:{namespace}:{metadata['name']}",
