@@ -7,11 +7,14 @@ import asyncio
 import functools
 import subprocess
 import threading
+from collections import deque
 from pathlib import Path
 
+import orjson
 import pytest
 
 from pilothouse.apiserver.__main__ import self_signed
+from pilothouse.apiserver.cache import Cache
 from pilothouse.apiserver.config import ApiConfig
 from pilothouse.apiserver.http import server_tls
 from pilothouse.apiserver.request import User
@@ -22,6 +25,27 @@ from pilothouse.store.memory import MemoryStore
 
 TOKEN = "wire-token"
 ADMIN = User("admin", ("system:masters",), "admin")  # as the recordings have it
+
+
+@pytest.fixture(autouse=True, scope="session")
+def given_objects():
+    """The cache takes the registry's word for what a stored value says, and does not parse it: here every write of every test is checked."""
+    wrong, entry_of = [], Cache.entry_of
+
+    def checked(self, record, given=None):
+        entry = entry_of(self, record, given)
+        if given is not None:
+            if orjson.dumps(entry.object) != entry.bytes or orjson.loads(entry.bytes) != entry.object:
+                wrong.append((entry.bytes, entry.object))
+            handed.append((entry, entry.bytes))
+        return entry
+
+    handed = deque(maxlen=2000)  # looked at again at the end: nobody has changed them meanwhile
+    Cache.entry_of = checked
+    yield
+    Cache.entry_of = entry_of
+    wrong += [(data, entry.object) for entry, data in handed if orjson.dumps(entry.object) != data]
+    assert not wrong, wrong[:3]
 
 
 class Running:

@@ -20,6 +20,7 @@ from .schema import Type, zero_struct
 _Path = tuple["_Path", str] | None
 # Where the walk is: a linked list, so that going down costs one tuple. A part is a field's name, `[0]` or `.key` of a map.
 
+_STRINGS = {str}
 _INT_RANGES = {"int32": (-(2**31), 2**31 - 1), "int64": (-(2**63), 2**63 - 1)}
 _ERRORS_MAX = 100  # as sigs.k8s.io/json
 
@@ -148,7 +149,7 @@ class _Walk:
         return self.special(kind, type_, value, path, inside)
 
     def list_of(self, element: Type, value: list[Any], path: _Path, inside: Type) -> list[Any]:
-        if element.kind == "string" and all(type(inner) is str for inner in value):
+        if element.kind == "string" and set(map(type, value)) <= _STRINGS:
             return value
         result = []
         for index, inner in enumerate(value):
@@ -166,7 +167,7 @@ class _Walk:
         if self.duplicates and id(value) in self.duplicates:
             for name in self.duplicates[id(value)]:
                 self.problem("duplicate", path, name)
-        if element.kind == "string" and all(type(inner) is str for inner in value.values()):
+        if element.kind == "string" and set(map(type, value.values())) <= _STRINGS:
             return value
         return {
             name: _zero(element) if inner is None else self.value(element, inner, (path, f".{name}"), inside)

@@ -53,6 +53,9 @@ class Kind:
     custom: bool = False
     """From a CustomResourceDefinition."""
 
+    def __hash__(self) -> int:  # of all fields it would cost microseconds, and some tables go by kind
+        return hash((self.group, self.version, self.plural))
+
     @cached_property
     def resource(self) -> str:
         """`deployments.apps`; `pods` in the core group."""

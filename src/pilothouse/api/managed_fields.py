@@ -47,7 +47,7 @@ class Versions(Protocol):
         """`obj`, which says of what version it is, in another."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Request:
     """Whose write, in which version, through which door."""
 

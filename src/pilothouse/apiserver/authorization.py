@@ -33,9 +33,9 @@ RBAC_RESOURCES = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: that costs a microsecond a request
 class Attributes:
-    """The question: may this user do `verb` on that."""
+    """The question: may this user do `verb` on that. Read-only."""
 
     user: User
     verb: str

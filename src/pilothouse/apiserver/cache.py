@@ -29,6 +29,7 @@ ROOT = "/registry/"
 RING_MAX, RING_BYTES_MAX = 4_096, 32 << 20  # changes a kind
 PARSED_MAX, PARSED_BYTES_MAX = 8_192, 32 << 20  # objects that are kept parsed
 FIELD_SETS_MAX = 1_024
+GIVEN_MAX = 4_096
 _METADATA, _UID = b'"metadata":{', b'"uid":"'
 _UID_LENGTH = len(_UID) + 36 + 1
 _NO_LABELS: dict[str, str] = {}
@@ -43,6 +44,17 @@ def splice(value: bytes, revision: int) -> bytes:
         return b'%b,"resourceVersion":"%d"%b' % (value[:end], revision, value[end:])
     comma = b"" if value[at : at + 1] == b"}" else b","
     return b'%b"resourceVersion":"%d"%b%b' % (value[:at], revision, comma, value[at:])
+
+
+def with_version(obj: Object, revision: int) -> Object:
+    """As `splice` of what it was encoded to would be parsed."""
+    meta: Object = {}
+    for field, value in obj["metadata"].items():
+        meta[field] = value
+        if field == "uid":
+            meta["resourceVersion"] = str(revision)
+    meta.setdefault("resourceVersion", str(revision))
+    return {**obj, "metadata": meta}
 
 
 class Entry:
@@ -262,6 +274,7 @@ class Cache:
         self._parsed: OrderedDict[int, Entry] = OrderedDict()
         self._parsed_bytes = 0
         self._field_sets: dict[bytes, Any] = {}
+        self._given: dict[int, tuple[bytes, Object]] = {}
         self._waiters: list[_Waiter] = []
         self._stop: Callable[[], None] | None = None
         self.revision = 0
@@ -291,7 +304,8 @@ class Cache:
             if not record.key.startswith(ROOT):
                 continue  # what the registry keeps for itself
             collection = self.collection(record.key)
-            entry = self.entry_of(record)
+            given = self._given.pop(id(record.value), None)
+            entry = self.entry_of(record, None if given is None else given[1])
             previous = collection.get(record.key)
             if event.deleted and previous is None:
                 continue
@@ -320,6 +334,11 @@ class Cache:
         if collection is None:
             collection = self._collections[prefix] = Collection(self._loaded)
         return collection
+
+    def of_kind(self, prefix: str) -> Collection:
+        """As `collection`, where the kind's prefix is at hand."""
+        collection = self._collections.get(prefix)
+        return self.collection(prefix) if collection is None else collection
 
     def get(self, key: str) -> Entry | None:
         return self.collection(key).get(key)
@@ -351,16 +370,25 @@ class Cache:
         """The revision of the newest change below a kind's prefix."""
         return self.collection(prefix).version
 
-    def entry_of(self, record: Record) -> Entry:
+    def give(self, value: bytes, obj: Object) -> None:
+        """What a value that is about to be committed was encoded from, and nobody will change: it need not be parsed."""
+        if len(self._given) >= GIVEN_MAX:  # never committed
+            self._given.clear()
+        self._given[id(value)] = value, obj
+
+    def entry_of(self, record: Record, given: Object | None = None) -> Entry:
         value = record.value if self._unseal is None else self._unseal(record.key, record.value)
         data = splice(value, record.mod_revision)
-        entry = Entry(self, record.key, record.mod_revision, data, self.parse(data))
+        obj = self.parse(data) if given is None else self.shared(with_version(given, record.mod_revision))
+        entry = Entry(self, record.key, record.mod_revision, data, obj)
         self.parsed(entry)
         return entry
 
     def parse(self, data: bytes) -> Object:
+        return self.shared(orjson.loads(data))
+
+    def shared(self, obj: Object) -> Object:
         """Objects made alike have owners alike: one dict for all of them, or they would be a third of the memory."""
-        obj: Object = orjson.loads(data)
         for entry in obj["metadata"].get("managedFields") or ():
             fields = entry.get("fieldsV1")
             key = orjson.dumps(fields)

@@ -18,6 +18,7 @@ import ssl
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote
 
@@ -51,6 +52,17 @@ STATUS_LINES = {s.value: f"HTTP/1.1 {s.value} {s.phrase}\r\n".encode() for s in 
 
 def _status_line(status: int) -> bytes:
     return STATUS_LINES.get(status) or f"HTTP/1.1 {status} Status\r\n".encode()
+
+
+@lru_cache(maxsize=1024)
+def _key(name: bytes) -> str:
+    """Of a header: clients send the same few."""
+    return name.decode("latin-1").lower()
+
+
+@lru_cache(maxsize=1024)
+def _line(name: str, value: str) -> bytes:
+    return f"{name}: {value}\r\n".encode("utf-8", "replace")
 
 
 class Connection(asyncio.Protocol):
@@ -170,10 +182,11 @@ class Connection(asyncio.Protocol):
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        key = name.decode("latin-1").lower()
+        key = _key(name)
         text = value.decode("latin-1")
-        before = self._headers.get(key)
-        self._headers[key] = text if before is None else f"{before}, {text}"
+        if key in self._headers:
+            text = f"{self._headers[key]}, {text}"
+        self._headers[key] = text
 
     def on_headers_complete(self) -> None:
         self._in_head = False
@@ -311,31 +324,31 @@ class Connection(asyncio.Protocol):
         response.headers.append(("Content-Encoding", "gzip"))
         response.headers.append(("Vary", "Accept-Encoding"))
 
-    def _head(self, response: Response, keep_alive: bool) -> bytearray:
-        head = bytearray(_status_line(response.status))
+    def _head(self, response: Response, keep_alive: bool) -> bytes:
+        lines = [_status_line(response.status)]
         if response.content_type:
-            head += b"Content-Type: %b\r\n" % response.content_type.encode("latin-1")
+            lines.append(_line("Content-Type", response.content_type))
         for name, value in response.headers:
-            head += f"{name}: {value}\r\n".encode("utf-8", "replace")
+            lines.append(_line(name, value))
         if not keep_alive:
-            head += b"Connection: close\r\n"
-        return head
+            lines.append(b"Connection: close\r\n")
+        return b"".join(lines)
 
     def _write_whole(self, request: Request, response: Response, keep_alive: bool) -> None:
         keep_alive = keep_alive and not self._server.stopping
         head = self._head(response, keep_alive)
         body = response.body
         if response.status not in (204, 304):
-            head += b"Content-Length: %d\r\n" % len(body)
-        head += b"\r\n"
+            head += b"Content-Length: %d\r\n\r\n" % len(body)
+        else:
+            head += b"\r\n"
         if request.method == "HEAD":
             body = b""
         if len(body) > 65536:
-            self._transport.write(bytes(head))
+            self._transport.write(head)
             self._transport.write(body)
         else:
-            head += body
-            self._transport.write(bytes(head))
+            self._transport.write(head + body)
         if not keep_alive:
             self._closing = True
             self._transport.close()
@@ -344,7 +357,7 @@ class Connection(asyncio.Protocol):
         stream = response.stream
         assert stream is not None
         head = self._head(response, keep_alive)
-        self._transport.write(bytes(head) + b"Transfer-Encoding: chunked\r\n\r\n")
+        self._transport.write(head + b"Transfer-Encoding: chunked\r\n\r\n")
         try:
             if request.method != "HEAD":
                 async for chunk in stream:
@@ -364,7 +377,7 @@ class Connection(asyncio.Protocol):
 
     def _start_source(self, response: Response, source: Source, keep_alive: bool) -> None:
         self._source, self._source_keeps_alive = source, keep_alive
-        self._transport.write(bytes(self._head(response, keep_alive)) + b"Transfer-Encoding: chunked\r\n\r\n")
+        self._transport.write(self._head(response, keep_alive) + b"Transfer-Encoding: chunked\r\n\r\n")
         source.start(self)
 
     def push(self, data: bytes) -> bool:
@@ -390,7 +403,7 @@ class Connection(asyncio.Protocol):
             self._raw = Raw(self._transport, self._limits.upgraded_buffer_bytes, self._drained)
         assert response.upgrade is not None
         response.content_type = ""
-        self._transport.write(bytes(self._head(response, True)) + b"\r\n")
+        self._transport.write(self._head(response, True) + b"\r\n")
         try:
             await response.upgrade(self._raw)
         finally:

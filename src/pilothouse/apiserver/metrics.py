@@ -6,12 +6,21 @@ Each server has a registry of its own. A request costs two look-ups and three ad
 
 from __future__ import annotations
 
+import math
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.exposition import generate_latest
-from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.metrics_core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.utils import floatToGoString
 
 from .routes import RequestInfo
 
@@ -53,52 +62,52 @@ CONNECTS = ("exec", "attach", "portforward", "proxy")
 SERIES_MAX = 10_000  # label combinations; what comes beyond is not told apart
 
 
+class Series:
+    """The durations of requests alike: how many in each bucket, and their sum."""
+
+    __slots__ = ("buckets", "sum")
+
+    def __init__(self) -> None:
+        self.buckets, self.sum = [0] * (len(BUCKETS) + 1), 0.0
+
+    def observe(self, seconds: float) -> None:
+        self.buckets[bisect_left(BUCKETS, seconds)] += 1
+        self.sum += seconds
+
+    def cumulative(self) -> list[tuple[str, float]]:
+        return list(zip(map(floatToGoString, (*BUCKETS, math.inf)), accumulate(self.buckets), strict=True))
+
+
 class ApiMetrics:
+    """Plain numbers while requests come; families of metrics when somebody asks."""
+
     def __init__(self, server: ApiServer):
         self.registry = CollectorRegistry()
-        self._requests = Counter(
-            "apiserver_request",
-            "Counter of apiserver requests broken out for each verb, dry run value, group, version, resource, scope, "
-            "component, and HTTP response code.",
-            (*LABELS, "code"),
-            registry=self.registry,
-        )
-        self._durations = Histogram(
-            "apiserver_request_duration_seconds",
-            "Response latency distribution in seconds for each verb, dry run value, group, version, resource, "
-            "subresource, scope and component.",
-            LABELS,
-            buckets=BUCKETS,
-            registry=self.registry,
-        )
-        inflight = Gauge(
-            "apiserver_current_inflight_requests",
-            "Maximal number of currently used inflight request limit of this apiserver per request kind in last second.",
-            ("request_kind",),
-            registry=self.registry,
-        )
-        self.mutating, self.read_only = inflight.labels("mutating"), inflight.labels("readOnly")
-        self._children: dict[tuple[Any, ...], tuple[Any, Any]] = {}
+        self.inflight = {"mutating": 0, "readOnly": 0}
+        self._counts: dict[tuple[str, ...], int] = {}  # by labels
+        self._durations: dict[tuple[str, ...], Series] = {}
+        self._known: dict[tuple[Any, ...], tuple[tuple[str, ...], Series | None]] = {}
         ProcessCollector(registry=self.registry)
         self.registry.register(_Counted(server))
+        self.registry.register(self)
 
     def answered(self, request: Request, info: RequestInfo | None, code: int, seconds: float) -> None:
         if info is None:
             return
-        dry_run = request.parameter("dryRun")
+        dry_run = request.parameter("dryRun") if request.parameters else ""
         key = (info.verb, info.group, info.version, info.resource, info.subresource, bool(info.name), bool(info.namespace), dry_run, code)  # fmt: skip
-        children = self._children.get(key)
-        if children is None:
-            children = self._make(key, info, request, dry_run, code)
-        requests, durations = children
-        requests.inc()
+        known = self._known.get(key)
+        if known is None:
+            known = self._make(key, info, dry_run, code)
+        labels, durations = known
+        self._counts[labels] += 1
         if durations is not None:
             durations.observe(seconds)
 
     def _make(
-        self, key: tuple[Any, ...], info: RequestInfo, request: Request, dry_run: str, code: int
-    ) -> tuple[Any, Any]:
-        if len(self._children) >= SERIES_MAX:
+        self, key: tuple[Any, ...], info: RequestInfo, dry_run: str, code: int
+    ) -> tuple[tuple[str, ...], Series | None]:
+        if len(self._known) >= SERIES_MAX:
             info, dry_run = RequestInfo("", "other"), ""
         verb = VERBS.get(info.verb, info.verb.upper())
         if info.subresource in CONNECTS:
@@ -106,9 +115,42 @@ class ApiMetrics:
         scope = "resource" if info.name else "namespace" if info.namespace else "cluster"
         what = (info.resource, scope, info.subresource) if info.resource else ("", "", info.path)
         labels = ("apiserver", dry_run, info.group, *what, verb, info.version)
-        durations = None if verb in LONG_RUNNING else self._durations.labels(*labels)
-        children = self._children[key] = self._requests.labels(*labels, str(code)), durations
-        return children
+        durations = None if verb in LONG_RUNNING else self._durations.setdefault(labels, Series())
+        counted = (*labels, str(code))
+        self._counts.setdefault(counted, 0)
+        known = counted, durations
+        if len(self._known) < SERIES_MAX:
+            self._known[key] = known
+        return known
+
+    def describe(self) -> Iterable[Metric]:
+        return ()
+
+    def collect(self) -> Iterator[Metric]:
+        requests = CounterMetricFamily(
+            "apiserver_request",
+            "Counter of apiserver requests broken out for each verb, dry run value, group, version, resource, scope, "
+            "component, and HTTP response code.",
+            labels=(*LABELS, "code"),
+        )
+        for labels, count in self._counts.items():
+            requests.add_metric(labels, count)
+        durations = HistogramMetricFamily(
+            "apiserver_request_duration_seconds",
+            "Response latency distribution in seconds for each verb, dry run value, group, version, resource, "
+            "subresource, scope and component.",
+            labels=LABELS,
+        )
+        for labels, series in self._durations.items():
+            durations.add_metric(labels, series.cumulative(), series.sum)
+        inflight = GaugeMetricFamily(
+            "apiserver_current_inflight_requests",
+            "Maximal number of currently used inflight request limit of this apiserver per request kind in last second.",
+            labels=("request_kind",),
+        )
+        for kind, count in self.inflight.items():
+            inflight.add_metric((kind,), count)
+        yield from (requests, durations, inflight)
 
     def exposition(self) -> bytes:
         """In Prometheus' text format."""

@@ -29,7 +29,7 @@ class ListOptions:
     initial_events: bool | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class WriteOptions:
     dry_run: bool = False
     field_manager: str = ""

@@ -8,17 +8,24 @@ begin like that is no resource: `/healthz`, `/version`, `/openapi/v3`.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
+
+if TYPE_CHECKING:
+    from ..api.kinds import Kind
 
 # what may follow a namespace's own name without being a resource in it
 NAMESPACE_SUBRESOURCES = frozenset({"status", "finalize"})
 
+REMEMBERED_PATH_MAX = 1024
+
 VERBS = {"POST": "create", "GET": "get", "HEAD": "get", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: that costs a microsecond a request
 class RequestInfo:
-    """`verb` is Kubernetes' (get, list, watch, create, update, patch, delete, deletecollection), or the method in lower case where
+    """Read-only, shared by requests alike. `verb` is Kubernetes' (get, list, watch, create, update, patch, delete, deletecollection), or the method in lower case where
     `resource` is empty."""
 
     path: str
@@ -30,6 +37,9 @@ class RequestInfo:
     namespace: str = ""
     name: str = ""
     rest: str = ""  # what follows the subresource: the path of a proxy request
+    served_by: tuple[Any, Kind] | None = (
+        None  # (verb's function, kind), once dispatch has found them for a built-in kind
+    )
 
     @property
     def is_resource(self) -> bool:
@@ -46,6 +56,18 @@ def is_true(text: str) -> bool:
 
 
 def request_info(method: str, path: str, parameters: dict[str, list[str]]) -> RequestInfo:
+    if "watch" in parameters or len(path) > REMEMBERED_PATH_MAX:
+        return _request_info(method, path, parameters)
+    return _of_path(method, path)
+
+
+@lru_cache(maxsize=8192)
+def _of_path(method: str, path: str) -> RequestInfo:
+    """Clients ask for the same things again and again."""
+    return _request_info(method, path, {})
+
+
+def _request_info(method: str, path: str, parameters: dict[str, list[str]]) -> RequestInfo:
     parts = [part for part in path.split("/") if part]
     lower = method.lower()
     if len(parts) >= 3 and parts[0] == "api":

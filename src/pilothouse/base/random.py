@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 import random
-import uuid
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+_UUID_MASK, _UUID_VERSION = ~(0xC000 << 48 | 0xF000 << 64), 0x8000 << 48 | 4 << 76
 
 # k8s.io/apimachinery/pkg/util/rand: no vowels and no 0, 1, 3, so that no words and no look-alikes come out
 SAFE_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
@@ -54,7 +54,10 @@ class Random:
         return base * (1.0 + self._random.random() * factor)
 
     def uid(self) -> str:
-        return str(uuid.UUID(int=self._random.getrandbits(128), version=4))
+        """A UUID of version 4 (RFC 9562), as text; `uuid.UUID` takes three times as long."""
+        bits = self._random.getrandbits(128) & _UUID_MASK | _UUID_VERSION
+        digits = f"{bits:032x}"
+        return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
     def suffix(self, length: int = 5) -> str:
         """What `generateName` and pod names end in."""

@@ -102,7 +102,7 @@ class LocalClient:
         request, info = self._request(
             kind, "create", namespace or namespace_of(obj), name, subresource, parameters
         )
-        request.object = obj
+        request.object = _own(obj)
         return await self._perform(request, info)
 
     async def update(
@@ -118,7 +118,7 @@ class LocalClient:
         parameters = _parameters(field_manager, dry_run)
         name = obj["metadata"].get("name") or ""
         request, info = self._request(kind, "update", namespace_of(obj), name, subresource, parameters)
-        request.object = obj
+        request.object = _own(obj)
         return await self._perform(request, info)
 
     async def patch(
@@ -140,7 +140,7 @@ class LocalClient:
             parameters["force"] = ["true"]
         request, info = self._request(kind, "patch", namespace, name, subresource, parameters)
         request.headers["content-type"] = PATCH_TYPES[type]
-        request.object = patch
+        request.object = _own(patch)
         return await self._perform(request, info)
 
     async def delete(
@@ -201,6 +201,11 @@ class LocalClient:
                     yield WatchEvent(event.type, event.object())
         except Compacted as gone:
             raise too_old(start, gone.revision) from None
+
+
+def _own(value: Any) -> Any:
+    """A copy that the server may complete and keep: the caller's may share parts with the cache, or go on living."""
+    return orjson.loads(orjson.dumps(value))
 
 
 def _selecting(field_selector: str) -> dict[str, list[str]] | None:

@@ -37,7 +37,7 @@ class Conflict(StoreError):
         self.key, self.record = key, record
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Record:
     key: str
     value: bytes
@@ -45,7 +45,7 @@ class Record:
     mod_revision: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Condition:
     """`mod_revision` of `key` must be this; 0 means that the key must be absent."""
 
@@ -53,14 +53,14 @@ class Condition:
     mod_revision: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Put:
     key: str
     value: bytes
     ephemeral: bool = False  # may be lost in a crash: node heartbeats. Never mixed with a durable one.
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Event:
     """One change. For a delete, `record` is the last value, with `mod_revision` the deletion's revision."""
 

@@ -20,6 +20,8 @@ import threading
 from bisect import bisect_left, insort
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +32,16 @@ FORMAT = 1
 RESERVED_AHEAD = 100_000  # revisions; a block is used up by ephemeral writes in hours
 GROUP_MAX = 1_000  # transactions in one commit
 PENDING_MAX = 20_000  # more are refused: the disk does not keep up
-_PUT = (
-    "INSERT INTO records VALUES (?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET "
-    "value = excluded.value, create_revision = excluded.create_revision, mod_revision = excluded.mod_revision"
-)
+ROWS_MAX = 128  # in one statement
+
+
+@lru_cache(maxsize=ROWS_MAX)
+def _put(rows: int) -> str:
+    """One statement for as many rows: each that Python's sqlite3 executes costs a turn of the GIL, and a lone one is its own transaction."""
+    return (
+        f"INSERT INTO records VALUES {', '.join(['(?, ?, ?, ?)'] * rows)} ON CONFLICT (key) DO UPDATE SET "
+        "value = excluded.value, create_revision = excluded.create_revision, mod_revision = excluded.mod_revision"
+    )
 
 
 @dataclass(slots=True)
@@ -74,6 +82,7 @@ class SqliteStore:
         self._keys: list[str] = []
         self._pending: list[_Transaction] = []
         self._busy = False
+        self._gathering = False
         self._closed = False
         self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="store", daemon=True)
@@ -161,11 +170,17 @@ class SqliteStore:
             raise StoreError("the store is closed")
         if len(self._pending) >= PENDING_MAX:
             raise StoreError("too many writes wait for the disk")
-        done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[int] = loop.create_future()
         self._pending.append(_Transaction(conditions, puts, deletes, done))
-        if not self._busy:
-            self._commit_pending()
+        if not self._busy and not self._gathering:
+            self._gathering = True
+            loop.call_soon(self._gathered)  # who has his turn of the loop with this one shares its fsync
         return await done
+
+    def _gathered(self) -> None:
+        self._gathering = False
+        self._commit_pending()
 
     # -- group commit ----------------------------------------------------------------------------------
 
@@ -270,15 +285,14 @@ class SqliteStore:
         gone = [(key,) for key, row in group.rows.items() if row is None]
         try:
             before = _select(connection, group.replaced)
-            if len(puts) == 1 and not gone and not group.reserve:
-                connection.execute(
-                    _PUT, puts[0]
-                )  # a transaction by itself: each statement costs a turn of the GIL
+            if len(puts) <= ROWS_MAX and not gone and not group.reserve:
+                connection.execute(_put(len(puts)), [*chain.from_iterable(puts)])
                 loop.call_soon_threadsafe(self._written, group, before, None)
                 return
             connection.execute("BEGIN IMMEDIATE")
-            if puts:
-                connection.executemany(_PUT, puts)
+            for first in range(0, len(puts), ROWS_MAX):
+                some = puts[first : first + ROWS_MAX]
+                connection.execute(_put(len(some)), [*chain.from_iterable(some)])
             if gone:
                 connection.executemany("DELETE FROM records WHERE key = ?", gone)
             if group.reserve:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ...api.kinds import Kind, find_gvk
 from ...base.clock import Clock
@@ -54,13 +54,17 @@ class Plugin:
         """The very last: may refuse, and may add to the transaction. Called again when that is tried again."""
 
 
+Step = Callable[[Operation, Environment], Awaitable[None] | None]
+RESOURCES_MAX = 1_000
+
+
 class Admission:
     def __init__(self, environment: Environment, plugins: list[Plugin] | None = None):
         self.environment = environment
         self.plugins = default_plugins() if plugins is None else plugins
         self._admitting = [p for p in self.plugins if type(p).admit is not Plugin.admit]
         self._validating = [p for p in self.plugins if type(p).validate is not Plugin.validate]
-
+        self._steps: dict[str, tuple[list[Step], list[Step]]] = {}
         self._charging = [p for p in self.plugins if type(p).charge is not Plugin.charge]
 
     def charge(self, op: Operation) -> None:
@@ -76,21 +80,28 @@ class Admission:
             op.reinvocation.round = 1
             await self._mutate(op)
 
+    def _steps_for(self, resource: str) -> tuple[list[Step], list[Step]]:
+        """What concerns a resource: (what changes, what refuses)."""
+        found = self._steps.get(resource)
+        if found is None:
+            if len(self._steps) >= RESOURCES_MAX:
+                self._steps.clear()
+            admitting = [p.admit for p in self._admitting if not p.resources or resource in p.resources]
+            validating = [p.validate for p in self._validating if not p.resources or resource in p.resources]
+            found = self._steps[resource] = admitting, validating
+        return found
+
     async def _mutate(self, op: Operation) -> None:
-        resource, env = op.kind.resource, self.environment
-        for plugin in self._admitting:
-            if not plugin.resources or resource in plugin.resources:
-                waiting: Any = plugin.admit(op, env)
-                if waiting is not None:
-                    await waiting
+        for admit in self._steps_for(op.kind.resource)[0]:
+            waiting = admit(op, self.environment)
+            if waiting is not None:
+                await waiting
 
     async def validate(self, op: Operation) -> None:
-        resource, env = op.kind.resource, self.environment
-        for plugin in self._validating:
-            if not plugin.resources or resource in plugin.resources:
-                waiting: Any = plugin.validate(op, env)
-                if waiting is not None:
-                    await waiting
+        for validate in self._steps_for(op.kind.resource)[1]:
+            waiting = validate(op, self.environment)
+            if waiting is not None:
+                await waiting
 
 
 def default_plugins() -> list[Plugin]:

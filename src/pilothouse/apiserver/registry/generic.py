@@ -12,7 +12,6 @@ again when somebody else was faster and the client did not ask for one version.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 
 from ...api.crd.kinds import CustomKind
 from ...api.errors import (
@@ -110,7 +109,7 @@ class Registry:
     ) -> Operation:
         requested, kind = kind, storage_kind(kind)
         strategy = strategies.strategy_of(kind.resource, kind if kind.custom else None)
-        op = Operation(
+        return Operation(
             kind,
             strategy,
             verb,
@@ -118,13 +117,11 @@ class Registry:
             namespace,
             name,
             subresource,
+            requested=requested,
             dry_run=dry_run,
             field_manager=field_manager,
-            requested=requested,
+            warnings=warnings,
         )
-        if warnings is not None:
-            op.warnings = warnings
-        return op
 
     # -- create ------------------------------------------------------------------------------------------------
 
@@ -147,6 +144,7 @@ class Registry:
         if generate:
             meta["name"] = op.name = self._generated(str(meta["generateName"]))
         self._prepare_create(op)
+        meta = obj["metadata"]
         self._validate_create(op)
         if op.by_update:
             self.admission.environment.authorizer.check(_create_attributes(op))
@@ -199,9 +197,7 @@ class Registry:
         meta["creationTimestamp"] = self.now()
         if strategy.generation is not None:
             meta["generation"] = 1
-        ordered = {**{f: meta[f] for f in _METADATA_ORDER if f in meta}, **meta}
-        meta.clear()
-        meta.update(ordered)
+        obj["metadata"] = {**{f: meta[f] for f in _METADATA_ORDER if f in meta}, **meta}
         if strategy.initial_status is not None:
             obj["status"] = dict(strategy.initial_status)
         if strategy.prepare_create is not None:
@@ -299,7 +295,7 @@ class Registry:
             why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: "
             raise conflict(op.kind.plural, op.kind.group, op.name, why)
         new["metadata"].pop("resourceVersion", None)
-        op = replace_verb(op, CREATE)
+        op = op.of_verb(CREATE)
         op.by_update = True
         return await self.create(op, new)
 
@@ -570,10 +566,6 @@ def _create_attributes(op: Operation) -> Attributes:
     return Attributes(
         op.user, "create", kind.group, kind.version, kind.plural, op.subresource, op.namespace, op.name
     )
-
-
-def replace_verb(op: Operation, verb: str) -> Operation:
-    return replace(op, verb=verb, conditions=[], puts=[], deletes=[])
 
 
 def _grace(pod: Object, asked: int | None) -> int | None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
-from dataclasses import dataclass, field
+from copy import copy, deepcopy
 from typing import TYPE_CHECKING
 
 from ...api.kinds import Kind
@@ -20,12 +19,11 @@ CREATE, UPDATE, DELETE, CONNECT = "CREATE", "UPDATE", "DELETE", "CONNECT"
 class Reinvocation:
     """Of one write: who has run, and on which object. In the second round only those run that want to, and whose object changed since."""
 
-    __slots__ = ("_seen", "round", "wanted")
+    round = 0
+    wanted = False
 
     def __init__(self) -> None:
         self._seen: dict[tuple[str, ...], tuple[Object, bool]] = {}
-        self.round = 0
-        self.wanted = False
 
     def allows(self, key: tuple[str, ...], if_needed: bool, obj: Object | None) -> bool:
         if self.round == 0 or key not in self._seen:
@@ -38,35 +36,49 @@ class Reinvocation:
             self.wanted = True
 
 
-@dataclass(slots=True)
 class Operation:
-    kind: Kind
-    strategy: Strategy
-    verb: str  # CREATE, UPDATE, DELETE or CONNECT
-    user: User
-    namespace: str = ""
-    name: str = ""
-    subresource: str = ""
+    """No dataclass: each write makes one, and most of its fields are never touched."""
+
     object: Object | None = None  # as it is to be; None for a delete
     old: Object | None = None  # as it is; None for a create
-    options: Object = field(default_factory=dict)
-    dry_run: bool = False
-    field_manager: str = ""
-    requested: Kind | None = None  # the version that was asked for; `kind` is the stored one
     patch: bool = False
     collection: bool = False  # one of many that one request deletes
     applied: bool = False  # a server-side apply, which says itself who owns what
     by_update: bool = False  # a create by way of PUT or apply: for those who may create
-    warnings: list[str] = field(default_factory=list)
-    annotations: dict[str, str] = field(default_factory=dict)  # for the audit log
-    reinvocation: Reinvocation = field(default_factory=Reinvocation)  # of mutating policies and webhooks
-    # what goes into the same transaction
-    conditions: list[Condition] = field(default_factory=list)
-    puts: list[Put] = field(default_factory=list)
-    deletes: list[str] = field(default_factory=list)
-    allocated: dict[str, bool] = field(
-        default_factory=dict
-    )  # what a strategy chose itself, and may choose anew
+
+    def __init__(
+        self,
+        kind: Kind,  # the version that is stored
+        strategy: Strategy,
+        verb: str,  # CREATE, UPDATE, DELETE or CONNECT
+        user: User,
+        namespace: str = "",
+        name: str = "",
+        subresource: str = "",
+        *,
+        requested: Kind | None = None,  # the version that was asked for
+        dry_run: bool = False,
+        field_manager: str = "",
+        warnings: list[str] | None = None,
+    ):
+        self.kind, self.strategy, self.verb, self.user = kind, strategy, verb, user
+        self.namespace, self.name, self.subresource = namespace, name, subresource
+        self.requested, self.dry_run, self.field_manager = requested, dry_run, field_manager
+        self.warnings: list[str] = [] if warnings is None else warnings
+        self.options: Object = {}
+        self.annotations: dict[str, str] = {}  # for the audit log
+        self.reinvocation = Reinvocation()  # of mutating policies and webhooks
+        self.allocated: dict[str, bool] = {}  # what a strategy chose itself, and may choose anew
+        # what goes into the same transaction
+        self.conditions: list[Condition] = []
+        self.puts: list[Put] = []
+        self.deletes: list[str] = []
+
+    def of_verb(self, verb: str) -> Operation:
+        """The same, as another verb."""
+        new = copy(self)
+        new.verb, new.conditions, new.puts, new.deletes = verb, [], [], []
+        return new
 
     @property
     def checked_as(self) -> Kind:

@@ -26,7 +26,7 @@ class Storage:
         return f"{kind.prefix}{namespace}/{name}" if kind.namespaced else f"{kind.prefix}{name}"
 
     def get(self, kind: Kind, namespace: str, name: str) -> Entry | None:
-        return self.cache.get(self.key(kind, namespace, name))
+        return self.cache.of_kind(kind.prefix).get(self.key(kind, namespace, name))
 
     def list(self, kind: Kind, namespace: str = "") -> list[Object]:
         """Parsed objects, read-only, in key order."""
@@ -35,17 +35,16 @@ class Storage:
 
     def encode(self, kind: Kind, obj: Object) -> bytes:
         """The bytes that the store keeps: kind, apiVersion and metadata first, without the resourceVersion (the record's revision)."""
-        meta = {k: v for k, v in obj["metadata"].items() if k != "resourceVersion"}
-        stored = {"kind": kind.kind, "apiVersion": kind.api_version, "metadata": meta}
-        for field, value in obj.items():
-            if field not in stored:
-                stored[field] = value
+        meta = dict(obj["metadata"])
+        meta.pop("resourceVersion", None)
+        stored = {"kind": "", "apiVersion": "", "metadata": {}, **obj}  # for their order
+        stored["kind"], stored["apiVersion"], stored["metadata"] = kind.kind, kind.api_version, meta
         data = orjson.dumps(stored)
-        if self.encryption is None:
-            return data
-        return self.encryption.seal(
-            kind.resource, self.key(kind, meta.get("namespace", ""), meta["name"]), data
-        )
+        if self.encryption is not None:
+            key = self.key(kind, meta.get("namespace", ""), meta["name"])
+            data = self.encryption.seal(kind.resource, key, data)
+        self.cache.give(data, stored)
+        return data
 
     async def seal_stale(self) -> None:
         """Writes anew what is not sealed as it would be now: the end of a key's rotation."""
@@ -71,7 +70,8 @@ class Storage:
         except Conflict:
             await self.cache.wait_for(self.store.revision)
             raise
-        await self.cache.wait_for(revision)
+        if revision > self.cache.revision:
+            await self.cache.wait_for(revision)
         return revision
 
 
