@@ -12,6 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from ..base import collector
 from ..base.clock import RealClock
 from ..base.random import Random
 from ..store.interface import Store
@@ -93,6 +94,7 @@ async def run(options: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as folder:
         tls = None if options.insecure else server_tls(*self_signed(Path(folder)))
         host, port = await server.serve(options.host, options.port, tls)
+    collector.settle()
     print(f"serving on {'http' if options.insecure else 'https'}://{host}:{port}", flush=True)
     ended = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..api.kinds import Kind
+    from .resources import Answer
 
 # what may follow a namespace's own name without being a resource in it
 NAMESPACE_SUBRESOURCES = frozenset({"status", "finalize"})
@@ -37,9 +40,8 @@ class RequestInfo:
     namespace: str = ""
     name: str = ""
     rest: str = ""  # what follows the subresource: the path of a proxy request
-    served_by: tuple[Any, Kind] | None = (
-        None  # (verb's function, kind), once dispatch has found them for a built-in kind
-    )
+    served_by: tuple[Callable[..., Answer], Kind] | None = None
+    """(verb's function, kind), once dispatch has found them for a built-in kind."""
 
     @property
     def is_resource(self) -> bool:

@@ -261,8 +261,8 @@ class ApiServer:
         if (info.group, info.version) in self.aggregator.table:
             return self.aggregator.proxy(request, info.group, info.version)
         if info.served_by is not None:
-            function, kind = info.served_by
-            return function(self.resources, request, kind)
+            function, of_kind = info.served_by
+            return function(self.resources, request, of_kind)
         kind = find(info.group, info.version, info.resource) or self.custom.find(
             info.group, info.version, info.resource
         )

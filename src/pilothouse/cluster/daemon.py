@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import fcntl
-import gc
 import json
 import logging
 import os
@@ -22,6 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
 
+from ..base import collector
 from ..base.clock import Clock, RealClock
 from ..base.random import Random
 from .config import ClusterConfig, ConfigError
@@ -140,8 +140,7 @@ async def _run(config: ClusterConfig, paths: ClusterPaths, reporter: Reporter) -
         log.exception("the cluster did not start")
         await cluster.stop()
         raise
-    gc.collect()
-    gc.freeze()  # what was made at start stays: the collector need not look at it again
+    collector.settle()
     reporter.say(ready=True)
     reporter.close()
     gone = asyncio.create_task(_deleted_by_hand(paths, clock))

@@ -86,9 +86,11 @@ class Admission:
         if found is None:
             if len(self._steps) >= RESOURCES_MAX:
                 self._steps.clear()
-            admitting = [p.admit for p in self._admitting if not p.resources or resource in p.resources]
-            validating = [p.validate for p in self._validating if not p.resources or resource in p.resources]
-            found = self._steps[resource] = admitting, validating
+            found = (
+                [p.admit for p in self._admitting if not p.resources or resource in p.resources],
+                [p.validate for p in self._validating if not p.resources or resource in p.resources],
+            )
+            self._steps[resource] = found
         return found
 
     async def _mutate(self, op: Operation) -> None:
