@@ -26,6 +26,11 @@ _PLAIN_COUNTS = {
 _CLASS_SUFFIX = ".storageclass.storage.k8s.io/"
 DEVICES_SUFFIX, DEVICES_MAX = ".deviceclass.resource.k8s.io/devices", 32
 _NATIVE = {"cpu", "memory", "ephemeral-storage"}
+_COUNTED = {
+    "pods": {"pods", *_NATIVE, *(f"{kind}.{name}" for kind in ("requests", "limits") for name in _NATIVE)},
+    "services": {"services.nodeports", "services.loadbalancers"},
+    "persistentvolumeclaims": {"requests.storage"},
+}
 
 
 def usage_of(resource: str, obj: Object) -> Usage:
@@ -36,6 +41,25 @@ def usage_of(resource: str, obj: Object) -> Usage:
     if special := _SPECIAL.get(resource):
         usage.update(special(obj))
     return usage
+
+
+def counted(resource: str, names: Iterable[str]) -> list[str]:
+    """Those of a quota's resources that objects of this resource take from, whatever one of them takes."""
+    own = {f"count/{resource}", *({resource} & _PLAIN_COUNTS), *_COUNTED.get(resource, ())}
+
+    def is_own(name: str) -> bool:
+        match resource:
+            case "pods":
+                return name.startswith(("hugepages-", "requests.hugepages-")) or (
+                    name.startswith("requests.") and "/" in name
+                )
+            case "persistentvolumeclaims":
+                return _CLASS_SUFFIX in name and name.partition(_CLASS_SUFFIX)[2] in own
+            case "resourceclaims.resource.k8s.io":
+                return name.endswith(DEVICES_SUFFIX)
+        return False
+
+    return sorted(name for name in names if name in own or is_own(name))
 
 
 def _pod(pod: Object) -> Usage:

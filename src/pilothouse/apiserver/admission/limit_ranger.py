@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...api import quantity
 from ...api.errors import forbidden
-from ...api.object import Object
+from ...api.object import Object, is_deleting
 from . import Environment, Plugin
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class LimitRanger(Plugin):
         if op.verb not in ("CREATE", "UPDATE"):
             return
         changes = op.subresource == "resize" if op.resource == "pods" else not op.subresource
-        if op.subresource if op.verb == "CREATE" else not changes:
+        if op.subresource if op.verb == "CREATE" else not changes or is_deleting(op.old or {"metadata": {}}):
             return
         for limit_range in _ranges(op, env):
             errors = list(_violations(op, op.object or {}, limit_range))
@@ -94,16 +94,17 @@ def _violations(op: Operation, obj: Object, limit_range: Object) -> Iterable[str
             for name, bound in (item.get("min") or {}).items():
                 yield from _min("PersistentVolumeClaim", name, bound, requests, {})
             for name, bound in (item.get("max") or {}).items():
-                yield from _max("PersistentVolumeClaim", name, bound, requests, requests)
+                yield from _max("PersistentVolumeClaim", name, bound, requests, requests, "request")
         return
-    for item in _items(limit_range, "Container"):
-        for container in [*(spec.get("containers") or ()), *(spec.get("initContainers") or ())]:
-            resources = container.get("resources") or {}
-            yield from _check(
-                "Container", item, resources.get("requests") or {}, resources.get("limits") or {}
-            )
-    for item in _items(limit_range, "Pod"):
-        yield from _check("Pod", item, _sum(spec, "requests"), _sum(spec, "limits"))
+    for item in (limit_range.get("spec") or {}).get("limits") or ():
+        if item.get("type") == "Container":
+            for container in [*(spec.get("containers") or ()), *(spec.get("initContainers") or ())]:
+                resources = container.get("resources") or {}
+                yield from _check(
+                    "Container", item, resources.get("requests") or {}, resources.get("limits") or {}
+                )
+        elif item.get("type") == "Pod":
+            yield from _check("Pod", item, _sum(spec, "requests"), _sum(spec, "limits"))
 
 
 def _check(type_: str, item: Object, requests: Object, limits: Object) -> Iterable[str]:
@@ -129,12 +130,13 @@ def _min(type_: str, name: str, bound: Any, requests: Object, limits: Object) ->
         yield f"minimum {name} usage per {type_} is {bound}, but limit is {limits[name]}"
 
 
-def _max(type_: str, name: str, bound: Any, requests: Object, limits: Object) -> Iterable[str]:
+def _max(
+    type_: str, name: str, bound: Any, requests: Object, limits: Object, what: str = "limit"
+) -> Iterable[str]:
     high = quantity.Quantity.of(bound).number
     if name not in limits:
-        yield f"maximum {name} usage per {type_} is {bound}.  No limit is specified"
+        yield f"maximum {name} usage per {type_} is {bound}.  No {what} is specified"
     elif quantity.Quantity.of(limits[name]).number > high:
-        what = "request" if type_ == "PersistentVolumeClaim" else "limit"
         yield f"maximum {name} usage per {type_} is {bound}, but {what} is {limits[name]}"
     elif name in requests and quantity.Quantity.of(requests[name]).number > high:
         yield f"maximum {name} usage per {type_} is {bound}, but request is {requests[name]}"

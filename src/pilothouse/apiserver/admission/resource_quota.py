@@ -12,7 +12,7 @@ from ...api.errors import ApiError, forbidden
 from ...api.kinds import kind_of_resource
 from ...api.object import Object
 from ...api.quantity import ZERO, Quantity
-from ...api.quota import applies, usage_of
+from ...api.quota import applies, counted, usage_of
 from ...store.interface import Condition, Put
 from . import Environment, Plugin
 
@@ -43,9 +43,12 @@ class ResourceQuota(Plugin):
         if not entries:
             return
         assert op.object is not None
+        concerned = [entry for entry in entries if _is_concerned(op, entry.object)]
+        if not concerned:
+            return
         after = usage_of(op.resource, op.object)
         before = usage_of(op.resource, op.old) if updating and op.old else {}
-        for entry in entries:
+        for entry in concerned:
             quota = entry.object
             used = _charged(op, quota, after, before)
             if used is None or op.dry_run:
@@ -55,37 +58,37 @@ class ResourceQuota(Plugin):
             op.puts.append(Put(entry.key, env.storage.encode(kind, new)))
 
 
-def _charged(op: Operation, quota: Object, after: Usage, before: Usage) -> dict[str, str] | None:
-    """The quota's `used` with this write in it; None if it does not concern this quota. Raises 403."""
+def _is_concerned(op: Operation, quota: Object) -> bool:
+    """Raises 403 where the object does not say enough, or nothing is known yet of what is used."""
     assert op.object is not None
-    if not applies(quota, op.resource, op.object):
-        return None
-    if op.old is not None and not applies(quota, op.resource, op.old):
-        before = {}
-    status = quota.get("status") or {}
-    hard, used = status.get("hard") or {}, status.get("used") or {}
-    name = quota["metadata"]["name"]
-    concerned = [resource for resource in hard if resource in after]
-    if not concerned:
-        return None
+    status, name = quota.get("status") or {}, quota["metadata"]["name"]
+    hard = counted(op.resource, status.get("hard") or ())
+    if not hard or not applies(quota, op.resource, op.object):
+        return False
     if op.resource == "pods" and op.verb == "CREATE":
         _check_constraints(op, name, hard)
+    if any(resource not in (status.get("used") or {}) for resource in hard):
+        raise _refusal(op, f"status unknown for quota: {name}, resources: {','.join(hard)}")
+    return True
+
+
+def _charged(op: Operation, quota: Object, after: Usage, before: Usage) -> dict[str, str] | None:
+    """The quota's `used` with this write in it; None if it takes no more. Raises 403."""
+    if op.old is not None and not applies(quota, op.resource, op.old):
+        before = {}
+    hard, used = quota["status"]["hard"], quota["status"]["used"]
     requested: Usage = {}
-    for resource in concerned:
+    for resource in counted(op.resource, hard):
         delta = after.get(resource, ZERO) - before.get(resource, ZERO)
         if delta.number > 0:
             requested[resource] = delta
-    if op.verb == "UPDATE" and not requested:
-        return None
-    unknown = sorted(resource for resource in concerned if resource not in used)
-    if unknown:
-        raise _refusal(op, f"status unknown for quota: {name}, resources: {','.join(unknown)}")
     totals = {resource: Quantity.of(used[resource]) + delta for resource, delta in requested.items()}
     exceeded = sorted(r for r, total in totals.items() if total.number > Quantity.of(hard[r]).number)
     if exceeded:
         asked = ",".join(f"{r}={requested[r]}" for r in exceeded)
         taken = ",".join(f"{r}={used[r]}" for r in exceeded)
         limit = ",".join(f"{r}={hard[r]}" for r in exceeded)
+        name = quota["metadata"]["name"]
         raise _refusal(op, f"exceeded quota: {name}, requested: {asked}, used: {taken}, limited: {limit}")
     if not totals:
         return None
@@ -96,7 +99,7 @@ def _refusal(op: Operation, why: str) -> ApiError:
     return forbidden(op.kind.plural, op.kind.group, op.name, why)
 
 
-def _check_constraints(op: Operation, quota: str, hard: Object) -> None:
+def _check_constraints(op: Operation, quota: str, hard: list[str]) -> None:
     """Every container must say what the quota limits, or its usage could not be known."""
     required = [resource for resource in COMPUTE if resource in hard]
     assert op.object is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ...api.errors import forbidden
+from ...api.object import Object
 from . import Environment, Plugin
 
 if TYPE_CHECKING:
@@ -64,6 +65,34 @@ class RuntimeClass(Plugin):
                 raise forbidden("pods", "", op.name, why)
         if selector:
             spec["nodeSelector"] = {**mine, **selector}
-        added = [t for t in scheduling.get("tolerations") or () if t not in (spec.get("tolerations") or [])]
-        if added:
-            spec["tolerations"] = [*(spec.get("tolerations") or []), *added]
+        if scheduling:
+            tolerations = merged([*(spec.get("tolerations") or ()), *(scheduling.get("tolerations") or ())])
+            if tolerations:
+                spec["tolerations"] = tolerations
+
+
+def merged(tolerations: list[Object]) -> list[Object]:
+    """Without those that another one includes; of equal ones the first stays."""
+    kept: list[Object] = []
+    for number, one in enumerate(tolerations):
+        later = (other for other in tolerations[number + 1 :] if other != one)
+        if not any(_includes(other, one) for other in (*kept, *later)):
+            kept.append(one)
+    return kept
+
+
+def _includes(wide: Object, narrow: Object) -> bool:
+    if wide == narrow:
+        return True
+    operator = wide.get("operator") or "Equal"
+    if (wide.get("key") or "") != (narrow.get("key") or "") and (wide.get("key") or operator != "Exists"):
+        return False
+    if wide.get("effect") and wide["effect"] != narrow.get("effect"):
+        return False
+    if wide.get("effect") == "NoExecute" and wide.get("tolerationSeconds") is not None:
+        seconds = narrow.get("tolerationSeconds")
+        if seconds is None or seconds > wide["tolerationSeconds"]:
+            return False
+    if operator == "Equal":
+        return narrow.get("operator") == "Equal" and (narrow.get("value") or "") == (wide.get("value") or "")
+    return bool(operator == "Exists")
