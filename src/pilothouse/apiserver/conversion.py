@@ -12,12 +12,15 @@ import orjson
 from ..api.crd.kinds import CustomKind
 from ..api.kinds import Kind, storage_kind
 from ..api.object import Object
+from ..api.validation.go_struct import as_go
 
 CPU_DEFAULT_PERCENT = 80
 METRICS = "autoscaling.alpha.kubernetes.io/metrics"
 CURRENT_METRICS = "autoscaling.alpha.kubernetes.io/current-metrics"
 CONDITIONS = "autoscaling.alpha.kubernetes.io/conditions"
 BEHAVIOR = "autoscaling.alpha.kubernetes.io/behavior"
+_TOLERANCES = [f"autoscaling.alpha.kubernetes.io/scale-{way}-tolerance" for way in ("up", "down")]
+_ROUND_TRIP = {METRICS, CURRENT_METRICS, CONDITIONS, BEHAVIOR, *_TOLERANCES}
 
 
 def to_storage(kind: Kind, obj: Object) -> Object:
@@ -74,42 +77,54 @@ def _event_from_core(event: Object) -> Object:
     }
 
 
+# What autoscaling/v1 calls a metric's parts, and where they are in v2 (`{}`: "target" of a spec, "current" of a status). Those that are
+# never left out ("0" when unset): "t" in a spec, "c" in a status.
+_AVERAGE = ("{}AverageValue", "{}.averageValue")
+_RESOURCE = (("name", "name", ""), ("{}AverageUtilization", "{}.averageUtilization", ""), (*_AVERAGE, "c"))
+_FLAT_METRICS = {
+    "object": (
+        ("target", "describedObject", ""),
+        ("metricName", "metric.name", ""),
+        ("{}Value", "{}.value", "tc"),
+        ("selector", "metric.selector", ""),
+        ("averageValue", "{}.averageValue", ""),
+    ),
+    "pods": (("metricName", "metric.name", ""), (*_AVERAGE, "tc"), ("selector", "metric.selector", "")),
+    "resource": _RESOURCE,
+    "containerResource": (*_RESOURCE, ("container", "container", "")),
+    "external": (
+        ("metricName", "metric.name", ""),
+        ("metricSelector", "metric.selector", ""),
+        ("{}Value", "{}.value", "c"),
+        (*_AVERAGE, ""),
+    ),
+}
+
+
 def _hpa_to_v1(hpa: Object) -> Object:
     spec, status = dict(hpa.get("spec") or {}), dict(hpa.get("status") or {})
     meta = dict(hpa["metadata"])
-    annotations = dict(meta.get("annotations") or {})
+    annotations = _without_round_trip(meta)
     others: list[Any] = []
     for metric in spec.pop("metrics", None) or ():
-        target = (metric.get("resource") or {}).get("target") or {}
-        if (
-            metric.get("type") == "Resource"
-            and metric["resource"].get("name") == "cpu"
-            and "averageUtilization" in target
-        ):
-            spec["targetCPUUtilizationPercentage"] = target["averageUtilization"]
+        utilization = _cpu_utilization(metric, "target")
+        if utilization is None:
+            others.append(_metric_to_v1(metric, "target"))
         else:
-            others.append(_metric_to_v1(metric))
-    if others:
-        annotations[METRICS] = orjson.dumps(others).decode()
+            spec.setdefault("targetCPUUtilizationPercentage", utilization)
+    current = status.pop("currentMetrics", None) or ()
+    for metric in current:
+        utilization = _cpu_utilization(metric, "current")
+        if utilization is not None:
+            status["currentCPUUtilizationPercentage"] = utilization
     behavior = spec.pop("behavior", None)
-    if behavior:
-        annotations[BEHAVIOR] = orjson.dumps(behavior).decode()
-    current: list[Any] = []
-    for metric in status.pop("currentMetrics", None) or ():
-        now = (metric.get("resource") or {}).get("current") or {}
-        if (
-            metric.get("type") == "Resource"
-            and metric["resource"].get("name") == "cpu"
-            and "averageUtilization" in now
-        ):
-            status["currentCPUUtilizationPercentage"] = now["averageUtilization"]
-        else:
-            current.append(metric)
-    if current:
-        annotations[CURRENT_METRICS] = orjson.dumps(current).decode()
-    conditions = status.pop("conditions", None)
-    if conditions:
-        annotations[CONDITIONS] = orjson.dumps(conditions).decode()
+    kept = {
+        METRICS: others,
+        CURRENT_METRICS: [_metric_to_v1(metric, "current") for metric in current],
+        BEHAVIOR: as_go("autoscaling.v2.HorizontalPodAutoscalerBehavior", behavior),
+        CONDITIONS: status.pop("conditions", None),
+    }
+    annotations |= {name: _go_json(value) for name, value in kept.items() if value}
     status.setdefault("currentReplicas", 0)
     status.setdefault("desiredReplicas", 0)
     if annotations:
@@ -117,117 +132,122 @@ def _hpa_to_v1(hpa: Object) -> Object:
     return {"metadata": meta, "spec": spec, "status": status}
 
 
-def _metric_to_v1(metric: Object) -> Object:
-    """v2's nested targets, flattened as in the annotation that v1 has for them (autoscaling/v1 `MetricSpec`)."""
-    type_ = metric.get("type", "")
-    field = type_[:1].lower() + type_[1:]
-    source = metric.get(field) or {}
-    target = source.get("target") or {}
-    flat: Object = {}
-    if type_ in ("Resource", "ContainerResource"):
-        flat["name"] = source.get("name")
-        if "averageUtilization" in target:
-            flat["targetAverageUtilization"] = target["averageUtilization"]
-        if "averageValue" in target:
-            flat["targetAverageValue"] = target["averageValue"]
-        if "container" in source:
-            flat["container"] = source["container"]
-    elif type_ == "Pods":
-        flat = {
-            "metricName": (source.get("metric") or {}).get("name"),
-            "targetAverageValue": target.get("averageValue", "0"),
-        }
-        if (source.get("metric") or {}).get("selector"):
-            flat["selector"] = source["metric"]["selector"]
-    elif type_ == "Object":
-        flat = {
-            "target": {
-                field: (source.get("describedObject") or {}).get(field)
-                for field in ("kind", "name", "apiVersion")
-                if field in (source.get("describedObject") or {})
-            },
-            "metricName": (source.get("metric") or {}).get("name"),
-            "targetValue": target.get("value", "0"),
-        }
-        if "averageValue" in target:
-            flat["averageValue"] = target["averageValue"]
-        if (source.get("metric") or {}).get("selector"):
-            flat["selector"] = source["metric"]["selector"]
-    elif type_ == "External":
-        flat["metricName"] = (source.get("metric") or {}).get("name")
-        if (source.get("metric") or {}).get("selector"):
-            flat["metricSelector"] = source["metric"]["selector"]
-        if "value" in target:
-            flat["targetValue"] = target["value"]
-        if "averageValue" in target:
-            flat["targetAverageValue"] = target["averageValue"]
-    return {"type": type_, field: flat}
+def _without_round_trip(meta: Object) -> Object:
+    """The annotations taken from `meta`, but for those that only a conversion writes."""
+    annotations = meta.pop("annotations", None) or {}
+    return {name: text for name, text in annotations.items() if name not in _ROUND_TRIP}
 
 
-def _metric_to_v2(metric: Object) -> Object:
-    type_ = metric.get("type", "")
-    field = type_[:1].lower() + type_[1:]
-    flat = metric.get(field) or {}
-    target: Object = {}
-    if flat.get("targetAverageUtilization") is not None:
-        target = {"type": "Utilization", "averageUtilization": flat["targetAverageUtilization"]}
-    elif flat.get("targetAverageValue") is not None:
-        target = {"type": "AverageValue", "averageValue": flat["targetAverageValue"]}
-    elif flat.get("averageValue") is not None:
-        target = {"type": "AverageValue", "averageValue": flat["averageValue"]}
-    elif flat.get("targetValue") is not None:
-        target = {"type": "Value", "value": flat["targetValue"]}
-    source: Object = {"target": target}
-    if type_ in ("Resource", "ContainerResource"):
-        source["name"] = flat.get("name")
-        if "container" in flat:
-            source["container"] = flat["container"]
+def _cpu_utilization(metric: Object, side: str) -> int | None:
+    resource = metric.get("resource") or {}
+    if metric.get("type") != "Resource" or resource.get("name") != "cpu":
+        return None
+    utilization: int | None = (resource.get(side) or {}).get("averageUtilization")
+    return utilization
+
+
+def _metric_to_v1(metric: Object, side: str) -> Object:
+    flat: Object = {"type": metric.get("type", "")}
+    for source, parts in _FLAT_METRICS.items():
+        if source not in metric:
+            continue
+        flat[source] = {}
+        for name, path, always in parts:
+            value: Any = metric[source]
+            for step in path.format(side).split("."):
+                value = (value or {}).get(step)
+            if name == "target" and value:  # in the order of Go's fields
+                value = {field: value[field] for field in ("kind", "name", "apiVersion") if field in value}
+            if value is None and side[0] in always:
+                value = "0"
+            if value is not None:
+                flat[source][name.format(side)] = value
+    return flat
+
+
+def _metric_to_v2(metric: Object, side: str) -> Object:
+    made: Object = {"type": metric.get("type", "")}
+    for source, parts in _FLAT_METRICS.items():
+        flat = metric.get(source)
+        if flat is None:
+            continue
+        nested: Object = {side: {}}
+        for name, path, always in parts:
+            value = flat.get(name.format(side), "0" if side[0] in always else None)
+            if value is not None:
+                *into, last = path.format(side).split(".")
+                (nested.setdefault(into[0], {}) if into else nested)[last] = value
+        if side == "target":
+            _type_target(source, nested["target"])
+        made[source] = nested
+    return made
+
+
+def _type_target(source: str, target: Object) -> None:
+    """v1 has no type: which values there are tells."""
+    if source == "object" and "averageValue" in target and target.get("value") in ("0", 0):
+        del target["value"]
+    if "averageUtilization" in target:
+        target["type"] = "Utilization"
+    elif source == "external" and "value" in target or source == "object" and "averageValue" not in target:
+        target["type"] = "Value"
     else:
-        source["metric"] = {"name": flat.get("metricName")}
-        selector = flat.get("selector") or flat.get("metricSelector")
-        if selector:
-            source["metric"]["selector"] = selector
-        if type_ == "Object":
-            source["describedObject"] = flat.get("target")
-    return {"type": type_, field: source}
+        target["type"] = "AverageValue"
 
 
 def _hpa_to_v2(hpa: Object) -> Object:
     spec, status = dict(hpa.get("spec") or {}), dict(hpa.get("status") or {})
     meta = dict(hpa.get("metadata") or {})
-    annotations = dict(meta.get("annotations") or {})
-    metrics: list[Any] = []
+    given = meta.get("annotations") or {}
+    annotations = _without_round_trip(meta)
+    metrics = [_metric_to_v2(metric, "target") for metric in _objects(given.get(METRICS)) or ()]
     cpu = spec.pop("targetCPUUtilizationPercentage", None)
-    if METRICS in annotations:
-        metrics += [_metric_to_v2(metric) for metric in _parsed(annotations.pop(METRICS), [])]
     if cpu is not None or not metrics:  # v1 has its default here: what is nothing there is 80 % in v2
         target = {"type": "Utilization", "averageUtilization": CPU_DEFAULT_PERCENT if cpu is None else cpu}
-        metrics.insert(0, {"type": "Resource", "resource": {"name": "cpu", "target": target}})
+        metrics.append({"type": "Resource", "resource": {"name": "cpu", "target": target}})
     spec["metrics"] = metrics
-    if BEHAVIOR in annotations:
-        spec["behavior"] = _parsed(annotations.pop(BEHAVIOR), {})
-    current: list[Any] = _parsed(annotations.pop(CURRENT_METRICS, "[]"), [])
+    behavior = _from_go(_parsed(given.get(BEHAVIOR)))
+    if behavior and isinstance(behavior, dict):
+        spec["behavior"] = behavior
     cpu_now = status.pop("currentCPUUtilizationPercentage", None)
-    if cpu_now is not None:
-        current.insert(
-            0,
-            {
-                "type": "Resource",
-                "resource": {"name": "cpu", "current": {"averageUtilization": cpu_now, "averageValue": "0"}},
-            },
-        )
-    status["currentMetrics"] = current or None
-    if CONDITIONS in annotations:
-        status["conditions"] = _parsed(annotations.pop(CONDITIONS), [])
+    current = _objects(given.get(CURRENT_METRICS))
+    if current is not None:
+        status["currentMetrics"] = [_metric_to_v2(metric, "current") for metric in current]
+    elif cpu_now is not None:
+        now = {"averageUtilization": cpu_now}
+        status["currentMetrics"] = [{"type": "Resource", "resource": {"name": "cpu", "current": now}}]
+    else:
+        status["currentMetrics"] = None
+    conditions = _objects(given.get(CONDITIONS))
+    if conditions:
+        status["conditions"] = conditions
     if annotations:
         meta["annotations"] = annotations
-    else:
-        meta.pop("annotations", None)
     return {"metadata": meta, "spec": spec, "status": status}
 
 
-def _parsed(text: str, otherwise: Any) -> Any:
+def _go_json(value: Any) -> str:
+    text = orjson.dumps(value).decode()
+    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+def _parsed(text: str | None) -> Any:
+    """None where there is nothing that can be read."""
     try:
-        return orjson.loads(text)
+        return orjson.loads(text or "null")
     except orjson.JSONDecodeError:
-        return otherwise
+        return None
+
+
+def _objects(text: str | None) -> list[Object] | None:
+    found = _parsed(text)
+    return found if isinstance(found, list) and all(isinstance(one, dict) for one in found) else None
+
+
+def _from_go(value: Any) -> Any:
+    """The annotation has the names of the Go fields, for there the internal type is written."""
+    if isinstance(value, list):
+        return [_from_go(one) for one in value]
+    if isinstance(value, dict):
+        return {name[:1].lower() + name[1:]: _from_go(one) for name, one in value.items() if one is not None}
+    return value

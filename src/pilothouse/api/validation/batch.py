@@ -287,7 +287,7 @@ def _template_change(errors: FieldErrors, spec: Object, before: Object, old: Obj
     status = old.get("status") or {}
     started = status.get("startTime") and "Suspended" not in job_status.true_conditions(status)
     if not before.get("suspend") or started or status.get("active"):
-        immutable(errors, template, was, "spec.template")
+        immutable(errors, template, was, "spec.template", type_="core.v1.PodTemplateSpec")
         return
     own, own_before = dict(template.get("spec") or {}), dict(was.get("spec") or {})
     for field in ("nodeSelector", "tolerations", "schedulingGates"):
@@ -303,7 +303,7 @@ def _template_change(errors: FieldErrors, spec: Object, before: Object, old: Obj
                 for c, n in zip(own_before.get(field) or (), now, strict=True)
             ]
     if not same(own, own_before):
-        errors.invalid("spec.template.spec", own, metadata.IMMUTABLE)
+        errors.invalid("spec.template.spec", as_go("core.v1.PodSpec", own), metadata.IMMUTABLE)
 
 
 # -- CronJob -----------------------------------------------------------------------------------------------------------

@@ -38,6 +38,7 @@ _ORDERS = {  # where it is not that of the numbers
         "capabilities privileged seLinuxOptions windowsOptions runAsUser runAsGroup runAsNonRoot readOnlyRootFilesystem "
         "allowPrivilegeEscalation procMount seccompProfile appArmorProfile"
     ).split(),
+    "autoscaling.v2.HPAScalingRules": "stabilizationWindowSeconds selectPolicy policies tolerance".split(),
     "core.v1.Volume": (
         "name hostPath emptyDir gcePersistentDisk awsElasticBlockStore gitRepo secret nfs iscsi glusterfs persistentVolumeClaim rbd quobyte "
         "flexVolume cinder cephfs flocker downwardAPI fc azureFile configMap vsphereVolume azureDisk photonPersistentDisk projected "

@@ -221,7 +221,7 @@ def _table() -> dict[str, Strategy]:
             prepare_update=kinds_rules.csi_driver_prepare_update,
         ),
         "csinodes.storage.k8s.io": Strategy(unconditional_update=False, returns_deleted=True),
-        "csistoragecapacities.storage.k8s.io": Strategy(unconditional_update=False, returns_deleted=True),
+        "csistoragecapacities.storage.k8s.io": Strategy(unconditional_update=False),
         "volumeattachments.storage.k8s.io": Strategy(
             initial_status={"attached": False},
             unconditional_update=False,
