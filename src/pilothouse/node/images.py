@@ -17,10 +17,16 @@ from .sources import ApiSources
 
 Tell = Callable[[str, str, str], None]  # (type, reason, message) about the container
 
+# github.com/distribution/reference's grammar
+_LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
+_PART = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
 _NAME = re.compile(
-    r"(?:[a-zA-Z0-9.\-\[\]:]+/)?[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*)*"
-    r"(?::[\w][\w.-]{0,127})?(?:@[A-Za-z][\w.+-]*:[0-9a-fA-F]{32,})?"
+    rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?/(?P<path>{_PART}(?:/{_PART})*)(?::\w[\w.-]{{0,127}})?"
+    r"(?:@(?P<algorithm>[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*):(?P<hex>[0-9a-fA-F]{32,}))?",
+    re.ASCII,
 )
+_PATH_MAX = 255
+_DIGESTS = {"sha256": 64, "sha384": 96, "sha512": 128}
 
 
 class ImageError(Exception):
@@ -57,7 +63,7 @@ class ImagePuller:
         try:
             present = await self.engine.image_status(name)
         except EngineError as error:
-            message = f'Failed to inspect image "{name}": {rpc_error(error)}'
+            message = f'Failed to inspect image "": {rpc_error(error)}'
             tell("Warning", "InspectFailed", message)
             raise ImageError("ImageInspectError", message, self.retry_s)
         if present is not None and policy != "Always":
@@ -126,14 +132,28 @@ def default_policy(image: str) -> str:
 
 def invalid_name(image: str) -> str:
     """What is wrong with an image's name, in the words of the reference parser; "" for nothing."""
-    said = f'couldn\'t parse image name "{image}": invalid reference format'
-    first, slash, rest = image.partition("/")
-    if not slash or not (set(first) & set(".:") or first == "localhost" or first.lower() != first):
-        rest = image
-    repository = rest.partition("@")[0].partition(":")[0]
+    why = _invalid(image)
+    return f'couldn\'t parse image name "{image}": {why}' if why else ""
+
+
+def _invalid(image: str) -> str:
+    if re.fullmatch("[a-f0-9]{64}", image):
+        return f"invalid repository name ({image}), cannot specify 64-byte hexadecimal strings"
+    domain, slash, rest = image.partition("/")
+    if not slash or not (set(domain) & set(".:") or domain == "localhost" or domain.lower() != domain):
+        domain, rest = "docker.io", image
+    repository = rest.partition(":")[0]
     if repository.lower() != repository:
-        return f"{said}: repository name ({repository}) must be lowercase"
-    return "" if _NAME.fullmatch(image) else said
+        return f"invalid reference format: repository name ({repository}) must be lowercase"
+    if (found := _NAME.fullmatch(f"{domain}/{rest}")) is None:
+        return "invalid reference format"
+    if len(found["path"]) > _PATH_MAX:
+        return f"repository name must not be more than {_PATH_MAX} characters"
+    if found["algorithm"] and found["algorithm"] not in _DIGESTS:
+        return "unsupported digest algorithm"
+    if found["algorithm"] and len(found["hex"]) != _DIGESTS[found["algorithm"]]:
+        return "invalid checksum digest length"
+    return ""
 
 
 def credentials(secret: Object, name: str) -> list[dict[str, str] | None]:

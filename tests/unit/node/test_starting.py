@@ -171,10 +171,25 @@ def test_an_image_volume_holds_back_the_container_that_mounts_it():
     on_node(story)
 
 
-def test_image_names_are_checked_in_the_parsers_words():
-    assert invalid_name("busybox:1") == invalid_name("a.b:5000/x/y@sha256:" + "0" * 64) == ""
-    assert invalid_name("Not/Valid:1").endswith("repository name (Valid) must be lowercase")
-    assert invalid_name("a b").endswith("invalid reference format")
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("busybox:1", ""),
+        ("a.b:5000/x/y@sha256:" + "0" * 64, ""),
+        ("localhost/x", ""),
+        ("Not/Valid:1", "invalid reference format: repository name (Valid) must be lowercase"),
+        ("a b", "invalid reference format"),
+        ("-x/y", "invalid reference format"),
+        ("x:", "invalid reference format"),
+        ("x@sha256:abc", "invalid reference format"),
+        ("x@sha256:" + "0" * 63, "invalid checksum digest length"),
+        ("x@md5:" + "0" * 32, "unsupported digest algorithm"),
+        ("x" * 256, "repository name must not be more than 255 characters"),
+        ("0" * 64, f"invalid repository name ({'0' * 64}), cannot specify 64-byte hexadecimal strings"),
+    ],
+)
+def test_image_names_are_checked_in_the_parsers_words(name: str, why: str):
+    assert invalid_name(name) == (why and f'couldn\'t parse image name "{name}": {why}')
 
 
 def test_credentials_are_those_of_the_images_registry():
