@@ -75,7 +75,7 @@ def pod_status(
         if key in old
     }
     made["observedGeneration"] = pod["metadata"].get("generation") or 1
-    made["phase"] = phase
+    made["phase"] = "Failed" if stopped and phase == "Pending" else phase  # its conditions tell what it was
     failed = memory.failed
     if failed is not None:
         made["reason"], made["message"] = failed.reason, failed.message
@@ -317,7 +317,7 @@ def _phase(
             return "Running"
         if codes:
             return "Failed" if any(codes) else "Succeeded"
-    return "Failed" if stopped else "Pending"
+    return "Pending"
 
 
 def _end_of(status: Object) -> Object | None:

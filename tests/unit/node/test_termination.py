@@ -27,6 +27,23 @@ def test_a_hook_uses_up_the_grace():
     on_node(story)
 
 
+def test_a_pod_that_ends_before_it_began_has_failed_but_was_only_not_ready():
+    async def story(lab: NodeLab) -> None:
+        body = pod(container={"image": "absent:1", "imagePullPolicy": "Never"})
+        body["metadata"]["finalizers"] = ["example.com/hold"]
+        await lab.create(body)
+        await lab.wait(1)
+        await lab.client.delete("pods", "default", "web")
+        await lab.wait(6)
+        status = await lab.status()
+        ready = next(c for c in status["conditions"] if c["type"] == "Ready")
+        ended = status["containerStatuses"][0]["state"]["terminated"]
+        assert (status["phase"], ready["reason"]) == ("Failed", "ContainersNotReady")
+        assert (ended["reason"], ended["exitCode"]) == ("ContainerStatusUnknown", 137)
+
+    on_node(story)
+
+
 def test_a_second_delete_shortens_the_grace():
     async def story(lab: NodeLab) -> None:
         await lab.create(pod(script=DEAF, terminationGracePeriodSeconds=600))
