@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..api.object import Object, uid_of
-from ..api.qos import qos_class
+from ..api.qos import containers_requests, qos_class
 from ..api.quantity import Quantity
 from ..runtime.interface import Resources
 from .config import NodeConfig
@@ -12,6 +12,7 @@ CPU_PERIOD_US = 100_000
 SHARES_MIN, SHARES_MAX, QUOTA_MIN_US = 2, 262_144, 1000
 # kubelet's qos/policy.go
 OOM_GUARANTEED, OOM_BEST_EFFORT = -997, 1000
+PRIORITY_CRITICAL = 2_000_000_000
 
 
 def milli_cpu(resources: Object, which: str) -> int:
@@ -27,7 +28,7 @@ def container_resources(pod: Object, container: Object, config: NodeConfig) -> R
     own = container.get("resources") or {}
     whole = pod["spec"].get("resources") or {}
     limit_milli = milli_cpu(own, "limits") or milli_cpu(whole, "limits")
-    request_milli = milli_cpu(own, "requests") or milli_cpu(own, "limits")
+    request_milli = milli_cpu(own, "requests") if "cpu" in (own.get("requests") or {}) else limit_milli
     return Resources(
         cpu_period=CPU_PERIOD_US,
         cpu_quota=max(limit_milli * CPU_PERIOD_US // 1000, QUOTA_MIN_US) if limit_milli else 0,
@@ -39,14 +40,20 @@ def container_resources(pod: Object, container: Object, config: NodeConfig) -> R
 
 def oom_score_adj(pod: Object, container: Object, capacity_bytes: int) -> int:
     """The less memory a container has asked for, the sooner it is killed when there is none left."""
-    if (pod["spec"].get("priority") or 0) >= 2_000_000_000:
-        return OOM_GUARANTEED
-    qos = qos_class(pod)
-    if qos == "Guaranteed":
+    spec, qos = pod["spec"], qos_class(pod)
+    critical = (spec.get("priority") or 0) >= PRIORITY_CRITICAL
+    if qos == "Guaranteed" or (critical and spec.get("priorityClassName") == "system-node-critical"):
         return OOM_GUARANTEED
     if qos == "BestEffort":
         return OOM_BEST_EFFORT
     requested = memory_bytes(container.get("resources") or {}, "requests")
+    if container.get("restartPolicy") == "Always" and container in (spec.get("initContainers") or ()):
+        # a sidecar is not killed before the containers that it serves
+        mains = [memory_bytes(main.get("resources") or {}, "requests") for main in spec["containers"]]
+        requested = max(requested, min(mains))
+    if whole := memory_bytes(spec.get("resources") or {}, "requests"):  # what is left of it, in equal shares
+        together = Quantity.of(containers_requests(spec).get("memory") or "0").value()
+        requested += (whole - together) // len([*spec["containers"], *(spec.get("initContainers") or ())])
     score = 1000 - 1000 * requested // max(capacity_bytes, 1)
     return min(max(score, 1000 + OOM_GUARANTEED), OOM_BEST_EFFORT - 1)
 

@@ -264,7 +264,36 @@ def test_resources_as_the_engine_takes_them():
     body = pod(container=limits)
     found = container_resources(body, body["spec"]["containers"][0], CONFIG)
     assert (found.cpu_quota, found.cpu_shares, found.memory_limit_bytes) == (25_000, 102, 64 * 1024**2)
-    assert oom_score_adj(pod(), pod()["spec"]["containers"][0], 1024**3) == 1000
+    whole = pod(resources={"limits": {"cpu": "1"}}, container={"resources": {"requests": {"cpu": "0"}}})
+    found = container_resources(whole, whole["spec"]["containers"][0], CONFIG)
+    assert (found.cpu_quota, found.cpu_shares) == (
+        100_000,
+        2,
+    )  # a limit is the request only where there is none
+
+
+@pytest.mark.parametrize(
+    ("requests", "spec", "scores"),
+    [
+        ([None], {}, [1000]),
+        (["100Mi"], {}, [900]),
+        (["100Mi", None], {}, [900, 999]),
+        (["100Mi", "200Mi"], {"initContainers": [{"name": "s", "restartPolicy": "Always"}]}, [900, 800, 900]),
+        (["100Mi", None], {"resources": {"requests": {"memory": "300Mi"}}}, [800, 900]),
+        (["1"], {"priority": 2_000_000_000, "priorityClassName": "system-cluster-critical"}, [999]),
+        (["1"], {"priority": 2_000_001_000, "priorityClassName": "system-node-critical"}, [-997]),
+    ],
+)
+def test_who_is_killed_first_when_memory_runs_out(
+    requests: list[str | None], spec: Object, scores: list[int]
+):
+    body = pod(**spec)
+    body["spec"]["containers"] = [
+        {"name": f"c{number}", "resources": {"requests": {"memory": memory}} if memory else {}}
+        for number, memory in enumerate(requests)
+    ]
+    parts = [*body["spec"]["containers"], *body["spec"].get("initContainers", ())]
+    assert [oom_score_adj(body, part, 1000 * 1024**2) for part in parts] == scores
 
 
 def test_who_writes_more_than_allowed_is_evicted():
