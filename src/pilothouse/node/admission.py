@@ -36,20 +36,14 @@ def admit(
         or _affinity(pod, name_of(node), labels_of(node))
         or _ports(pod, others)
         or _taints(pod, node)
+        or (None if simulated else _app_armor(pod))
     )
 
 
 def _unenforceable(pod: Object) -> Waiting | None:
     """What neither our containerd nor the machine's kernel can be counted on for: a pod must not believe itself protected."""
     spec = pod["spec"]
-    contexts = [
-        part.get("securityContext") or {}
-        for part in [spec, *(spec.get("initContainers") or ()), *spec["containers"]]
-    ]
-    profiles = {(context.get("appArmorProfile") or {}).get("type", "Unconfined") for context in contexts}
-    if profiles != {"Unconfined"}:
-        return Waiting("AppArmor", "Cannot enforce AppArmor: AppArmor is not enabled on the host")
-    if contexts[0].get("supplementalGroupsPolicy") == "Strict":
+    if (spec.get("securityContext") or {}).get("supplementalGroupsPolicy") == "Strict":
         reason = "SupplementalGroupsPolicyNotSupported"
         return Waiting(reason, "SupplementalGroupsPolicy=Strict is not supported in this node")
     if labels_of(pod).get("kubernetes.io/os", "linux") != "linux":
@@ -58,6 +52,14 @@ def _unenforceable(pod: Object) -> Waiting | None:
     if (spec.get("os") or {}).get("name") not in (None, "linux"):
         return Waiting("PodOSNotSupported", "Failed to admit pod as the OS field doesn't match node OS")
     return None
+
+
+def _app_armor(pod: Object) -> Waiting | None:
+    parts = [pod["spec"], *(pod["spec"].get("initContainers") or ()), *pod["spec"]["containers"]]
+    profiles = [(part.get("securityContext") or {}).get("appArmorProfile") or {} for part in parts]
+    if all(profile.get("type", "Unconfined") == "Unconfined" for profile in profiles):
+        return None
+    return Waiting("AppArmor", "Cannot enforce AppArmor: AppArmor is not enabled on the host")
 
 
 def _taints(pod: Object, node: Object) -> Waiting | None:

@@ -51,15 +51,15 @@ class Heartbeat:
     async def _register(self) -> None:
         client, wanted = self.node.client, new_node(self.node.config)
         self.tell("Starting", "Starting kubelet.")
+        for _, reason in _NODE_EVENTS:
+            self._became(reason)
+        self.tell("NodeAllocatableEnforced", "Updated Node Allocatable limit across pods")
         try:
             self.object = await client.create("nodes", wanted, field_manager="kubelet")
         except ApiError as error:
             if error.code != 409:
                 raise
         else:
-            for _, reason in _NODE_EVENTS:
-                self._became(reason)
-            self.tell("NodeAllocatableEnforced", "Updated Node Allocatable limit across pods")
             return
         self.object = await client.get("nodes", "", self.node.config.name)
         metadata = self.object["metadata"]
