@@ -128,7 +128,7 @@ def qualified_name(value: str) -> list[str]:
             ]
     else:
         suffix = " with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"
-        return ["a qualified name " + _QUALIFIED_ERROR + suffix]
+        return ["a valid label key " + _QUALIFIED_ERROR + suffix]
     if not name:
         errors.append("name part must be non-empty")
     elif len(name) > LABEL_LENGTH_MAX:
@@ -166,7 +166,7 @@ def _dots(value: str) -> list[str]:
 def env_var_name(value: str) -> list[str]:
     """Since 1.32 (RelaxedEnvironmentVariableValidation): printable ASCII but '='."""
     if not value:
-        return ["environment variable name" + " must not be empty"]
+        return ["environment variable name must be non-empty"]
     if any(not 0x20 <= ord(char) <= 0x7E or char == "=" for char in value):
         return [
             "a valid environment variable name must consist only of printable ASCII characters other than '='"

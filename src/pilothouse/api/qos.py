@@ -60,6 +60,10 @@ def containers_requests(spec: Object) -> dict[str, str]:
     return {name: str(value) for name, value in _total(spec, "requests").items()}
 
 
+def containers_limits(spec: Object) -> dict[str, str]:
+    return {name: str(value) for name, value in _total(spec, "limits").items()}
+
+
 def _whole(pod: Object, which: str) -> dict[str, Quantity]:
     spec = pod["spec"]
     totals = _total(spec, which)

@@ -13,7 +13,7 @@ from . import resources, security_contexts
 from .field_refs import ENV_FIELDS, field_ref, resource_ref
 from .metadata import not_negative
 from .pod_volumes import Volumes, mounts
-from .volume_sources import PULL_POLICIES, descending
+from .volume_sources import PULL_POLICIES, no_backsteps
 
 PROTOCOLS = ("SCTP", "TCP", "UDP")
 _MESSAGE_POLICIES = ("File", "FallbackToLogsOnError")
@@ -34,6 +34,7 @@ _NOT_EPHEMERAL = (
     "lifecycle",
 )
 _MANY = "may not have more than one field specified at a time"
+_REFERENCES = ("fieldRef", "resourceFieldRef", "configMapKeyRef", "secretKeyRef", "fileKeyRef")
 
 
 @dataclass(slots=True)
@@ -76,7 +77,10 @@ def _init(errors: FieldErrors, spec: Object, path: str, pod: Surroundings) -> No
     for index, container in enumerate(spec["initContainers"]):
         at, name = f"{path}[{index}]", container.get("name") or ""
         _common(errors, container, at, pod)
-        _restart_policy(errors, container, at)
+        if container.get("restartPolicy") is not None:
+            _restart_policy(errors, container, at)
+        elif container.get("restartPolicyRules"):
+            errors.required(f"{at}.restartPolicy", _RULES_NEED_A_POLICY)
         if name in seen:
             errors.duplicate(f"{at}.name", name)
         elif name:
@@ -84,10 +88,14 @@ def _init(errors: FieldErrors, spec: Object, path: str, pod: Surroundings) -> No
         _host_ports(errors, [container], path)
         if container.get("restartPolicy") == "Always":
             _life(errors, container, at, pod)
-        else:
-            for field in ("lifecycle", *_PROBES):
-                if container.get(field) is not None:
-                    errors.forbidden(f"{at}.{field}", _ONLY_SIDECARS)
+            continue
+        for field in ("lifecycle", *_PROBES):
+            if container.get(field) is not None:
+                errors.forbidden(f"{at}.{field}", _ONLY_SIDECARS)
+        for number, policy in enumerate(container.get("resizePolicy") or ()):
+            if policy.get("restartPolicy") == "RestartContainer":
+                why = "must not be set to 'RestartContainer' for non-sidecar initContainers"
+                errors.invalid(f"{at}.resizePolicy[{number}].restartPolicy", "RestartContainer", why)
 
 
 def _ephemeral(errors: FieldErrors, spec: Object, path: str, pod: Surroundings) -> None:
@@ -203,7 +211,8 @@ def _env(errors: FieldErrors, variables: list[Object], path: str) -> None:
 
 def _value_from(errors: FieldErrors, variable: Object, path: str) -> None:
     source, count = variable["valueFrom"], 0
-    for field, ref in source.items():
+    for field in _REFERENCES:
+        ref = source.get(field)
         if ref is None:
             continue
         count += 1
@@ -236,15 +245,30 @@ def _key_ref(errors: FieldErrors, ref: Object, path: str) -> None:
 
 
 def _file_key(errors: FieldErrors, ref: Object, path: str) -> None:
-    for field in ("key", "volumeName", "path"):
+    for field, rule in (("key", names.env_var_name), ("volumeName", names.dns1123_label)):
         if not ref.get(field):
             errors.required(f"{path}.{field}")
-    if ref.get("key"):
-        errors.messages(f"{path}.key", ref["key"], names.env_var_name(ref["key"]))
-    if ref.get("volumeName"):
-        errors.messages(f"{path}.volumeName", ref["volumeName"], names.dns1123_label(ref["volumeName"]))
-    if ref.get("path"):
-        descending(errors, ref["path"], f"{path}.path")
+        else:
+            errors.messages(f"{path}.{field}", ref[field], rule(ref[field]))
+    if not ref.get("path"):
+        errors.required(f"{path}.path")
+    else:
+        no_backsteps(errors, ref["path"], f"{path}.path")
+
+
+def file_key_volumes(errors: FieldErrors, spec: Object, path: str) -> None:
+    """Variables from files need a volume that is there, and empty at first (KEP-3721)."""
+    volumes = {volume.get("name") or "": volume for volume in spec.get("volumes") or ()}
+    for container, where in security_contexts.all_containers(spec, path):
+        for index, variable in enumerate(container.get("env") or ()):
+            ref = (variable.get("valueFrom") or {}).get("fileKeyRef")
+            if ref is None:
+                continue
+            at, name = f"{where}.env[{index}].valueFrom.fileKeyRef.volumeName", ref.get("volumeName") or ""
+            if name not in volumes:
+                errors.not_found(at, name)
+            elif volumes[name].get("emptyDir") is None:
+                errors.invalid(at, name, "referenced volume must be of type emptyDir")
 
 
 def _env_from(errors: FieldErrors, sources: list[Object], path: str) -> None:
@@ -280,7 +304,10 @@ def _resize_policy(errors: FieldErrors, policies: list[Object], path: str, resta
         errors.choice(path, name, ("cpu", "memory"))
         errors.choice(path, restart, ("NotRequired", "RestartContainer"))
         if restart_policy == "Never" and restart != "NotRequired":
-            errors.invalid(path, restart, "must be 'NotRequired' when `restartPolicy` is 'Never'")
+            errors.invalid(path, restart, "must be 'NotRequired' when pod `restartPolicy` is 'Never'")
+
+
+_RULES_NEED_A_POLICY = "must specify restartPolicy when restart rules are used"
 
 
 def _restart_policy(errors: FieldErrors, container: Object, path: str) -> None:
@@ -289,11 +316,11 @@ def _restart_policy(errors: FieldErrors, container: Object, path: str) -> None:
     if policy is None and not rules:
         return
     if policy is None:
-        errors.required(f"{path}.restartPolicy", "must specify restartPolicy when restart rules are used")
+        errors.required(f"{path}.restartPolicy", _RULES_NEED_A_POLICY)
     elif policy not in _RESTART_POLICIES:
         errors.not_supported(f"{path}.restartPolicy", policy, _RESTART_POLICIES)
     if len(rules) > _RULES_MAX:
-        errors.too_long(f"{path}.restartPolicyRules", _RULES_MAX)
+        errors.too_many(f"{path}.restartPolicyRules", len(rules), _RULES_MAX)
     for index, rule in enumerate(rules):
         at, action, codes = (
             f"{path}.restartPolicyRules[{index}]",
@@ -308,7 +335,7 @@ def _restart_policy(errors: FieldErrors, container: Object, path: str) -> None:
         if (codes.get("operator") or "") not in ("In", "NotIn"):
             errors.not_supported(f"{at}.exitCodes.operator", codes.get("operator") or "", ("In", "NotIn"))
         if len(codes.get("values") or ()) > _CODES_MAX:
-            errors.too_long(f"{at}.exitCodes.values", _CODES_MAX)
+            errors.too_many(f"{at}.exitCodes.values", len(codes["values"]), _CODES_MAX)
 
 
 # -- probes and hooks --------------------------------------------------------------------------------------------------

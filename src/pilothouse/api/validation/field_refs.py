@@ -27,8 +27,9 @@ VOLUME_FIELDS = (
     "metadata.namespace",
     "metadata.uid",
 )
-_KNOWN = {*ENV_FIELDS, *VOLUME_FIELDS, "spec.schedulerName", "spec.restartPolicy", "spec.hostNetwork", "status.phase", "status.nominatedNodeName"}  # fmt: skip
-_SUBSCRIPTED = re.compile(r"(.+)\['(.*)'\]", re.DOTALL)
+_KNOWN = {*ENV_FIELDS, *VOLUME_FIELDS, "spec.schedulerName", "spec.restartPolicy", "status.phase"}
+_OLD_NAME = {"spec.host": "spec.nodeName"}
+_SUBSCRIPTED = re.compile(r"(.+?)\['(.*)'\]", re.DOTALL)
 _RESOURCES = (
     "limits.cpu",
     "limits.ephemeral-storage",
@@ -49,7 +50,7 @@ def field_ref(errors: FieldErrors, ref: Object, path: str, allowed: tuple[str, .
     if not label:
         errors.required(f"{path}.fieldPath")
         return
-    problem = ""
+    problem, label = "", _OLD_NAME.get(label, label)
     match = _SUBSCRIPTED.fullmatch(label)
     if ref["apiVersion"] != "v1":
         problem = f"unsupported pod version: {ref['apiVersion']}"

@@ -22,6 +22,22 @@ def of_pod_spec(old: Object, new: Object) -> str:
     return _difference(_pod_spec(old), _pod_spec(new))
 
 
+def of_claim_spec(old: Object, new: Object) -> str:
+    return _difference(*(as_go("core.v1.PersistentVolumeClaimSpec", spec) for spec in (old, new)))
+
+
+_SOURCES = (
+    "GCEPersistentDisk AWSElasticBlockStore HostPath Glusterfs NFS RBD Quobyte ISCSI FlexVolume Cinder CephFS FC Flocker AzureFile "
+    "VsphereVolume AzureDisk PhotonPersistentDisk PortworxVolume ScaleIO Local StorageOS CSI"
+).split()
+
+
+def of_volume_sources(old: Object, new: Object) -> str:
+    """Of PersistentVolumes."""
+    before, after = (as_go("core.v1.PersistentVolumeSpec", sources) for sources in (old, new))
+    return _difference(*({name: spec[name] for name in _SOURCES} for spec in (before, after)))
+
+
 def _pod_spec(spec: Object) -> Object:
     """What a pod shares with its host is inside the internal security context, and the account has one name."""
     made: Object = as_go("core.v1.PodSpec", {**spec, "securityContext": spec.get("securityContext") or {}})

@@ -44,9 +44,20 @@ _ORDERS = {  # where it is not that of the numbers
         "flexVolume cinder cephfs flocker downwardAPI fc azureFile configMap vsphereVolume azureDisk photonPersistentDisk projected "
         "portworxVolume scaleIO storageos csi ephemeral image"
     ).split(),
+    "core.v1.PersistentVolumeClaimSpec": (
+        "accessModes selector resources volumeName storageClassName volumeMode dataSource dataSourceRef volumeAttributesClassName"
+    ).split(),
     "core.v1.VolumeMount": "name readOnly recursiveReadOnly mountPath subPath mountPropagation subPathExpr".split(),
 }
-_ODD_NAMES = {"cephfs": "CephFS", "storageos": "StorageOS"}
+_ODD_NAMES = {
+    "cephfs": "CephFS",
+    "diskURI": "DataDiskURI",
+    "gid": "GID",
+    "pdID": "PdID",
+    "sslEnabled": "SSLEnabled",
+    "storageos": "StorageOS",
+    "wwids": "WWIDs",
+}
 _ZERO = {"string": "", "int32": 0, "int64": 0, "bool": False, "number": 0, "Quantity": "0", "IntOrString": 0}
 
 
@@ -59,7 +70,7 @@ def as_go(type_: Type | str, value: Any) -> Any:
     if type_.kind == "list":
         return [as_go(type_.element, one) for one in value] or None
     if type_.kind == "map":
-        return {key: as_go(type_.element, one) for key, one in value.items()} or None
+        return {key: as_go(type_.element, value[key]) for key in sorted(value)} or None
     if type_.kind != "struct":
         return value
     made = InOrder()

@@ -100,7 +100,7 @@ def _common(errors: FieldErrors, meta: Object, path: str) -> None:
 def labels(errors: FieldErrors, values: dict[str, str] | None, path: str) -> None:
     for key, value in (values or {}).items():
         if problems := qualified_name(key):
-            errors.messages(path, key, [p.replace("a qualified name", "a valid label key") for p in problems])
+            errors.messages(path, key, problems)
         errors.messages(path, value, label_value(value))
 
 

@@ -8,7 +8,8 @@ from .. import names
 from ..fielderrors import FieldErrors
 from ..object import Object
 from ..quantity import Quantity
-from . import metadata, resources, volume_sources
+from . import go_diff, metadata, resources, volume_sources
+from .go_struct import as_go
 from .metadata import immutable, qualified_name, same
 from .node_selectors import node_selector
 from .validator import Validator, against_old
@@ -17,6 +18,11 @@ _MODES = ("ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod")
 _VOLUME_MODES = ("Block", "Filesystem")
 _RECLAIM = ("Delete", "Recycle", "Retain")
 _BETA_CLASS = "volume.beta.kubernetes.io/storage-class"
+_MOUNT_OPTIONS = "volume.beta.kubernetes.io/mount-options"
+_WITH_MOUNT_OPTIONS = (
+    "gcePersistentDisk awsElasticBlockStore glusterfs nfs rbd quobyte iscsi cinder cephfs azureFile vsphereVolume azureDisk "
+    "photonPersistentDisk"
+).split()
 _RESIZE_STATES = (
     "ControllerResizeInProgress",
     "ControllerResizeInfeasible",
@@ -45,6 +51,14 @@ def _access_modes(errors: FieldErrors, modes: list[str], path: str) -> None:
 
 
 def create_volume(errors: FieldErrors, volume: Object) -> None:
+    _volume(errors, volume)
+    if _MOUNT_OPTIONS in (volume["metadata"].get("annotations") or ()):
+        if not any(source in (volume.get("spec") or ()) for source in _WITH_MOUNT_OPTIONS):
+            why = "may not specify mount options for this volume type"
+            errors.forbidden(f"metadata.annotations.{_MOUNT_OPTIONS}", why)
+
+
+def _volume(errors: FieldErrors, volume: Object) -> None:
     metadata.created(errors, volume["metadata"], namespaced=False)
     volume_spec(errors, volume.get("spec") or {}, "spec", volume["metadata"].get("name") or "")
 
@@ -133,7 +147,7 @@ def update_volume(errors: FieldErrors, new: Object, old: Object, subresource: st
         return
     create_volume(errors, new)
     if errors:  # as in Kubernetes: by the strategy, and by the check of the update
-        create_volume(errors, new)
+        _volume(errors, new)
     spec, before = new.get("spec") or {}, old.get("spec") or {}
     sources = {f: spec[f] for f in volume_sources.PERSISTENT if f in spec}
     old_sources = {f: before[f] for f in volume_sources.PERSISTENT if f in before}
@@ -141,14 +155,14 @@ def update_volume(errors: FieldErrors, new: Object, old: Object, subresource: st
     if (sources.get("csi") or {}).get(expand) and old_sources.get("csi") and expand not in old_sources["csi"]:
         sources["csi"] = {f: v for f, v in sources["csi"].items() if f != expand}
     if not same(sources, old_sources):
-        errors.forbidden(
-            "spec.persistentvolumesource", "spec.persistentvolumesource is immutable after creation\n"
-        )
+        difference = go_diff.of_volume_sources(old_sources, sources)
+        why = f"spec.persistentvolumesource is immutable after creation\n{difference}"
+        errors.forbidden("spec.persistentvolumesource", why)
     immutable(errors, spec.get("volumeMode"), before.get("volumeMode"), "volumeMode")
     affinity, old_affinity = spec.get("nodeAffinity"), before.get("nodeAffinity")
     if old_affinity is not None and not same(affinity, _with_ga_labels(old_affinity, affinity)):
         why = "field is immutable, except for updating from beta label to GA"
-        errors.invalid("nodeAffinity", affinity, why)
+        errors.invalid("nodeAffinity", as_go("core.v1.VolumeNodeAffinity", affinity), why)
     if before.get("volumeAttributesClassName") is not None and spec.get("volumeAttributesClassName") is None:
         errors.forbidden("spec.volumeAttributesClassName", "update from non-nil value to nil is forbidden")
 
@@ -230,10 +244,8 @@ def update_claim(errors: FieldErrors, new: Object, old: Object, subresource: str
         against_old(errors, new, old)
         _claim_status(errors, new.get("status") or {})
         return
-    create_claim(errors, new)
     against_old(errors, new, old)
-    if errors:  # as in Kubernetes: by the strategy, and by the check of the update
-        create_claim(errors, new)
+    create_claim(errors, new)
     spec, before = dict(new.get("spec") or {}), dict(old.get("spec") or {})
     if not before.get("volumeName"):
         before["volumeName"] = spec.get("volumeName")
@@ -241,28 +253,25 @@ def update_claim(errors: FieldErrors, new: Object, old: Object, subresource: str
     new_size = ((spec.get("resources") or {}).get("requests") or {}).get("storage")
     old_size = ((before.get("resources") or {}).get("requests") or {}).get("storage")
     if (new.get("status") or {}).get("phase") == "Bound":
-        if new_size is not None:
-            part = spec["resources"]
+        part = spec.get("resources") or {}
+        if part.get("requests"):
             spec["resources"] = {**part, "requests": {**part["requests"], "storage": old_size}}
-        if spec.get("volumeAttributesClassName") is not None:
-            spec["volumeAttributesClassName"] = before.get("volumeAttributesClassName")
+        spec["volumeAttributesClassName"] = before.get("volumeAttributesClassName")
     if not same(spec, before):
-        errors.forbidden(
-            "spec",
-            "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims\n",
-        )
+        why = "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims"
+        errors.forbidden("spec", f"{why}\n{go_diff.of_claim_spec(before, spec)}")
     capacity = ((old.get("status") or {}).get("capacity") or {}).get("storage") or "0"
     size = Quantity.of(new_size or "0").number
     if size < Quantity.of(old_size or "0").number and size <= Quantity.of(capacity).number:
         errors.forbidden("spec.resources.requests.storage", "field can not be less than status.capacity")
     new_spec, old_spec = new.get("spec") or {}, old.get("spec") or {}
     immutable(errors, new_spec.get("volumeMode"), old_spec.get("volumeMode"), "volumeMode")
-    if old_spec.get("volumeAttributesClassName") is not None:
-        name = new_spec.get("volumeAttributesClassName")
-        if not name:
-            what = "nil" if name is None else "an empty string"
-            why = f"update from non-nil value to {what} is forbidden"
-            errors.forbidden("spec.volumeAttributesClassName", why)
+    name = new_spec.get("volumeAttributesClassName")
+    current = (old.get("status") or {}).get("currentVolumeAttributesClassName")
+    if not name and name != old_spec.get("volumeAttributesClassName") and current is not None:
+        what = "nil" if name is None else "empty string"
+        why = f"update to {what} is forbidden when status.currentVolumeAttributesClassName is not nil"
+        errors.forbidden("spec.volumeAttributesClassName", why)
 
 
 def _storage_class_change(
@@ -286,7 +295,7 @@ def _storage_class_change(
 def _claim_status(errors: FieldErrors, status: Object) -> None:
     for resource, value in (status.get("capacity") or {}).items():
         _basic(errors, value, f"status.capacity[{resource}]")
-    path = "status.allocatedResourceStatus"
+    path = "status.allocatedResourceStatuses"
     for resource, state in (status.get("allocatedResourceStatuses") or {}).items():
         _claim_resource(errors, resource, path)
         if state not in _RESIZE_STATES:

@@ -1,14 +1,13 @@
 """Pods and pod templates: the whole spec, what an update may change, and the subresources status, ephemeralcontainers and resize."""
 
-import ipaddress
 from typing import Any
 
 from .. import names, qos
 from ..fielderrors import FieldErrors
 from ..object import Object
 from ..quantity import Quantity
-from . import go_diff, metadata, resources, scheduling, security_contexts
-from .containers import Surroundings, containers, image_without_blanks
+from . import addresses, go_diff, metadata, resources, scheduling, security_contexts
+from .containers import Surroundings, containers, file_key_volumes, image_without_blanks
 from .metadata import immutable, qualified_name, same
 from .pod_volumes import volumes
 from .validator import Validator, against_old
@@ -138,20 +137,20 @@ def spec(errors: FieldErrors, own: Object, path: str, pod_name: str = "", *, is_
         for field, shown in (("hostNetwork", "hostNetwork"), ("hostPID", "HostPID"), ("hostIPC", "HostIPC")):
             if get(field):
                 errors.forbidden(f"{path}.{shown}", _USER_HOST)
-    for field, rule in (
-        ("serviceAccountName", names.dns1123_subdomain),
-        ("nodeName", names.dns1123_subdomain),
-    ):
+        for container, at in security_contexts.all_containers(own, path):
+            if container.get("volumeDevices"):
+                errors.forbidden(f"{at}.volumeDevices", _USER_HOST)
+    if get("hostnameOverride") is not None:
+        _hostname_override(errors, own, f"{path}.hostnameOverride")
+    for field in ("serviceAccountName", "nodeName"):
         if get(field):
-            errors.messages(f"{path}.{field}", own[field], rule(own[field]))
+            errors.messages(f"{path}.{field}", own[field], names.dns1123_subdomain(own[field]))
     deadline = get("activeDeadlineSeconds")
     if deadline is not None:
         errors.messages(f"{path}.activeDeadlineSeconds", deadline, names.in_range(deadline, 1, INT32_MAX))
     for field in ("hostname", "subdomain"):
         if get(field):
             errors.messages(f"{path}.{field}", own[field], names.dns1123_label(own[field]))
-    if get("hostnameOverride") is not None:
-        _hostname_override(errors, own, f"{path}.hostnameOverride")
     if get("tolerations"):
         scheduling.tolerations(errors, own["tolerations"], f"{path}.tolerations")
     for index, alias in enumerate(get("hostAliases") or ()):
@@ -166,6 +165,7 @@ def spec(errors: FieldErrors, own: Object, path: str, pod_name: str = "", *, is_
         resources.requirements(errors, {"limits": own["overhead"]}, f"{path}.overhead")
     if get("os") is not None:
         security_contexts.operating_system(errors, own, path)
+    file_key_volumes(errors, own, path)
 
 
 def _resource_claims(errors: FieldErrors, claims: list[Object], path: str) -> None:
@@ -195,8 +195,11 @@ def _resource_claims(errors: FieldErrors, claims: list[Object], path: str) -> No
 def _pod_resources(errors: FieldErrors, own: Object, path: str) -> None:
     """The pod as a whole: no less than its containers ask for together, no less than any one's limit (KEP-2837)."""
     whole = own["resources"]
+    if (own.get("os") or {}).get("name") == "windows":
+        errors.forbidden(path, "may not be set for a windows pod")
+        return
     if whole.get("claims") is not None:
-        errors.forbidden(f"{path}.claims", "claims cannot be set for Resources at pod-level")
+        errors.forbidden(f"{path}.claims", "claims may not be set for Resources at pod-level")
     resources.requirements(errors, whole, path, (), resources.pod_name)
     requests, limits = whole.get("requests") or {}, whole.get("limits") or {}
     for name, total in qos.containers_requests(own).items():
@@ -206,6 +209,11 @@ def _pod_resources(errors: FieldErrors, own: Object, path: str) -> None:
         if Quantity.of(total).number > Quantity.of(asked).number:
             why = f"must be greater than or equal to aggregate container requests of {total}"
             errors.invalid(f"{path}.requests[{name}]", str(asked), why)
+    for name, total in qos.containers_limits(own).items():
+        bound = limits.get(name) if resources.is_huge_page(name) else None
+        if bound is not None and Quantity.of(total).number > Quantity.of(bound).number:
+            why = f"must be greater than or equal to aggregate container limits of {total}"
+            errors.invalid(f"{path}.limits[{name}]", str(bound), why)
     for index, container in enumerate(own.get("containers") or ()):
         for name, limit in ((container.get("resources") or {}).get("limits") or {}).items():
             bound = limits.get(name)
@@ -238,7 +246,7 @@ def _dns_config(errors: FieldErrors, config: Object | None, policy: str, path: s
     if len(servers) > 3:
         errors.invalid(f"{path}.nameservers", servers, "must not have more than 3 nameservers")
     for index, server in enumerate(servers):
-        errors.messages(f"{path}.nameservers[{index}]", server, names.ip(server))
+        addresses.ip(errors, server, f"{path}.nameservers[{index}]")
     if len(searches) > 32:
         errors.invalid(f"{path}.searches", searches, "must not have more than 32 search paths")
     if len(" ".join(searches)) > 2048:
@@ -256,17 +264,16 @@ def _dns_config(errors: FieldErrors, config: Object | None, policy: str, path: s
 
 def _hostname_override(errors: FieldErrors, own: Object, path: str) -> None:
     name = own["hostnameOverride"]
-    errors.messages(path, name, names.dns1123_subdomain(name))
+    for field in ("setHostnameAsFQDN", "hostNetwork"):
+        if own.get(field):
+            errors.forbidden(path, f"may not be specified when {field} is true")
     if len(name) > 64:
         errors.too_long(path, 64)
-    if own.get("setHostnameAsFQDN"):
-        errors.forbidden(path, "may not be specified when setHostnameAsFQDN is true")
-    if own.get("hostNetwork"):
-        errors.forbidden(path, "may not be specified when hostNetwork is true")
+    errors.messages(path, name, names.dns1123_subdomain(name))
 
 
 def _host_alias(errors: FieldErrors, alias: Object, path: str) -> None:
-    errors.messages(f"{path}.ip", alias.get("ip") or "", names.ip(alias.get("ip") or ""))
+    addresses.ip(errors, alias.get("ip") or "", f"{path}.ip")
     for index, name in enumerate(alias.get("hostnames") or ()):
         errors.messages(f"{path}.hostnames[{index}]", name, names.dns1123_subdomain(name))
 
@@ -407,26 +414,31 @@ def _resize(errors: FieldErrors, new: Object, old: Object) -> None:
             if status.get("resources") is None:
                 errors.forbidden("spec", "Pod running on node without support for resize")
             break
+    whole = _without_cpu_and_memory(spec_, before)
+    if spec_.get("resources") or before.get("resources"):
+        _pod_level_resize(errors, spec_, before, whole)
     if _containers_moved(errors, spec_, before):
         return
-    _nothing_removed(errors, spec_, before, "spec.resources")
     munged: dict[str, list[Object]] = {}
     for field in ("initContainers", "containers"):
         pairs = list(zip(spec_.get(field) or (), before.get(field) or (), strict=True))
         for index, (container, was) in enumerate(pairs):
-            if field == "containers" or was.get("restartPolicy") == "Always":
-                _nothing_removed(errors, container, was, f"spec.{field}[{index}].resources")
-        munged[field] = [_without_cpu_and_memory(*pair) for pair in pairs]
-    for field, why in (
-        ("containers", "only cpu and memory resources are mutable"),
-        ("initContainers", "only cpu and memory resources for sidecar containers are mutable"),
-    ):
-        for index, was in enumerate(before.get(field) or ()):
-            sidecar = field == "containers" or was.get("restartPolicy") == "Always"
-            now = munged[field][index] if sidecar else spec_[field][index]
-            if not same(now, was):
-                errors.forbidden("spec", why if sidecar else "resources for non-sidecar init containers are immutable")  # fmt: skip
-    others = {**_without_cpu_and_memory(spec_, before), **munged}
+            _nothing_removed(errors, container, was, f"spec.{field}[{index}].resources", "resource")
+        munged[field] = [_resized(*pair) for pair in pairs]
+    for container, was in zip(munged["containers"], before.get("containers") or (), strict=True):
+        if not same(container, was):
+            errors.forbidden("spec", "only cpu and memory resources are mutable")
+    for index, was in enumerate(before.get("initContainers") or ()):
+        at, container = f"spec.initContainers[{index}]", munged["initContainers"][index]
+        if not same(container, was):
+            why = "only cpu and memory resources for init or sidecar containers are mutable"
+            errors.forbidden(at, why)
+        if was.get("restartPolicy") != "Always" and not same(spec_["initContainers"][index], was):
+            for policy in container.get("resizePolicy") or ():
+                if policy.get("restartPolicy") == "RestartContainer":
+                    why = "non-sidecar init containers with a resize policy of RestartContainer cannot be resized"
+                    errors.forbidden(at, why)
+    others = {**whole, **munged}
     if not errors and not same(others, {**before, **{f: before.get(f) or [] for f in munged}}):
         errors.forbidden("spec", "only cpu and memory resources are mutable")
 
@@ -445,11 +457,28 @@ def _containers_moved(errors: FieldErrors, spec_: Object, before: Object) -> boo
     return len(errors) > start
 
 
-def _nothing_removed(errors: FieldErrors, new: Object, old: Object, path: str) -> None:
+def _pod_level_resize(errors: FieldErrors, new: Object, old: Object, masked: Object) -> None:
+    """`masked`: the new spec with the old CPU and memory (KEP-5419)."""
+    if old.get("resources") and not new.get("resources"):
+        errors.forbidden("spec.resources", "pod-level resources cannot be removed")
+        return
+    _nothing_removed(errors, new, old, "spec.resources", "pod-level resource")
+    if not same(masked["resources"], old.get("resources")):
+        errors.forbidden("spec", "only cpu and memory resources are mutable at pod-level")
+
+
+def _nothing_removed(errors: FieldErrors, new: Object, old: Object, path: str, what: str) -> None:
     for which in ("requests", "limits"):
         now, was = ((c.get("resources") or {}).get(which) or {} for c in (new, old))
         if any(name not in now for name in was):
-            errors.forbidden(f"{path}.{which}", f"resource {which} cannot be removed")
+            errors.forbidden(f"{path}.{which}", f"{what} {which} cannot be removed")
+
+
+def _resized(new: Object, old: Object) -> Object:
+    """What must be as it was. Claims are not among it: Kubernetes refuses to resize a container that has some."""
+    masked = _without_cpu_and_memory(new, old)
+    masked["resources"].pop("claims", None)
+    return masked
 
 
 def _without_cpu_and_memory(new: Object, old: Object) -> Object:
@@ -469,9 +498,10 @@ def _status(errors: FieldErrors, new: Object, old: Object) -> None:
     spec_, before = new.get("spec") or {}, old.get("spec") or {}
     status, was = new.get("status") or {}, old.get("status") or {}
     for index, condition in enumerate(status.get("conditions") or ()):
-        type_ = condition.get("type") or ""
+        type_, at = condition.get("type") or "", f"status.conditions[{index}]"
+        _observed(errors, condition, at)
         if type_ not in _OWN_CONDITIONS:
-            errors.messages(f"metadata.conditions[{index}].Type", type_, qualified_name(type_))
+            errors.messages(f"{at}.Type", type_, qualified_name(type_))
     if spec_.get("nodeName") != before.get("nodeName"):
         errors.forbidden("status.nodeName", "may not be changed directly")
     nominated = status.get("nominatedNodeName")
@@ -480,54 +510,78 @@ def _status(errors: FieldErrors, new: Object, old: Object) -> None:
         if spec_.get("nodeName"):
             why = "may not be set on pods that are already bound to a node"
             errors.forbidden("status.nominatedNodeName", why)
+    _observed(errors, status, "status")
     immutable(errors, status.get("qosClass"), was.get("qosClass"), "status.qosClass")
-    policy = before.get("restartPolicy") or "Always"
-    _states(errors, status, was, "containerStatuses", policy, _may_restart(before, "containers"))
-    _states(errors, status, was, "initContainerStatuses", policy, _may_restart(before, "initContainers"))
-    _states(errors, status, was, "ephemeralContainerStatuses", "Never", set())
+    _states(errors, status, was, before)
     _claim_statuses(errors, status.get("resourceClaimStatuses") or [], spec_)
-    _addresses(errors, status.get("podIPs") or [], "status.podIPs")
-    hosts = status.get("hostIPs") or []
-    if hosts and hosts[0].get("ip") != status.get("hostIP"):
-        errors.invalid("status.hostIPs[0].ip", hosts[0].get("ip") or "", "must be equal to `hostIP`")
-    _addresses(errors, hosts, "status.hostIPs")
-    for field in ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"):
+    _extended_claim(errors, status.get("extendedResourceClaimStatus"), spec_)
+    for field in ("podIPs", "hostIPs"):
+        of, old_of = status.get(field) or [], was.get(field) or []
+        if field == "hostIPs" and of and (of[0].get("ip") or "") != (status.get("hostIP") or ""):
+            errors.invalid("status.hostIPs[0].ip", of[0].get("ip") or "", "must be equal to `hostIP`")
+        _addresses(errors, of, {ip.get("ip") or "" for ip in old_of}, f"status.{field}")
+    for field in _STATUSES:
         for index, one in enumerate(status.get(field) or ()):
             user = (one.get("user") or {}).get("linux")
             if user is not None:
-                _linux_user(errors, user, f"status.{field}[{index}].linux", spec_)
+                _linux_user(errors, user, f"status.{field}[{index}].user.linux", spec_)
+    for field, of_spec in _STATUSES.items():
+        for index, one in enumerate(status.get(field) or ()):
+            if one.get("allocatedResourcesStatus"):
+                at = f"status.{field}[{index}].allocatedResourcesStatus"
+                if field == "ephemeralContainerStatuses":
+                    errors.forbidden(at, "must not be specified in container status")
+                else:
+                    container = _named(spec_.get(of_spec), one.get("name"))
+                    _health(errors, one["allocatedResourcesStatus"], container, at)
 
 
-def _may_restart(spec_: Object, field: str) -> set[Any]:
-    """The containers that their own policy or rules may start again, whatever the pod's policy (KEP-5307, KEP-5532)."""
-    everyone = [*(spec_.get("containers") or ()), *(spec_.get("initContainers") or ())]
+def _observed(errors: FieldErrors, holder: Object, path: str) -> None:
+    if (holder.get("observedGeneration") or 0) < 0:
+        why = "must be a non-negative integer"
+        errors.invalid(f"{path}.observedGeneration", holder["observedGeneration"], why)
+
+
+def _named(containers_: list[Object] | None, name: Any) -> Object | None:
+    return next((c for c in containers_ or () if c.get("name") == name), None)
+
+
+_STATUSES = {
+    "containerStatuses": "containers",
+    "initContainerStatuses": "initContainers",
+    "ephemeralContainerStatuses": "ephemeralContainers",
+}
+
+
+def _states(errors: FieldErrors, new: Object, old: Object, own: Object) -> None:
+    """What has ended for good stays ended (KEP-5307, KEP-5532)."""
+    everyone = [*(own.get("containers") or ()), *(own.get("initContainers") or ())]
     rules = [rule for container in everyone for rule in container.get("restartPolicyRules") or ()]
     all_ = any(rule.get("action") == "RestartAllContainers" for rule in rules)
-    return {
-        container.get("name")
-        for container in spec_.get(field) or ()
-        if all_
-        or container.get("restartPolicyRules")
-        or container.get("restartPolicy") in ("Always", "OnFailure")
-    }
-
-
-def _states(
-    errors: FieldErrors, new: Object, old: Object, field: str, policy: str, may_restart: set[Any]
-) -> None:
-    """What has ended for good stays ended."""
-    if policy == "Always":
-        return
-    running = {
-        s.get("name") for s in new.get(field) or () if (s.get("state") or {}).get("terminated") is None
-    }
-    for index, status in enumerate(old.get(field) or ()):
-        ended = (status.get("state") or {}).get("terminated")
-        if ended is None or (ended.get("exitCode") and policy == "OnFailure"):
+    for field, of_spec in _STATUSES.items():
+        ephemeral = field == "ephemeralContainerStatuses"
+        if all_ and not ephemeral:
             continue
-        if status.get("name") in running - may_restart:
-            why = "may not be transitioned to non-terminated state"
-            errors.forbidden(f"status.{field}[{index}].state", why)
+        now = {s.get("name"): s for s in reversed(new.get(field) or ())}
+        for index, status in enumerate(old.get(field) or ()):
+            ended = (status.get("state") or {}).get("terminated")
+            after = now.get(status.get("name"))
+            if ended is None or after is None or (after.get("state") or {}).get("terminated") is not None:
+                continue
+            container = None if ephemeral else _named(own.get(of_spec), status.get("name"))
+            if container is None or not _starts_again(container, own, ended.get("exitCode") or 0):
+                why = "may not be transitioned to non-terminated state"
+                errors.forbidden(f"status.{field}[{index}].state", why)
+
+
+def _starts_again(container: Object, own: Object, code: int) -> bool:
+    policy = container.get("restartPolicy")
+    for rule in container.get("restartPolicyRules") or () if policy else ():
+        codes = rule.get("exitCodes") or {}
+        if (code in (codes.get("values") or ())) == (codes.get("operator") == "In"):
+            return True
+    policy = policy or own.get("restartPolicy") or "Always"
+    return policy == "Always" or (policy == "OnFailure" and code != 0)
 
 
 def _claim_statuses(errors: FieldErrors, statuses: list[Object], own: Object) -> None:
@@ -542,22 +596,84 @@ def _claim_statuses(errors: FieldErrors, statuses: list[Object], own: Object) ->
         seen.add(name)
         claim = status.get("resourceClaimName")
         if claim is not None:
-            errors.messages(at, claim, names.dns1123_subdomain(claim))
+            errors.messages(at.replace(".name", ".resourceClaimName"), claim, names.dns1123_subdomain(claim))
 
 
-def _addresses(errors: FieldErrors, addresses: list[Object], path: str) -> None:
-    values = [address.get("ip") or "" for address in addresses]
-    for index, value in enumerate(values):
-        errors.messages(f"{path}[{index}]", value, names.ip(value))
-    if len(values) < 2 or any(names.ip(value) for value in values):
+def _extended_claim(errors: FieldErrors, status: Object | None, own: Object) -> None:
+    """Which claim stands for the extended resources of which container (KEP-5004)."""
+    if status is None:
         return
-    versions = {ipaddress.ip_address(value).version for value in values}
-    if len(versions) < 2 or len(values) > 2:
+    path = "status.extendedResourceClaimStatus"
+    mappings, seen = status.get("requestMappings") or [], set()
+    if not mappings:
+        errors.required(f"{path}.requestMappings", "at least one request mapping is required")
+    for index, mapping in enumerate(mappings):
+        at = f"{path}.requestMappings[{index}]"
+        key = tuple(mapping.get(field) or "" for field in ("containerName", "resourceName", "requestName"))
+        container = _named(own.get("containers"), key[0]) or _named(own.get("initContainers"), key[0])
+        where = "spec.initContainers{0} or spec.containers{0}"
+        if container is None:
+            why = f"must match the name of an entry in {where.format('.name')}"
+            errors.invalid(f"{at}.containerName", key[0], why)
+        elif key[1] not in ((container.get("resources") or {}).get("requests") or ()):
+            why = (
+                f"must match the extended resource name of an entry in {where.format('.resources.requests')}"
+            )
+            errors.invalid(f"{at}.resourceName", key[1], why)
+        errors.messages(f"{path}.requestName", key[2], names.dns1123_label(key[2]))
+        if key in seen:
+            for field, value in zip(("containerName", "resourceName", "requestName"), key, strict=True):
+                errors.duplicate(f"{at}.{field}", value)
+        seen.add(key)
+    claim = status.get("resourceClaimName") or ""
+    if not claim:
+        errors.required(f"{path}.resourceClaimName")
+    else:
+        errors.messages(f"{path}.resourceClaimName", claim, names.dns1123_subdomain(claim))
+
+
+def _addresses(errors: FieldErrors, listed: list[Object], known: set[str], path: str) -> None:
+    values = [address.get("ip") or "" for address in listed]
+    for index, value in enumerate(values):
+        addresses.ip(errors, value, f"{path}[{index}]", known)
+    if len(values) < 2:
+        return
+    families = [addresses.family(value) for value in values]
+    if "" in families:
+        index = families.index("")
+        why = f"failed to check for dual stack with error:invalid IP[{index}]: {values[index]}"
+        errors.internal(path, why)
+    if "" in families or len(set(families)) < 2 or len(values) > 2:
         shown = [{"IP": value} for value in values]
         errors.invalid(path, shown, "may specify no more than one IP for each IP family")
-    for index, value in enumerate(values):
-        if value in values[:index]:
-            errors.duplicate(f"{path}[{index}]", {"IP": value})
+
+
+_HEALTH = ("Healthy", "Unhealthy", "Unknown")
+_HEALTH_MESSAGE_MAX = 1024
+
+
+def _health(errors: FieldErrors, listed: list[Object], container: Object | None, path: str) -> None:
+    """How the devices of a container are (KEP-4680)."""
+    asked = (container or {}).get("resources") or {}
+    claims = {"claim:" + "/".join(filter(None, (c.get("name"), c.get("request")))) for c in asked.get("claims") or ()}  # fmt: skip
+    for index, each in enumerate(listed):
+        at, name, seen = f"{path}[{index}]", each.get("name") or "", set()
+        of_claim = name.startswith("claim:")
+        if container is not None and name not in (claims if of_claim else asked.get("requests") or ()):
+            why = "must match one of the container's resource "
+            why += "claims in a format 'claim:<claimName>/<request>' or 'claim:<claimName>' if request is empty" if of_claim else "requests"  # fmt: skip
+            errors.invalid(f"{at}.name", name, why)
+        for number, one in enumerate(each.get("resources") or ()):
+            where, message = f"{at}.resources[{number}]", one.get("message")
+            if one.get("health") not in _HEALTH:
+                errors.not_supported(f"{where}.health", one.get("health") or "", _HEALTH)
+            if message == "":
+                errors.required(f"{where}.message", "must be non-empty if specified")
+            elif message is not None and len(message) > _HEALTH_MESSAGE_MAX:
+                errors.too_long(f"{where}.message", _HEALTH_MESSAGE_MAX)
+            if one.get("resourceID") in seen:
+                errors.duplicate(f"{where}.resourceID", one.get("resourceID") or "")
+            seen.add(one.get("resourceID"))
 
 
 def _linux_user(errors: FieldErrors, user: Object, path: str, own: Object) -> None:

@@ -6,6 +6,7 @@ from .. import names
 from ..fielderrors import FieldErrors
 from ..object import Object
 from . import metadata
+from .go_struct import as_go
 from .metadata import label_value, qualified_name, same
 from .node_selectors import node_selector, node_selector_term
 
@@ -16,6 +17,7 @@ _REQUIRED, _PREFERRED = (
 )
 _UNSATISFIABLE = ("DoNotSchedule", "ScheduleAnyway")
 _NOT_SET = "must not be specified when labelSelector is not set"
+_TERM = "core.v1.NodeSelectorTerm"
 _WEIGHT = "must be in the range 1-100"
 
 
@@ -109,17 +111,9 @@ def topology_spread(errors: FieldErrors, constraints: list[Object], path: str) -
         for field in ("nodeAffinityPolicy", "nodeTaintsPolicy"):
             if constraint.get(field) is not None and constraint[field] not in ("Honor", "Ignore"):
                 errors.not_supported(f"{at}.{field}", constraint[field], ("Honor", "Ignore"))
-        _spread_keys(errors, constraint, f"{at}.matchLabelKeys")
+        if constraint.get("matchLabelKeys"):
+            _label_keys(errors, constraint, at)
         metadata.label_selector(errors, constraint.get("labelSelector"), f"{at}.labelSelector")
-
-
-def _spread_keys(errors: FieldErrors, constraint: Object, path: str) -> None:
-    keys, selector = constraint.get("matchLabelKeys") or [], constraint.get("labelSelector")
-    if keys and selector is None:
-        errors.forbidden(path, _NOT_SET)
-    for index, key in enumerate(keys):
-        errors.messages(f"{path}[{index}]", key, qualified_name(key))
-    _not_selected_twice(errors, keys, selector, path)
 
 
 def tolerations(errors: FieldErrors, listed: list[Object], path: str) -> None:
@@ -143,8 +137,9 @@ def tolerations(errors: FieldErrors, listed: list[Object], path: str) -> None:
             if value:
                 why = "value must be empty when `operator` is 'Exists'"
                 errors.invalid(f"{path}[{index}].operator", value, why)
-        else:
-            errors.not_supported(f"{path}[{index}].operator", operator, ("Equal", "Exists"))
+        else:  # Lt and Gt are an alpha feature (KEP-5471)
+            known = ("Equal", "Exists", "Lt", "Gt") if operator in ("Lt", "Gt") else ("Equal", "Exists")
+            errors.not_supported(f"{path}[{index}].operator", operator, known)
         if effect and effect not in EFFECTS:
             errors.not_supported(f"{path}[{index}].effect", effect, EFFECTS)
 
@@ -191,11 +186,12 @@ def node_affinity_change(errors: FieldErrors, new: Object | None, old: Object | 
         return
     if len(old_terms) != len(new_terms):
         why = "no additions/deletions to non-empty NodeSelectorTerms list are allowed"
-        errors.invalid(at, new_terms, why)
+        errors.invalid(at, [as_go(_TERM, term) for term in new_terms] or None, why)
         return
     for index, (term, before) in enumerate(zip(new_terms, old_terms, strict=True)):
         if not _only_additions(term, before):
-            errors.invalid(f"{at}[{index}]", term, "only additions are allowed (no mutations or deletions)")
+            why = "only additions are allowed (no mutations or deletions)"
+            errors.invalid(f"{at}[{index}]", as_go(_TERM, term), why)
 
 
 def _only_additions(new: Object, old: Object) -> bool:

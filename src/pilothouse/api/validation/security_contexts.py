@@ -7,9 +7,11 @@ from typing import Any
 from .. import names
 from ..fielderrors import FieldErrors
 from ..object import Object
+from .go_struct import as_go
 from .volume_sources import descending
 
 ID_MAX = 2**31 - 1
+_CONTEXT = "core.v1.SecurityContext"
 _PROFILES = ("Localhost", "RuntimeDefault", "Unconfined")
 _APPARMOR_LENGTH_MAX = 4095
 _SYSCTL = re.compile(r"([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?")
@@ -38,9 +40,10 @@ def of_container(errors: FieldErrors, context: Object, path: str, host_users: bo
     if context.get("allowPrivilegeEscalation") is False:
         why = "cannot set `allowPrivilegeEscalation` to false and "
         if context.get("privileged"):
-            errors.invalid(path, context, f"{why}`privileged` to true")
-        if "CAP_SYS_ADMIN" in ((context.get("capabilities") or {}).get("add") or ()):
-            errors.invalid(path, context, f"{why}`capabilities.Add` CAP_SYS_ADMIN")
+            errors.invalid(path, as_go(_CONTEXT, context), f"{why}`privileged` to true")
+        for capability in (context.get("capabilities") or {}).get("add") or ():
+            if capability == "CAP_SYS_ADMIN":
+                errors.invalid(path, as_go(_CONTEXT, context), f"{why}`capabilities.Add` CAP_SYS_ADMIN")
     _windows_options(errors, context.get("windowsOptions"), f"{path}.windowsOptions")
     _app_armor(errors, context.get("appArmorProfile"), f"{path}.appArmorProfile")
 
@@ -60,7 +63,7 @@ def of_pod(errors: FieldErrors, context: Object, spec: Object, path: str) -> Non
     _windows_options(errors, context.get("windowsOptions"), f"{path}.windowsOptions")
     _app_armor(errors, context.get("appArmorProfile"), f"{path}.appArmorProfile")
     _choice(errors, context, "supplementalGroupsPolicy", path, ("Merge", "Strict"))
-    _choice(errors, context, "seLinuxChangePolicy", path, ("MountOption", "Recursive"))
+    _choice(errors, context, "seLinuxChangePolicy", path, ("Recursive",))  # MountOption is for SELinuxMount
 
 
 def _choice(errors: FieldErrors, holder: Object, field: str, path: str, allowed: tuple[str, ...]) -> None:

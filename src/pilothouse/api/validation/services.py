@@ -177,7 +177,7 @@ def cluster_ips(errors: FieldErrors, spec: Object, old: Object) -> None:
     if bad or NONE in ips:
         return
     of = [addresses.family(ip) for ip in ips]
-    if len(ips) > 1 and len(ips) <= 2 and of[0] == of[1]:
+    if len(ips) > 1 and len(set(of)) < 2:
         errors.invalid("spec.clusterIPs", ips, "may specify no more than one IP for each IP family")
     for index, (ip, own, wanted) in enumerate(zip(ips, of, families, strict=False)):
         if wanted in _FAMILIES and own != wanted:
@@ -242,6 +242,7 @@ def _service_change(errors: FieldErrors, new: Object, old: Object) -> None:
     if EXTERNAL_NAME not in (spec.get("type"), before.get("type")):
         if not (_headless(spec) and _headless(before)):
             _only_grows(errors, spec, before, "clusterIPs", "clusterIP")
+        if not (_headless(spec) or _headless(before)):
             _only_grows(errors, spec, before, "ipFamilies", "ipFamily")
     if spec.get("type") == before.get("type") == LOAD_BALANCER:
         if spec.get("loadBalancerClass") != before.get("loadBalancerClass"):
@@ -257,12 +258,13 @@ def _only_grows(errors: FieldErrors, spec: Object, before: Object, field: str, o
     now, was = spec.get(field) or [], before.get(field) or []
     if len(now) == len(was):
         for index, value in enumerate(was):
-            if value != now[index]:
-                errors.invalid(f"spec.{field}[{index}]", now, _ONCE_SET)
+            if value != now[index]:  # a family that changed is always said to be the first
+                at = index if field == "clusterIPs" else 0
+                errors.invalid(f"spec.{field}[{at}]", now, _ONCE_SET)
         return
-    if not now:
-        errors.invalid(f"spec.{field}[0]", None, f"primary {one} can not be unset")
-    elif was and now[0] != was[0]:
+    if len(now) < len(was) and not spec.get("clusterIPs"):
+        errors.invalid(f"spec.{field}[0]", now or None, f"primary {one} can not be unset")
+    if now and was and now[0] != was[0]:
         errors.invalid(f"spec.{field}[0]", spec.get("clusterIPs"), _ONCE_SET)
     policy = spec.get("ipFamilyPolicy")
     if len(now) == 1 and len(was) > 1 and policy != "SingleStack":
@@ -274,7 +276,7 @@ def _service_status(errors: FieldErrors, new: Object, old: Object) -> None:
     ingresses = ((new.get("status") or {}).get("loadBalancer") or {}).get("ingress") or []
     path = "status.loadBalancer.ingress"
     if ingresses and (new.get("spec") or {}).get("type") != LOAD_BALANCER:
-        errors.forbidden(path, "may only be used when `spec.type` is LoadBalancer")
+        errors.forbidden(path, "may only be used when `spec.type` is 'LoadBalancer'")
         return
     before = ((old.get("status") or {}).get("loadBalancer") or {}).get("ingress") or []
     known = {ingress.get("ip") or "" for ingress in before}
@@ -304,6 +306,8 @@ def host_name(errors: FieldErrors, value: str, path: str) -> None:
 
 
 def _endpoints(errors: FieldErrors, new: Object, old: Object | None) -> None:
+    if old is not None and metadata.same(new.get("subsets"), old.get("subsets")):
+        return  # older versions let more through
     for index, subset in enumerate(new.get("subsets") or ()):
         at, ports = f"subsets[{index}]", subset.get("ports") or []
         if not subset.get("addresses") and not subset.get("notReadyAddresses"):
