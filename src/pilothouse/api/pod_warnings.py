@@ -7,14 +7,24 @@ from collections.abc import Iterator
 from . import names
 from .object import Object
 from .quantity import Quantity
-from .validation.security_contexts import APPARMOR_CONTAINER, SECCOMP_CONTAINER, SECCOMP_POD, all_containers
+from .validation import addresses
+from .validation.security_contexts import (
+    APPARMOR_CONTAINER,
+    SECCOMP_CONTAINER,
+    SECCOMP_POD,
+    all_containers,
+    app_armor_profile,
+)
 
 _LABELS = {
-    "beta.kubernetes.io/arch": ("v1.14", "kubernetes.io/arch"),
-    "beta.kubernetes.io/os": ("v1.14", "kubernetes.io/os"),
-    "failure-domain.beta.kubernetes.io/region": ("v1.17", "topology.kubernetes.io/region"),
-    "failure-domain.beta.kubernetes.io/zone": ("v1.17", "topology.kubernetes.io/zone"),
-    "beta.kubernetes.io/instance-type": ("v1.17", "node.kubernetes.io/instance-type"),
+    "beta.kubernetes.io/arch": 'deprecated since v1.14; use "kubernetes.io/arch" instead',
+    "beta.kubernetes.io/os": 'deprecated since v1.14; use "kubernetes.io/os" instead',
+    "failure-domain.beta.kubernetes.io/region": 'deprecated since v1.17; use "topology.kubernetes.io/region" instead',
+    "failure-domain.beta.kubernetes.io/zone": 'deprecated since v1.17; use "topology.kubernetes.io/zone" instead',
+    "beta.kubernetes.io/instance-type": 'deprecated since v1.17; use "node.kubernetes.io/instance-type" instead',
+    "app.kubernetes.io/created-by": "deprecated since v1.9",
+    "scheduler.alpha.kubernetes.io/preferAvoidPods": "deprecated since v1.22; use Taints and Tolerations instead",
+    "node-role.kubernetes.io/master": 'use "node-role.kubernetes.io/control-plane" instead',
 }
 _ANNOTATIONS = {
     "scheduler.alpha.kubernetes.io/critical-pod": ("v1.16", "priorityClassName"),
@@ -61,7 +71,8 @@ def of_template(template: Object, path: str) -> Iterator[str]:
     for key, (version, field) in _ANNOTATIONS.items() if noted else ():
         if key in noted:
             yield f'{notes}[{key}]: non-functional in {version}+; use the "{field}" field instead'
-    yield from _volumes(spec.get("volumes") or [], f"{at}.volumes")
+    if spec.get("volumes"):
+        yield from _volumes(spec["volumes"], f"{at}.volumes")
     yield from _twice(spec.get("hostAliases") or [], "ip", f"{at}.hostAliases")
     yield from _twice(spec.get("imagePullSecrets") or [], "name", f"{at}.imagePullSecrets")
     for index, secret in enumerate(spec.get("imagePullSecrets") or ()):
@@ -73,10 +84,10 @@ def of_template(template: Object, path: str) -> Iterator[str]:
     for container, where in all_containers(spec, at):
         if noted:
             yield from _profiles(container, spec, noted, notes, bool(path))
-        resources = container.get("resources")
-        if resources:
+        resources = container.get("resources") or {}
+        for name in ("memory", "ephemeral-storage") if resources else ():
             for which in ("limits", "requests"):
-                yield from _fractions(resources.get(which), f"{where}.resources.{which}")
+                yield from _fractions(resources.get(which), f"{where}.resources.{which}", (name,))
         yield from _hidden(container.get("env") or [], f"{where}.env")
     yield from _ports(spec, at)
     if (spec.get("terminationGracePeriodSeconds") or 0) < 0:
@@ -90,12 +101,21 @@ def of_template(template: Object, path: str) -> Iterator[str]:
             if (term.get("podAffinityTerm") or {}).get("labelSelector") is None:
                 where = f"{at}.affinity.{which}.{_PREFERRED}[{index}].podAffinityTerm.labelSelector"
                 yield f"{where}: {_NULL_SELECTOR}"
+    for index, server in enumerate((spec.get("dnsConfig") or {}).get("nameservers") or ()):
+        yield from odd_address(server, f"{at}.dnsConfig.nameservers[{index}]")
+    for index, alias in enumerate(spec.get("hostAliases") or ()):
+        yield from odd_address(alias.get("ip") or "", f"{at}.hostAliases[{index}].ip")
+
+
+def of_status(new: Object, old: Object | None) -> Iterator[str]:
+    for field in ("podIPs", "hostIPs"):
+        for index, address in enumerate((new.get("status") or {}).get(field) or ()):
+            yield from odd_address(address.get("ip") or "", f"status.{field}[{index}].ip")
 
 
 def deprecated_label(label: str) -> str:
     """ "" if it is not."""
-    version, now = _LABELS.get(label, ("", ""))
-    return version and f'deprecated since {version}; use "{now}" instead'
+    return _LABELS.get(label, "")
 
 
 def _placement(spec: Object, at: str) -> Iterator[str]:
@@ -134,7 +154,6 @@ def label_key(key: str, path: str) -> Iterator[str]:
 
 
 def _volumes(volumes: list[Object], path: str) -> Iterator[str]:
-    tokens = set()
     for index, volume in enumerate(volumes):
         for source in volume:
             if source in VOLUMES:
@@ -144,16 +163,46 @@ def _volumes(volumes: list[Object], path: str) -> Iterator[str]:
         if template:
             where = f"{path}[{index}].ephemeral.volumeClaimTemplate.spec"
             yield from of_claim_spec(template.get("spec") or {}, where)
-        for part in (volume.get("projected") or {}).get("sources") or ():
-            if part.get("serviceAccountToken"):
-                tokens.add(part["serviceAccountToken"].get("path") or "")
-    for index, volume in enumerate(volumes) if tokens else ():
-        for part in (volume.get("projected") or {}).get("sources") or ():
-            for kind, shown in (("configMap", "configMap"), ("secret", "secrets"), ("downwardAPI", "downwardAPI")):  # fmt: skip
-                for number, item in enumerate((part.get(kind) or {}).get("items") or ()):
-                    if (item.get("path") or "") in tokens:
-                        where = f"{path}[{index}].projected.sources.{shown}[{number}]"
-                        yield f'{where}: has duplicated path with ServiceAccountToken "{item.get("path")}"'
+    for volume in volumes:
+        what = f'volume "{volume.get("name")}"'
+        for kind, shown in (("configMap", "ConfigMap"), ("secret", "Secret"), ("downwardAPI", "DownwardAPI")):
+            items = (volume.get(kind) or {}).get("items") or ()
+            for overlap in _overlaps([(item.get("path") or "", "") for item in items]):
+                yield f"{what} ({_called(volume[kind], shown)}): overlapping paths: {overlap}"
+        if volume.get("projected") is not None:
+            files: list[tuple[str, str]] = []
+            for part in volume["projected"].get("sources") or ():
+                if not part:
+                    yield f"{what} (Projected) has no sources provided"
+                files += _projected(part)
+            for overlap in _overlaps(files):
+                yield f"{what} (Projected): overlapping paths: {overlap}"
+
+
+def _called(source: Object, kind: str) -> str:
+    return (
+        kind if kind == "DownwardAPI" else f'{kind} "{source.get("name") or source.get("secretName") or ""}"'
+    )
+
+
+def _projected(part: Object) -> list[tuple[str, str]]:
+    """The files of one source of a projected volume, each with where it is from."""
+    for kind, name in (("configMap", "ConfigMap"), ("secret", "Secret"), ("downwardAPI", "DownwardAPI")):
+        if (part.get(kind) or {}).get("items") is not None:
+            return [(item.get("path") or "", _called(part[kind], name)) for item in part[kind]["items"]]
+    token = part.get("serviceAccountToken")
+    return [] if token is None else [(token.get("path") or "", "ServiceAccountToken")]
+
+
+def _overlaps(files: list[tuple[str, str]]) -> Iterator[str]:
+    """Files of one volume that are at the same place, or one below the other."""
+    seen: list[tuple[str, str]] = []
+    for path, source in files:
+        path = path.rstrip("/")
+        for other in seen if path else ():
+            if other[0] and (f"{path}/".startswith(f"{other[0]}/") or f"{other[0]}/".startswith(f"{path}/")):
+                yield " with ".join(f'"{p}"' + (f" ({s})" if s else "") for p, s in ((path, source), other))
+        seen.append((path, source))
 
 
 def of_claim_spec(spec: Object, path: str) -> Iterator[str]:
@@ -186,13 +235,26 @@ def _profiles(
     context, name = container.get("securityContext") or {}, container.get("name")
     if not context.get("seccompProfile") and f"{SECCOMP_CONTAINER}{name}" in noted:
         yield f'{notes}[{SECCOMP_CONTAINER}{name}]: non-functional in v1.27+; use the "seccompProfile" field instead'
-    has_field = (spec.get("securityContext") or {}).get("appArmorProfile") or context.get("appArmorProfile")
-    if in_template and not has_field and f"{APPARMOR_CONTAINER}{name}" in noted:
-        yield app_armor(f"{notes}[{APPARMOR_CONTAINER}{name}]")
+    of_pod = (spec.get("securityContext") or {}).get("appArmorProfile")
+    note = noted.get(f"{APPARMOR_CONTAINER}{name}")
+    if in_template and note is not None and context.get("appArmorProfile") is None:
+        if of_pod is None or of_pod != app_armor_profile(note):
+            yield app_armor(f"{notes}[{APPARMOR_CONTAINER}{name}]")
 
 
 def app_armor(path: str) -> str:
     return f'{path}: deprecated since v1.30; use the "appArmorProfile" field instead'
+
+
+def odd_address(value: str, path: str) -> Iterator[str]:
+    """An address in another spelling than the one that everybody writes."""
+    address = addresses.parse(value)
+    if address is None or str(address) == value:
+        return
+    if addresses.strict_problem(value):
+        yield f'{path}: non-standard IP address "{value}" is invalid: use "{address}"'
+    else:
+        yield f'{path}: IPv6 address "{value}" should be in RFC 5952 canonical format ("{address}")'
 
 
 def _hidden(env: list[Object], path: str) -> Iterator[str]:
@@ -230,3 +292,13 @@ def _ports(spec: Object, path: str) -> Iterator[str]:
                 if what:
                     yield f"{at}: {what} port definition with {other_at}"
             others.append((ip, host, at))
+    named: dict[str, str] = {}
+    for container, where in all_containers(spec, path):
+        for index, port in enumerate(container.get("ports") or ()):
+            name, at = port.get("name"), f"{where}.ports[{index}]"
+            if name and name in named:
+                other = named[name]
+                why = f"services and probes that select ports by name will use {other}"
+                yield f'{at}: duplicate port name "{name}" with {other}, {why}'
+            elif name:
+                named[name] = at

@@ -6,11 +6,14 @@
 
 from __future__ import annotations
 
-import ipaddress
+import re
 from collections.abc import Callable, Iterable, Iterator
 
 from . import names, pod_warnings
 from .object import Object
+from .pod_warnings import odd_address
+from .quantity import Quantity
+from .validation import addresses
 
 DEPRECATED = {
     "endpoints": "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
@@ -25,21 +28,18 @@ def warnings_of(resource: str, new: Object, old: Object | None) -> Iterable[str]
     return () if function is None else function(new, old)
 
 
-def _address(value: str, path: str) -> Iterator[str]:
-    try:
-        address = ipaddress.ip_address(value)
-    except ValueError:
-        return  # it was there before addresses were read strictly
-    if address.version == 6 and str(address) != value:
-        yield f'{path}: IPv6 address "{value}" should be in RFC 5952 canonical format ("{address}")'
-
-
 def _range(value: str, path: str) -> Iterator[str]:
-    try:
-        network = ipaddress.ip_network(value)
-    except ValueError:
+    network = addresses.parse_range(value)
+    if network is None or str(network) == value:
         return
-    if network.version == 6 and str(network) != value:
+    base = addresses.parse(value.partition("/")[0])
+    problem = addresses.range_problem(value)
+    if base != network.network_address:
+        single = f"{base}/{network.max_prefixlen}"
+        yield f'{path}: CIDR value "{value}" is ambiguous in this context (should be "{network}" or "{single}"?)'
+    if problem and "beyond" not in problem:
+        yield f'{path}: non-standard CIDR value "{value}" is invalid: use "{network}"'
+    elif not problem:
         yield f'{path}: IPv6 CIDR value "{value}" should be in RFC 5952 canonical format ("{network}")'
 
 
@@ -48,28 +48,70 @@ _HINTS, _MODE = "service.kubernetes.io/topology-aware-hints", "service.kubernete
 
 def _service(new: Object, old: Object | None) -> Iterator[str]:
     spec = new.get("spec") or {}
+    external, elsewhere = spec.get("externalIPs") or [], spec.get("type") == "ExternalName"
+    headless = spec.get("type") == "ClusterIP" and spec.get("clusterIP") == "None"
     if _HINTS in (new["metadata"].get("annotations") or {}):
         yield f"annotation {_HINTS} is deprecated, please use {_MODE} instead"
-    if spec.get("clusterIP") == "None":
+    if spec.get("clusterIP") not in (None, "", "None"):
+        for index, ip in enumerate(spec.get("clusterIPs") or ()):
+            yield from odd_address(ip, f"spec.clusterIPs[{index}]")
+    if headless:
         if spec.get("loadBalancerIP"):
             yield "spec.loadBalancerIP is ignored for headless services"
-        if spec.get("externalIPs"):
+        if external:
             yield "spec.externalIPs is ignored for headless services"
         if spec.get("sessionAffinity") != "None":
             yield "spec.SessionAffinity is ignored for headless services"
-    else:
-        for index, ip in enumerate(spec.get("clusterIPs") or ()):
-            yield from _address(ip, f"spec.clusterIPs[{index}]")
-        if spec.get("externalIPs"):
-            yield "spec.externalIPs is deprecated and may no longer be implemented in some clusters"
-    for index, ip in enumerate(spec.get("externalIPs") or ()):
-        yield from _address(ip, f"spec.externalIPs[{index}]")
+    for index, ip in enumerate(external):
+        yield from odd_address(ip, f"spec.externalIPs[{index}]")
+    if external and not headless and not elsewhere:
+        yield "spec.externalIPs is deprecated and may no longer be implemented in some clusters"
     if spec.get("loadBalancerIP"):
-        yield from _address(spec["loadBalancerIP"], "spec.loadBalancerIP")
+        yield from odd_address(spec["loadBalancerIP"], "spec.loadBalancerIP")
     for index, each in enumerate(spec.get("loadBalancerSourceRanges") or ()):
         yield from _range(each, f"spec.loadBalancerSourceRanges[{index}]")
+    if elsewhere and external:
+        yield 'spec.externalIPs is ignored when spec.type is "ExternalName"'
+    if not elsewhere and spec.get("externalName"):
+        yield 'spec.externalName is ignored when spec.type is not "ExternalName"'
     if spec.get("trafficDistribution") == "PreferClose":
         yield 'spec.trafficDistribution: "PreferClose" is deprecated; use "PreferSameZone"'
+
+
+def _endpoints(new: Object, old: Object | None) -> Iterator[str]:
+    labels = new["metadata"].get("labels") or {}
+    if labels.get("endpoints.kubernetes.io/managed-by") == "endpoint-controller":
+        return
+    for index, subset in enumerate(new.get("subsets") or ()):
+        for field in ("addresses", "notReadyAddresses"):
+            for number, address in enumerate(subset.get(field) or ()):
+                at = f"subsets[{index}].{field}[{number}].ip"
+                yield from odd_address(address.get("ip") or "", at)
+
+
+def _node(new: Object, old: Object | None) -> Iterator[str]:
+    spec = new.get("spec") or {}
+    if spec.get("configSource") is not None:
+        yield "spec.configSource: the feature is removed"
+    if spec.get("externalID"):
+        yield "spec.externalID: this field is deprecated, and is unused by Kubernetes"
+    for index, cidr in enumerate(spec.get("podCIDRs") or ()):
+        yield from _range(cidr, f"spec.podCIDRs[{index}]")
+
+
+def _quota(new: Object, old: Object | None) -> Iterator[str]:
+    """Requests that may be more than the limits."""
+    hard = (new.get("spec") or {}).get("hard") or {}
+    for resource in ("cpu", "memory", "storage", "ephemeral-storage") if old is None else ():
+        asked, bound = f"requests.{resource}", f"limits.{resource}"
+        if asked not in hard and resource in ("cpu", "memory"):
+            asked = resource
+        if (
+            asked in hard
+            and bound in hard
+            and Quantity.of(hard[asked]).number > Quantity.of(hard[bound]).number
+        ):
+            yield f"ResourceQuota {asked} ({hard[asked]}) should be less than {bound} ({hard[bound]})"
 
 
 _SLICE_MAKERS = ("endpointslice-controller.k8s.io", "endpointslicemirroring-controller.k8s.io")
@@ -82,17 +124,17 @@ def _slice(new: Object, old: Object | None) -> Iterator[str]:
         return
     for index, endpoint in enumerate(new.get("endpoints") or ()):
         for number, ip in enumerate(endpoint.get("addresses") or ()):
-            yield from _address(ip, f"endpoints[{index}].addresses[{number}]")
+            yield from odd_address(ip, f"endpoints[{index}].addresses[{number}]")
 
 
 _INGRESS_CLASS = "kubernetes.io/ingress.class"
 
 
-def _ingress_status(new: Object, old: Object | None) -> Iterator[str]:
+def _balancer_status(new: Object, old: Object | None) -> Iterator[str]:
     balancer = (new.get("status") or {}).get("loadBalancer") or {}
     for index, ingress in enumerate(balancer.get("ingress") or ()):
         if ingress.get("ip"):
-            yield from _address(ingress["ip"], f"status.loadBalancer.ingress[{index}]")
+            yield from odd_address(ingress["ip"], f"status.loadBalancer.ingress[{index}]")
 
 
 def _ingress(new: Object, old: Object | None) -> Iterator[str]:
@@ -116,31 +158,55 @@ def _network_policy(new: Object, old: Object | None) -> Iterator[str]:
 
 
 def _secret(new: Object, old: Object | None) -> Iterator[str]:
-    """A certificate and its key that are no pair; only asked when they are new."""
-    if new.get("type") != "kubernetes.io/tls":
-        return
-    data = new.get("data") or {}
-    pair = (data.get("tls.crt") or "", data.get("tls.key") or "")
-    before = (old or {}).get("data") or {}
-    if pair != (before.get("tls.crt"), before.get("tls.key")) and (problem := _pair_problem(*pair)):
-        yield problem
+    """A certificate and its key that are no pair."""
+    if new.get("type") == "kubernetes.io/tls":
+        data = new.get("data") or {}
+        problem = _pair_problem(data.get("tls.crt") or "", data.get("tls.key") or "")
+        if problem:
+            yield problem
+
+
+_PEM = re.compile(rb"-----BEGIN ([^-\n]+)-----\s[A-Za-z0-9+/=\s]*-----END \1-----")
+_SKIPPED = "PEM block{} in {} input after skipping PEM blocks of the following types: [{}]"
 
 
 def _pair_problem(certificate: str, key: str) -> str:
+    """What Go's tls.X509KeyPair says."""
     import base64
 
     from cryptography import x509
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-    try:
-        found = x509.load_pem_x509_certificates(base64.b64decode(certificate))[0]
-    except ValueError:
+    chain, secret = (base64.b64decode(text) for text in (certificate, key))
+    types, key_types = ([found.decode() for found in _PEM.findall(pem)] for pem in (chain, secret))
+    if not types:
         return "tls: failed to find any PEM data in certificate input"
-    try:
-        private = load_pem_private_key(base64.b64decode(key), None)
-    except (ValueError, TypeError):
+    if "CERTIFICATE" not in types:
+        if len(types) == 1 and types[0].endswith("PRIVATE KEY"):
+            return (
+                "tls: failed to find certificate PEM data in certificate input, but did find a private key; PEM inputs may have been "
+                "switched"
+            )
+        return 'tls: failed to find "CERTIFICATE" ' + _SKIPPED.format("", "certificate", " ".join(types))
+    if not key_types:
         return "tls: failed to find any PEM data in key input"
-    return "" if private.public_key() == found.public_key() else "tls: private key does not match public key"
+    if not any(type_.endswith("PRIVATE KEY") for type_ in key_types):
+        if key_types == ["CERTIFICATE"]:
+            return "tls: found a certificate rather than a key in the PEM for the private key"
+        ending = ' with type ending in "PRIVATE KEY"'
+        return "tls: failed to find " + _SKIPPED.format(ending, "key", " ".join(key_types))
+    try:
+        found = x509.load_pem_x509_certificates(chain)[0]
+    except ValueError:
+        return "x509: malformed certificate"
+    try:
+        private = load_pem_private_key(secret, None)
+    except (ValueError, TypeError):
+        return "tls: failed to parse private key"
+    mine, theirs = private.public_key(), found.public_key()
+    if type(mine) is not type(theirs):
+        return "tls: private key type does not match public key type"
+    return "" if mine == theirs else "tls: private key does not match public key"
 
 
 _MOUNTABLE = "kubernetes.io/enforce-mountable-secrets"
@@ -258,16 +324,16 @@ def _noted(obj: Object, *keys: str) -> Iterator[str]:
 
 def _volume(new: Object, old: Object | None) -> Iterator[str]:
     spec = new.get("spec") or {}
-    required = (spec.get("nodeAffinity") or {}).get("required") or {}
-    yield from pod_warnings.node_selector(required, "spec.nodeAffinity.required")
     yield from _noted(new, *_STORAGE_ANNOTATIONS)
     if spec.get("persistentVolumeReclaimPolicy") == "Recycle":
         yield (
             "spec.persistentVolumeReclaimPolicy: The Recycle reclaim policy is deprecated. Instead, the recommended approach is to "
             "use dynamic provisioning."
         )
+    required = (spec.get("nodeAffinity") or {}).get("required") or {}
+    yield from pod_warnings.node_selector(required, "spec.nodeAffinity.required")
     for source, (name, said) in pod_warnings.VOLUMES.items():
-        if source in spec:
+        if source in spec and source not in ("flocker", "quobyte"):
             yield f"spec.{name}: {said}"
 
 
@@ -342,6 +408,7 @@ WARNINGS: dict[str, Warnings] = {
         )
     },
     "pods": pod_warnings.of_pod,
+    "pods/status": pod_warnings.of_status,
     "podtemplates": _workload("template", named=False),
     "deployments.apps": _workload("spec", "template"),
     "replicasets.apps": _workload("spec", "template"),
@@ -356,9 +423,13 @@ WARNINGS: dict[str, Warnings] = {
     "csidrivers.storage.k8s.io": _driver,
     "csistoragecapacities.storage.k8s.io": _capacity,
     "services": _service,
+    "services/status": _balancer_status,
+    "endpoints": _endpoints,
+    "nodes": _node,
+    "resourcequotas": _quota,
     "endpointslices.discovery.k8s.io": _slice,
     "ingresses.networking.k8s.io": _ingress,
-    "ingresses.networking.k8s.io/status": _ingress_status,
+    "ingresses.networking.k8s.io/status": _balancer_status,
     "networkpolicies.networking.k8s.io": _network_policy,
     "secrets": _secret,
     "serviceaccounts": _account,

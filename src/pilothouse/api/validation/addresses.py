@@ -54,6 +54,11 @@ def parse(value: str) -> Address | None:
     return _read(value).address
 
 
+def strict_problem(value: str) -> str:
+    """What strictness minds in an address that can be read."""
+    return _read(value).problem
+
+
 def family(value: str) -> str:
     """IPv4, IPv6 or ""."""
     address = parse(value)
@@ -110,6 +115,19 @@ def parse_range(value: str) -> Network | None:
     return ipaddress.ip_network((address, int(bits)), strict=False)
 
 
+def range_problem(value: str) -> str:
+    """What strictness minds in a range that can be read."""
+    base, _, bits = value.partition("/")
+    problem = _read(base).problem
+    if problem == LEADING_ZEROS or bits != str(int(bits)):
+        return f"{LEADING_ZEROS} in IP or prefix length"
+    if problem:
+        return problem.replace("be an IPv4", "have an IPv4")
+    network = parse_range(value)
+    beyond = network is not None and parse(base) != network.network_address
+    return "must not have bits set beyond the prefix length" if beyond else ""
+
+
 def cidr(
     errors: FieldErrors, value: str, path: str, known: Collection[str] = (), *, canonical: bool = False
 ) -> None:
@@ -120,14 +138,9 @@ def cidr(
     if network is None:
         errors.invalid(path, value, NOT_A_RANGE)
         return
-    base, _, bits = value.partition("/")
-    problem = _read(base).problem
-    if problem == LEADING_ZEROS or bits != str(int(bits)):
-        errors.invalid(path, value, f"{LEADING_ZEROS} in IP or prefix length")
-    elif problem:
-        errors.invalid(path, value, problem.replace("be an IPv4", "have an IPv4"))
-    elif parse(base) != network.network_address:
-        errors.invalid(path, value, "must not have bits set beyond the prefix length")
+    problem = range_problem(value)
+    if problem:
+        errors.invalid(path, value, problem)
     elif canonical and str(network) != value:
         errors.invalid(path, value, f'must be in canonical form ("{network}")')
 

@@ -278,6 +278,15 @@ def annotations(errors: FieldErrors, noted: dict[str, str], spec: Object, path: 
                 errors.invalid(f"{path}[{key}]", value, f'invalid AppArmor profile name: "{value}"')
 
 
+def app_armor_profile(note: str) -> Object | None:
+    """What an annotation from before the field stands for (KEP-24)."""
+    local = note.removeprefix("localhost/")
+    if local != note:
+        return {"type": "Localhost", "localhostProfile": local} if local else None
+    type_ = {"unconfined": "Unconfined", "runtime/default": "RuntimeDefault"}.get(note)
+    return {"type": type_} if type_ else None
+
+
 def annotations_match(errors: FieldErrors, noted: dict[str, str], spec: Object, path: str) -> None:
     """A profile that is given both ways must be the same (on create)."""
     own = spec.get("securityContext") or {}

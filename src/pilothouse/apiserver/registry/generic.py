@@ -215,7 +215,8 @@ class Registry:
     @staticmethod
     def _warn(op: Operation) -> None:
         assert op.object is not None
-        resource = f"{op.resource}/{op.subresource}" if op.subresource else op.resource
+        whole = op.subresource in ("", "scale")  # to scale is to update, for Kubernetes
+        resource = op.resource if whole else f"{op.resource}/{op.subresource}"
         for text in warnings_of(resource, op.object, op.old):
             op.warn(text)
 

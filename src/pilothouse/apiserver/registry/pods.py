@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ...api.object import Object
 from ...api.pod_warnings import app_armor
 from ...api.qos import qos_class
-from ...api.validation.security_contexts import APPARMOR_CONTAINER, all_containers
+from ...api.validation.security_contexts import APPARMOR_CONTAINER, all_containers, app_armor_profile
 
 if TYPE_CHECKING:
     from .generic import Registry
@@ -45,9 +45,6 @@ def prepare_create(registry: Registry, op: Operation) -> None:
     pod["spec"] = _merge_match_label_keys(spec, pod["metadata"].get("labels") or {})
 
 
-_PROFILES = {"runtime/default": "RuntimeDefault", "unconfined": "Unconfined", "localhost/": "Localhost"}
-
-
 def _app_armor_fields(op: Operation, spec: Object, noted: dict[str, str]) -> None:
     """Annotations from before the field fill it (KEP-24); nothing goes the other way any more."""
     if (spec.get("os") or {}).get("name") == "windows":
@@ -58,14 +55,11 @@ def _app_armor_fields(op: Operation, spec: Object, noted: dict[str, str]) -> Non
         value, context = noted.get(key), container.get("securityContext") or {}
         if value is None or context.get("appArmorProfile") is not None:
             continue
-        local = value.removeprefix("localhost/") if value.startswith("localhost/") else None
-        type_ = _PROFILES.get("localhost/" if local is not None else value)
-        if type_ is None:
-            continue
-        profile = {"type": type_} | ({"localhostProfile": local} if local is not None else {})
-        container["securityContext"] = {**context, "appArmorProfile": profile}
-        if profile != of_pod:
+        profile = app_armor_profile(value)
+        if profile is None or profile != of_pod:
             op.warn(app_armor(f"metadata.annotations[{key}]"))
+        if profile is not None and profile != of_pod:
+            container["securityContext"] = {**context, "appArmorProfile": profile}
 
 
 def prepare_update(registry: Registry, op: Operation) -> None:
