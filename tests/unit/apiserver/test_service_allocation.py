@@ -45,7 +45,7 @@ async def refusal(awaitable):
 async def test_when_the_clusters_range_is_full_others_that_are_ready_give_addresses(client):
     assert (await client.create("services", service()))["spec"]["clusterIP"] == "10.0.0.2"
     made = await client.create("servicecidrs.networking.k8s.io", RANGE)
-    full = (500, "Internal error occurred: failed to allocate a serviceIP: range is full")
+    full = (500, 'Internal error occurred: failed to allocate a serviceIP for Service "t": range is full')
     assert await refusal(client.create("services", service("t"))) == full, "it is not ready yet"
     await client.update("servicecidrs.networking.k8s.io", {**made, "status": READY}, subresource="status")
     assert (await client.create("services", service("t")))["spec"]["clusterIP"].startswith("10.9.0.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..object import Object
-from ..quantity import QuantityError, canonical
+from ..quantity import Quantity, QuantityError, canonical
 
 
 def put(obj: Object, **values: Any) -> None:
@@ -46,17 +46,8 @@ def quantities(obj: Object, *keys: str) -> None:
 def quantity(value: Any, resource: str = "") -> Any:
     try:
         text = canonical(str(value))
-        if resource in ("cpu",) or resource.endswith(".cpu"):
-            return _at_least_milli(text)
+        if resource and text[-1:] in ("n", "u"):  # resources are counted in thousandths, rounded up
+            return str(Quantity.parse(f"{Quantity.parse(text).milli_value()}m"))
         return text
     except QuantityError:
         return value
-
-
-def _at_least_milli(text: str) -> str:
-    """CPU is counted in thousandths, rounded up."""
-    from ..quantity import Quantity
-
-    if text[-1:] in "nu":
-        return str(Quantity.parse(f"{Quantity.parse(text).milli_value()}m"))
-    return text

@@ -100,23 +100,6 @@ def default_claim_spec(own: Object) -> None:
     resources = own.get("resources")
     if isinstance(resources, dict):
         quantities(resources, "limits", "requests")
-    if isinstance(own.get("dataSourceRef"), dict) and own["dataSourceRef"].get("namespace"):
-        del own[
-            "dataSourceRef"
-        ]  # a reference into another namespace is an alpha feature (CrossNamespaceVolumeDataSource)
-    if isinstance(own.get("dataSource"), dict) and not _is_known_source(own["dataSource"]):
-        del own["dataSource"]
-    if isinstance(own.get("dataSource"), dict) and not own.get("dataSourceRef"):
-        own["dataSourceRef"] = dict(own["dataSource"])
-    reference = own.get("dataSourceRef")
-    if isinstance(reference, dict) and not own.get("dataSource"):
-        own["dataSource"] = {key: value for key, value in reference.items() if key != "namespace"}
-
-
-def _is_known_source(source: Object) -> bool:
-    """What else than a claim or a snapshot fills a volume goes by dataSourceRef (KEP-1495)."""
-    known = (("", "PersistentVolumeClaim"), ("snapshot.storage.k8s.io", "VolumeSnapshot"))
-    return (source.get("apiGroup") or "", source.get("kind")) in known
 
 
 def default_endpoints(endpoints: Object) -> None:

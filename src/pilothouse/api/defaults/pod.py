@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import re
 from typing import Any
 
 from ..object import Object
@@ -13,6 +15,7 @@ DEFAULT_TOKEN_EXPIRATION_S = 3600
 
 def default_pod(pod: Object) -> None:
     own = spec(pod)
+    _drop_old_annotations(pod)
     default_pod_spec(own)
     for container in _containers(own):
         _requests_from_limits(container)
@@ -33,7 +36,22 @@ def default_template(owner: Object) -> None:
     """`owner["template"]`: the same defaults as a pod's, but for what only a pod gets."""
     template = sub(owner, "template")
     sub(template, "metadata")
+    _drop_old_annotations(template)
     default_pod_spec(spec(template))
+
+
+_OLD_ANNOTATIONS = tuple(
+    f"pod.{stage}.kubernetes.io/init-container{what}"
+    for stage in ("beta", "alpha")
+    for what in ("s", "-statuses")
+)
+
+
+def _drop_old_annotations(holder: Object) -> None:
+    """Init containers were annotations once; nobody reads them any more."""
+    noted = (holder.get("metadata") or {}).get("annotations") or {}
+    for key in _OLD_ANNOTATIONS if noted else ():
+        noted.pop(key, None)
 
 
 def _containers(own: Object) -> list[Object]:
@@ -49,21 +67,23 @@ def _requests_from_limits(container: Object) -> None:
 
 
 def _pod_level_requests(own: Object, resources: Object) -> None:
-    """KEP-2837: for CPU and memory with a limit and no request: the containers' sum if they all ask, else the limit."""
-    limits = resources.get("limits") or {}
-    if not limits and not resources.get("requests"):
+    """KEP-2837: where the pod has a limit, and no request of its own: its containers' sum if they ask, else the limit."""
+    limits, requests = dict(resources.get("limits") or {}), dict(resources.get("requests") or {})
+    if not limits and not requests:
         return
-    from ..qos import containers_requests
+    from ..qos import containers_limits, containers_requests
 
-    summed = containers_requests(own)
-    requests = dict(resources.get("requests") or {})
-    for name, value in limits.items():
-        if name in requests or (name not in ("cpu", "memory") and not name.startswith("hugepages-")):
-            continue
-        requests[name] = summed.get(name) or value
-    for name, value in summed.items():
-        if name in ("cpu", "memory") and name not in requests:
-            requests[name] = value
+    for name, value in containers_limits(own).items():
+        if name.startswith("hugepages-") and name not in requests:
+            limits.setdefault(name, value)
+    if limits:
+        resources["limits"] = limits
+        for name, value in containers_requests(own).items():
+            if name in ("cpu", "memory"):
+                requests.setdefault(name, value)
+        for name, value in limits.items():
+            if name in ("cpu", "memory") or name.startswith("hugepages-"):
+                requests.setdefault(name, value)
     if requests:
         resources["requests"] = requests
 
@@ -78,10 +98,10 @@ def _host_ports(own: Object) -> None:
 def default_pod_spec(own: Object) -> None:
     put_text(own, restartPolicy="Always", dnsPolicy="ClusterFirst", schedulerName="default-scheduler")
     put(own, terminationGracePeriodSeconds=30, securityContext={})
-    if own.get("serviceAccountName") and not own.get("serviceAccount"):
-        own["serviceAccount"] = own["serviceAccountName"]
-    elif own.get("serviceAccount") and not own.get("serviceAccountName"):
-        own["serviceAccountName"] = own["serviceAccount"]
+    account = own.get("serviceAccountName") or own.get("serviceAccount")
+    if account:
+        own["serviceAccountName"] = own["serviceAccount"] = account
+    own.pop("schedulingGroup", None)  # behind a gate that is off (GenericWorkload)
     for key in ("initContainers", "containers", "ephemeralContainers"):
         for container in own.get(key) or ():
             default_container(container)
@@ -103,17 +123,17 @@ def default_container(container: Object) -> None:
     for probe in ("livenessProbe", "readinessProbe", "startupProbe"):
         if isinstance(container.get(probe), dict):
             _probe(container[probe])
-    for hook in ("postStart", "preStop"):
-        handler = (container.get("lifecycle") or {}).get(hook)
-        if isinstance(handler, dict):
-            _http_get(handler.get("httpGet"))
+    lifecycle = container.get("lifecycle")
+    if isinstance(lifecycle, dict):
+        if lifecycle.pop("stopSignal", None) and not lifecycle:  # ContainerStopSignals is off
+            del container["lifecycle"]
+        for hook in ("postStart", "preStop"):
+            if isinstance(lifecycle.get(hook), dict):
+                _http_get(lifecycle[hook].get("httpGet"))
     for variable in container.get("env") or ():
         source = variable.get("valueFrom")
         if isinstance(source, dict):
             _value_source(source)
-    context = container.get("securityContext")
-    if isinstance(context, dict) and context.get("procMount") == "":
-        context["procMount"] = "Default"
 
 
 def _value_source(source: Object) -> None:
@@ -124,11 +144,20 @@ def _value_source(source: Object) -> None:
         reference["divisor"] = quantity(reference.get("divisor") or "0")
 
 
+_LABEL, _PART = "[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?", r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_IMAGE = re.compile(
+    rf"(?!{'[a-f0-9]' * 64}$)(?:(?:{_LABEL}(?:\.{_LABEL})*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?/)?{_PART}(?:/{_PART})*"
+    r"(?::(?P<tag>\w[\w.-]{0,127}))?(?P<digest>@[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,})?",
+    re.ASCII,
+)
+
+
+@functools.lru_cache(maxsize=4096)
 def _pull_policy(image: str) -> str:
-    """Always for `:latest` and for no tag; a digest is as good as a tag."""
-    tagged, digest, _ = image.partition("@")
-    _, colon, tag = tagged.rpartition("/")[2].partition(":")
-    return "Always" if tag == "latest" or not (colon or digest) else "IfNotPresent"
+    """Always for `:latest` and for no tag; a digest is as good as a tag, and what is no reference as one that is not `latest`."""
+    read = _IMAGE.fullmatch(image)
+    latest = read is not None and (read["tag"] == "latest" or not (read["tag"] or read["digest"]))
+    return "Always" if latest else "IfNotPresent"
 
 
 def _probe(probe: Object) -> None:
@@ -166,12 +195,14 @@ def default_volume(volume: Object) -> None:
     if isinstance(volume.get("projected"), dict):
         put(volume["projected"], defaultMode=MODE)
         for source in volume["projected"].get("sources") or ():
+            for off in ("clusterTrustBundle", "podCertificate"):  # their gates are
+                source.pop(off, None)
             if isinstance(source.get("downwardAPI"), dict):
                 _downward_items(source["downwardAPI"])
             if isinstance(source.get("serviceAccountToken"), dict):
                 put(source["serviceAccountToken"], expirationSeconds=DEFAULT_TOKEN_EXPIRATION_S)
     if isinstance(volume.get("image"), dict):
-        put_text(volume["image"], pullPolicy=_pull_policy(volume["image"].get("reference") or "@"))
+        put_text(volume["image"], pullPolicy=_pull_policy(volume["image"].get("reference") or ""))
     ephemeral = volume.get("ephemeral")
     if isinstance(ephemeral, dict):
         template = ephemeral.get("volumeClaimTemplate")

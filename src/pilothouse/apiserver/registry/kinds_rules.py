@@ -19,7 +19,9 @@ def node_prepare_create(registry: Registry, op: Operation) -> None:
     """A new node keeps the status that its kubelet sends with it."""
     node = op.object
     assert node is not None
-    node.setdefault("status", {})
+    status = node.setdefault("status", {})
+    for holder, field in ((node.get("spec") or {}, "configSource"), (status, "config")):
+        holder.pop(field, None)  # they can only be kept
     _sync_pod_cidrs(node.get("spec") or {})
 
 
@@ -28,7 +30,15 @@ def node_prepare_update(registry: Registry, op: Operation) -> None:
     assert new is not None and old is not None
     if not op.subresource:
         new["status"] = old.get("status") or {}
+        _only_kept(new, old, "spec", "configSource")
+    else:
+        _only_kept(new, old, "status", "config")
     _sync_pod_cidrs(new.get("spec") or {})
+
+
+def _only_kept(new: Object, old: Object, part: str, field: str) -> None:
+    if field in (new.get(part) or {}) and field not in (old.get(part) or {}):
+        new[part] = {name: value for name, value in new[part].items() if name != field}
 
 
 def _sync_pod_cidrs(spec: Object) -> None:
@@ -50,9 +60,48 @@ def volume_prepare_update(registry: Registry, op: Operation) -> None:
     assert new is not None and old is not None
     if op.subresource == "status":
         status, before = new.get("status") or {}, old.get("status") or {}
+        was, now = before.get("lastPhaseTransitionTime"), status.get("lastPhaseTransitionTime")
         if status.get("phase") != before.get("phase"):
-            if status.get("lastPhaseTransitionTime") in (None, before.get("lastPhaseTransitionTime")):
-                new["status"] = {**status, "lastPhaseTransitionTime": registry.now()}
+            was, now = registry.now(), None if now == was else now
+        if now is None and was is not None:
+            new["status"] = {**status, "lastPhaseTransitionTime": was}
+
+
+def claim_prepare(registry: Registry, op: Operation) -> None:
+    """A claim's data source has two names; by the older one, only a claim or a snapshot can be said (KEP-1495)."""
+    assert op.object is not None
+    old = (op.old or {}).get("spec") or {}
+    spec = op.object["spec"] = dict(op.object.get("spec") or {})
+    if op.subresource or not ("dataSource" in spec or "dataSourceRef" in spec):
+        return
+    if (spec.get("dataSourceRef") or {}).get("namespace") and not old.get("dataSourceRef"):
+        del spec["dataSourceRef"]  # CrossNamespaceVolumeDataSource is off
+    source, reference = spec.get("dataSource"), spec.get("dataSourceRef")
+    known = (("", "PersistentVolumeClaim"), ("snapshot.storage.k8s.io", "VolumeSnapshot"))
+    if source and not reference and not old.get("dataSource") and not old.get("dataSourceRef"):
+        if (source.get("apiGroup") or "", source.get("kind")) not in known:
+            del spec["dataSource"]
+            return
+    if source and not reference:
+        spec["dataSourceRef"] = dict(source)
+    elif reference and not source and not reference.get("namespace"):
+        spec["dataSource"] = {key: value for key, value in reference.items() if key != "namespace"}
+
+
+def service_account_prepare(registry: Registry, op: Operation) -> None:
+    """Of its secrets only the names are kept."""
+    assert op.object is not None
+    if op.object.get("secrets"):
+        op.object["secrets"] = [
+            {"name": secret["name"]} if secret.get("name") else {} for secret in op.object["secrets"]
+        ]
+
+
+def limit_range_prepare_create(registry: Registry, op: Operation) -> None:
+    """The only kind that is given a name when it has none."""
+    assert op.object is not None
+    if not op.object["metadata"].get("name"):
+        op.object["metadata"]["name"] = op.name = registry.random.uid()
 
 
 def slice_prepare(registry: Registry, op: Operation) -> None:

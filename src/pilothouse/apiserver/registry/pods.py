@@ -82,6 +82,8 @@ def prepare_update(registry: Registry, op: Operation) -> None:
     if op.subresource == "status":
         _restore_meta(new, old)
         new["status"] = dict(new.get("status") or {})
+        new["status"].pop("nodeAllocatableResourceClaimStatuses", None)  # DRANodeAllocatableResources is off
+        _keep_observed_generations(new["status"], old.get("status") or {})
         _sync_addresses(new["status"], "podIP", "podIPs")
         containers = new["status"].get("containerStatuses")
         if containers:
@@ -89,6 +91,26 @@ def prepare_update(registry: Registry, op: Operation) -> None:
         ephemeral = new["status"].get("ephemeralContainerStatuses")
         if ephemeral:
             new["status"]["ephemeralContainerStatuses"] = sorted(ephemeral, key=lambda s: s.get("name", ""))
+
+
+def _keep_observed_generations(new: Object, old: Object) -> None:
+    """Who does not know `observedGeneration` does not take it away (KEP-5067)."""
+    before = [old, *(old.get("conditions") or ())]
+    if not any(holder.get("observedGeneration") for holder in before):
+        return
+    if not new.get("observedGeneration") and old.get("observedGeneration"):
+        new["observedGeneration"] = old["observedGeneration"]
+    conditions = []
+    known = list(old.get("conditions") or ())
+    for condition in new.get("conditions") or ():
+        was = next((c for c in known if c.get("type") == condition.get("type")), None)
+        if was is not None:
+            known.remove(was)
+            if was.get("observedGeneration") and not condition.get("observedGeneration"):
+                condition = {**condition, "observedGeneration": was["observedGeneration"]}
+        conditions.append(condition)
+    if conditions:
+        new["conditions"] = conditions
 
 
 def _sync_addresses(status: Object, single: str, many: str) -> None:

@@ -138,7 +138,7 @@ def _claim_cluster_ips(registry: Registry, op: Operation, service: Object) -> No
     networks = _networks(registry)
     ips = list(spec.get("clusterIPs") or [])
     if not ips or not ips[0]:
-        ips = [_free_ip(registry, networks)]
+        ips = [_free_ip(registry, networks, op.name)]
         op.allocated["clusterIP"] = True
     else:
         for ip in ips:
@@ -183,12 +183,12 @@ def _check_asked_ip(
     raise _invalid(service, "spec.clusterIPs", ips, f"failed to allocate IP {ip}: {why}")
 
 
-def _free_ip(registry: Registry, networks: list[Any]) -> str:
+def _free_ip(registry: Registry, networks: list[Any], name: str) -> str:
     for network in networks:
         ip = _free_ip_of(registry, network)
         if ip:
             return ip
-    raise internal_error("failed to allocate a serviceIP: range is full")
+    raise internal_error(f'failed to allocate a serviceIP for Service "{name}": range is full')
 
 
 def _free_ip_of(registry: Registry, network: Any) -> str:
@@ -318,13 +318,13 @@ def _claim_health_check_port(registry: Registry, op: Operation, service: Object,
         if problem:
             raise internal_error(f"failed to allocate requested HealthCheck NodePort {number}: {problem}")
     else:
-        number = spec["healthCheckNodePort"] = _free_port(registry, used | held)
+        number = spec["healthCheckNodePort"] = _free_port(registry, used | held, "HealthCheck NodePort 0")
         op.allocated["healthCheckNodePort"] = True
     if number not in held:
         _claim_port(op, number)
 
 
-def _free_port(registry: Registry, used: set[int]) -> int:
+def _free_port(registry: Registry, used: set[int], what: str = "nodePort") -> int:
     low, high = registry.config.node_ports
     size = high - low + 1
     band = min(max(16, size // 32), 128) if size > 16 else 0
@@ -337,4 +337,4 @@ def _free_port(registry: Registry, used: set[int]) -> int:
             number = first + (start + step) % span
             if number not in used:
                 return number
-    raise internal_error("failed to allocate a nodePort: range is full")
+    raise internal_error(f"failed to allocate a {what}: range is full")

@@ -16,7 +16,6 @@ from .service_allocation import (
     IPV4,
     IPV6,
     NONE,
-    is_headless,
     needs_cluster_ip,
     needs_health_check_port,
     needs_node_ports,
@@ -92,71 +91,103 @@ def _patch_allocated(new: Object, old: Object) -> None:
 def _drop_type_dependent(new: Object, old: Object) -> None:
     """When the type changes, what belongs to the old type goes, unless the client set it (`dropTypeDependentFields`)."""
     spec, old_spec = new["spec"], old.get("spec") or {}
-    if needs_node_ports(old) and not needs_node_ports(new):
+
+    def forget(*fields: str) -> None:
+        if all(spec.get(field) == old_spec.get(field) for field in fields):
+            for field in fields:
+                spec.pop(field, None)
+
+    if needs_cluster_ip(old) and not needs_cluster_ip(new):
+        forget("clusterIP", "clusterIPs")
+        forget("ipFamilies")
+        forget("ipFamilyPolicy")
+    if old_spec.get("type") in _WITH_PORTS and spec.get("type") not in _WITH_PORTS:
         ports = spec.get("ports") or []
-        if {p.get("nodePort") or 0 for p in ports} == {
-            p.get("nodePort") or 0 for p in old_spec.get("ports") or ()
-        }:
+        known = {port.get("nodePort") or 0 for port in old_spec.get("ports") or ()}
+        if all(port.get("nodePort", 0) in {0, *known} for port in ports):
             spec["ports"] = [{k: v for k, v in p.items() if k != "nodePort"} for p in ports]
     if needs_health_check_port(old) and not needs_health_check_port(new):
-        if spec.get("healthCheckNodePort") == old_spec.get("healthCheckNodePort"):
-            spec.pop("healthCheckNodePort", None)
-    if old_spec.get("type") == "LoadBalancer" and spec.get("type") != "LoadBalancer":
-        for field in ("allocateLoadBalancerNodePorts", "loadBalancerClass"):
-            if spec.get(field) == old_spec.get(field):
-                spec.pop(field, None)
-        new["status"] = {"loadBalancer": {}}
-    external = ("NodePort", "LoadBalancer")
-    if old_spec.get("type") in external and spec.get("type") not in external and not spec.get("externalIPs"):
-        if spec.get("externalTrafficPolicy") == old_spec.get("externalTrafficPolicy"):
-            spec.pop("externalTrafficPolicy", None)
-    if needs_cluster_ip(old) and not needs_cluster_ip(new):
-        for field in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy"):
-            if spec.get(field) == old_spec.get(field):
-                spec.pop(field, None)
+        forget("healthCheckNodePort")
+    if old_spec.get("type") == "LoadBalancer" != spec.get("type"):
+        forget("allocateLoadBalancerNodePorts")
+        forget("loadBalancerClass")
+    if _from_outside(old_spec) and not _from_outside(spec):
+        forget("externalTrafficPolicy")
+    if spec.get("type") != "LoadBalancer":
+        new["status"] = {**(new.get("status") or {}), "loadBalancer": {}}
+
+
+_WITH_PORTS = ("NodePort", "LoadBalancer")
+
+
+def _from_outside(spec: Object) -> bool:
+    return spec.get("type") in _WITH_PORTS or bool(
+        spec.get("type") == "ClusterIP" and spec.get("externalIPs")
+    )
 
 
 def _families(registry: Registry, service: Object, old: Object) -> None:
     """Our cluster is single-stack: the family of its service CIDR. What is asked for must fit together before anything is chosen, so
-    that these causes come alone."""
+    that these causes come alone (`initIPFamilyFields`)."""
     spec = service["spec"]
+    if spec.get("type") == "ExternalName":
+        if spec.get("internalTrafficPolicy") in ("Cluster", "Local"):
+            del spec["internalTrafficPolicy"]  # it is not shown for these
+        return
     if not needs_cluster_ip(service):
         return
-    name = service["metadata"].get("name") or ""
-    causes = FieldErrors()
+    unchanged = all(spec.get(field) == old.get(field) for field in ("type", "clusterIPs", "ipFamilies"))
+    if unchanged and spec.get("ipFamilyPolicy") == old.get("ipFamilyPolicy") == "PreferDualStack":
+        return
+    open_ended = spec.get("clusterIP") == NONE and not spec.get("selector")
+    if not spec.get("ipFamilyPolicy"):
+        spec["ipFamilyPolicy"] = old.get("ipFamilyPolicy") or (_REQUIRED if open_ended else _SINGLE)
+    policy, causes = spec["ipFamilyPolicy"], FieldErrors()
     cluster_ips(causes, spec, old)
-    if causes:
-        raise invalid("Service", "", name, causes)
+    _raise(service, causes)
+    for field, what, many in (
+        ("clusterIPs", "cluster IP", "cluster IPs"),
+        ("ipFamilies", "IP family", "IP families"),
+    ):
+        now, was = spec.get(field) or [], old.get(field) or []
+        if policy == _SINGLE and len(now) > 1 and now == was:
+            spec[field] = now[:1]
+        elif policy != _SINGLE and now and len(now) < len(was):
+            causes.invalid(
+                "spec.ipFamilyPolicy", policy, f"must be 'SingleStack' to release the secondary {what}"
+            )
+        if policy == _SINGLE and len(spec.get(field) or ()) == 2:
+            why = f"must be 'RequireDualStack' or 'PreferDualStack' when multiple {many} are specified"
+            causes.invalid("spec.ipFamilyPolicy", policy, why)
     default = IPV4 if ipaddress.ip_network(registry.config.service_cidr).version == 4 else IPV6
     other = IPV6 if default == IPV4 else IPV4
-    families = list(spec.get("ipFamilies") or [])
-    given = [ip for ip in spec.get("clusterIPs") or () if ip and ip != NONE]
-    for index, ip in enumerate(given):
+    families, given = list(spec.get("ipFamilies") or []), spec.get("clusterIPs") or []
+    for index, ip in enumerate(given if NONE not in given else ()):
         if index >= len(families) and family(ip) == other:
             causes.invalid(f"spec.clusterIPs[{index}]", given, f"{other} is not configured on this cluster")
-    if causes:
-        raise invalid("Service", "", name, causes)
-    if is_headless(service) and not spec.get("selector"):
-        policy = spec.setdefault(
-            "ipFamilyPolicy", "RequireDualStack" if len(families) != 1 else "SingleStack"
-        )
-        if not families:
-            families = [default]
-        if len(families) == 1 and policy != "SingleStack":
+        elif index >= len(families):
+            families.append(family(ip))
+    _raise(service, causes)
+    if open_ended:
+        families = families or [default]
+        if len(families) == 1 and policy != _SINGLE:
             families.append(other if families[0] == default else default)
         spec["ipFamilies"] = families
         return
-    if not spec.get("ipFamilyPolicy"):
-        spec["ipFamilyPolicy"] = (
-            "RequireDualStack" if len(given) == 2 or len(families) == 2 else "SingleStack"
+    if policy == _REQUIRED:
+        causes.invalid(
+            "spec.ipFamilyPolicy", policy, "this cluster is not configured for dual-stack services"
         )
-    if not families:
-        spec["ipFamilies"] = [family(ip) for ip in given] or [default]
-    if spec["ipFamilyPolicy"] == "RequireDualStack":
-        why = "this cluster is not configured for dual-stack services"
-        causes.invalid("spec.ipFamilyPolicy", "RequireDualStack", why)
-    for index, wanted in enumerate(spec["ipFamilies"]):
+    for index, wanted in enumerate(families):
         if wanted == other:
             causes.invalid(f"spec.ipFamilies[{index}]", wanted, "not configured on this cluster")
+    _raise(service, causes)
+    spec["ipFamilies"] = families or [default]
+
+
+_SINGLE, _REQUIRED = "SingleStack", "RequireDualStack"
+
+
+def _raise(service: Object, causes: FieldErrors) -> None:
     if causes:
-        raise invalid("Service", "", name, causes)
+        raise invalid("Service", "", service["metadata"].get("name") or "", causes)
