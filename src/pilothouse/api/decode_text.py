@@ -36,7 +36,7 @@ def parse_json(data: bytes, *, find_duplicates: bool = True) -> Parsed:
     try:
         value = orjson.loads(data)
     except orjson.JSONDecodeError:
-        raise SyntaxFailure(_json_error(data)) from None
+        raise SyntaxFailure(json_error(data)) from None
     if not find_duplicates:
         return Parsed(value)
     try:
@@ -212,7 +212,7 @@ _SPACE = b" \t\r\n"
 _END = "unexpected end of JSON input"
 
 
-def _json_error(data: bytes) -> str:
+def json_error(data: bytes) -> str:
     try:
         position = _skip(data, _scan_value(data, _skip(data, 0)))
     except SyntaxFailure as failure:

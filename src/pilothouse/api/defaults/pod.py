@@ -23,6 +23,9 @@ def default_pod(pod: Object) -> None:
     if isinstance(resources, dict):
         quantities(resources, "limits", "requests")
         _pod_level_requests(own, resources)
+    grace = own.get("terminationGracePeriodSeconds")
+    if isinstance(grace, int) and grace < 0:  # so read, of pods alone
+        own["terminationGracePeriodSeconds"] = 1
     put(own, enableServiceLinks=True)
     if own.get("hostNetwork"):
         _host_ports(own)

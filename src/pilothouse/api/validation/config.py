@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from .. import names
+from ..decode_text import json_error
 from ..fielderrors import FieldErrors
 from ..object import Object
 from . import metadata
@@ -57,40 +58,16 @@ def _docker(errors: FieldErrors, data: dict[str, str], key: str) -> None:
     if key not in data:
         errors.required(f"data[{key}]")
         return
+    text = base64.b64decode(data[key])
     try:
-        value = orjson.loads(base64.b64decode(data[key]))
-    except ValueError as error:
-        errors.invalid(
-            f"data[{key}]", "<secret contents redacted>", _as_go(base64.b64decode(data[key]), error)
-        )
+        value = orjson.loads(text)
+    except ValueError:
+        errors.invalid(f"data[{key}]", "<secret contents redacted>", json_error(text))
         return
     if not isinstance(value, dict) and value is not None:
         kind_ = {str: "string", bool: "bool", list: "array"}.get(type(value), "number")
         why = f"json: cannot unmarshal {kind_} into Go value of type map[string]interface {{}}"
         errors.invalid(f"data[{key}]", "<secret contents redacted>", why)
-
-
-_WORDS = {b"n": b"null", b"t": b"true", b"f": b"false"}
-
-
-def _as_go(text: bytes, error: ValueError) -> str:
-    """What Go's parser says of the commonest mistakes; ours of the rest."""
-    text = text.strip()
-    if not text:
-        return "unexpected end of JSON input"
-    word = _WORDS.get(text[:1])
-    if word is not None:
-        for index in range(1, len(word)):
-            if text[index : index + 1] != word[index : index + 1]:
-                if index >= len(text):
-                    return "unexpected end of JSON input"
-                return (
-                    f"invalid character '{chr(text[index])}' in literal {word.decode()} "
-                    f"(expecting '{chr(word[index])}')"
-                )
-    if text[:1] not in b'{["-0123456789':
-        return f"invalid character '{chr(text[0])}' looking for beginning of value"
-    return str(error)
 
 
 def _frozen(errors: FieldErrors, new: Object, old: Object, fields: tuple[str, ...]) -> None:

@@ -47,6 +47,9 @@ def _whole(errors: FieldErrors, pod: Object, old: Object | None = None) -> None:
         annotations(errors, meta["annotations"], own, "metadata.annotations")
     if old is not None and own == old.get("spec"):
         return
+    if own.get("resourceClaims") and MIRROR in (meta.get("annotations") or ()):
+        errors.forbidden("", "static pods do not support resource claims")
+        own = {**own, "resourceClaims": []}
     spec(errors, own, "spec", meta.get("name") or "", is_pod=True)
     if not own.get("serviceAccountName"):
         for index, volume in enumerate(own.get("volumes") or ()):
@@ -459,7 +462,7 @@ def _containers_moved(errors: FieldErrors, spec_: Object, before: Object) -> boo
 
 def _pod_level_resize(errors: FieldErrors, new: Object, old: Object, masked: Object) -> None:
     """`masked`: the new spec with the old CPU and memory (KEP-5419)."""
-    if old.get("resources") and not new.get("resources"):
+    if old.get("resources") is not None and new.get("resources") is None:
         errors.forbidden("spec.resources", "pod-level resources cannot be removed")
         return
     _nothing_removed(errors, new, old, "spec.resources", "pod-level resource")

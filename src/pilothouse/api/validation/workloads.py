@@ -377,7 +377,7 @@ DAEMON_SET = kind(
 )
 REPLICATION_CONTROLLER = kind(
     _replication_controller,
-    "cbub",
+    "ub",
     status=_status(
         "replicas fullyLabeledReplicas readyReplicas availableReplicas observedGeneration", _READY
     ),

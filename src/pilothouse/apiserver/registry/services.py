@@ -71,7 +71,7 @@ def _patch_allocated(new: Object, old: Object) -> None:
     if needs_cluster_ip(old) and needs_cluster_ip(new):
         if not spec.get("clusterIP"):
             spec["clusterIP"] = old_spec.get("clusterIP", "")
-        if not spec.get("clusterIPs") and spec.get("clusterIP") == old_spec.get("clusterIP"):
+        if not spec.get("clusterIPs"):
             spec["clusterIPs"] = list(old_spec.get("clusterIPs") or [])
     if needs_node_ports(old) and needs_node_ports(new):
         known = {p.get("name"): p.get("nodePort") for p in old_spec.get("ports") or ()}
