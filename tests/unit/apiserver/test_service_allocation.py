@@ -91,3 +91,71 @@ async def test_health_checks_of_a_load_balancer_have_a_port(client):
     del asked["spec"]["healthCheckNodePort"]
     made = await client.create("services", asked)
     assert 30000 <= made["spec"]["healthCheckNodePort"] != made["spec"]["ports"][0]["nodePort"]
+
+
+async def test_the_address_is_kept_when_it_is_forgotten_and_refused_when_it_changes(client):
+    made = await client.create("services", service(type="ClusterIP"))
+    kept = await client.update("services", {**service(type="ClusterIP"), "metadata": made["metadata"]})
+    assert kept["spec"] == made["spec"]
+    other = {**service(type="ClusterIP", clusterIP="10.0.0.1"), "metadata": made["metadata"]}
+    code, why = await refusal(client.update("services", other))
+    assert code == 422 and 'spec.clusterIPs[0]: Invalid value: ["10.0.0.1"]: may not change once set' in why
+
+
+@pytest.mark.parametrize(
+    ("asked", "wrong"),
+    [
+        (
+            {"ipFamilies": ["IPv6"]},
+            'spec.ipFamilies[0]: Invalid value: "IPv6": not configured on this cluster',
+        ),
+        (
+            {"clusterIP": "fd00::1"},
+            'spec.clusterIPs[0]: Invalid value: ["fd00::1"]: IPv6 is not configured on this cluster',
+        ),
+        (
+            {"ipFamilyPolicy": "RequireDualStack"},
+            'spec.ipFamilyPolicy: Invalid value: "RequireDualStack": this cluster is not configured for dual-stack services',
+        ),
+    ],
+)
+async def test_one_family_is_all_that_a_cluster_of_one_has(client, asked, wrong):
+    assert await refusal(client.create("services", service(**asked))) == (
+        422,
+        f'Service "s" is invalid: {wrong}',
+    )
+
+
+async def test_a_headless_service_without_selector_is_of_both_families(client):
+    made = await client.create("services", service(type="ClusterIP", clusterIP="None"))
+    assert made["spec"]["ipFamilies"] == ["IPv4", "IPv6"]
+    assert made["spec"]["ipFamilyPolicy"] == "RequireDualStack"
+
+
+async def test_what_only_a_balancer_has_goes_with_the_type(client):
+    asked = service(type="LoadBalancer", externalTrafficPolicy="Local", loadBalancerClass="a/b")
+    made = await client.create("services", asked)
+    plain = await client.update("services", {**made, "spec": {**made["spec"], "type": "ClusterIP"}})
+    gone = "externalTrafficPolicy healthCheckNodePort loadBalancerClass allocateLoadBalancerNodePorts"
+    assert not plain["spec"].keys() & set(gone.split())
+    assert "nodePort" not in plain["spec"]["ports"][0]
+
+
+async def test_what_strategies_drop_and_keep(client):
+    account = await client.create(
+        "serviceaccounts",
+        {"metadata": {"name": "a", "namespace": "default"}, "secrets": [{"name": "s", "kind": "Secret"}]},
+    )
+    assert account["secrets"] == [{"name": "s"}]
+    claim = {
+        "metadata": {"name": "c", "namespace": "default"},
+        "spec": {
+            "accessModes": ["ReadWriteOnce"],
+            "resources": {"requests": {"storage": "1"}},
+            "dataSource": {"kind": "PersistentVolumeClaim", "name": "d"},
+        },
+    }
+    made = await client.create("persistentvolumeclaims", claim)
+    assert made["spec"]["dataSourceRef"]["name"] == "d"
+    limits = {"metadata": {"name": "", "namespace": "default"}, "spec": {"limits": []}}
+    assert len((await client.create("limitranges", limits))["metadata"]["name"]) == 36

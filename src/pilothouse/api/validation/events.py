@@ -26,8 +26,9 @@ _FIXED = (
     "reportingController",
     "reportingInstance",
 )
-
-
+_NONE = {"involvedObject": {}, "source": {}, "count": 0} | dict.fromkeys(
+    ("firstTimestamp", "lastTimestamp", "eventTime", "related")
+)
 _TYPES = {
     "involvedObject": "core.v1.ObjectReference",
     "related": "core.v1.ObjectReference",
@@ -100,7 +101,8 @@ def _update(errors: FieldErrors, new: Object, old: Object, subresource: str) -> 
         _series(errors, new)
     for field in _FIXED:
         key = "reportingComponent" if field == "reportingController" else field
-        metadata.immutable(errors, new.get(key), old.get(key), field, type_=_TYPES.get(field, ""))
+        now, was = (event.get(key, _NONE.get(field, "")) for event in (new, old))
+        metadata.immutable(errors, now, was, field, type_=_TYPES.get(field, ""))
 
 
 OLD = Validator(_create_old, _update_old)

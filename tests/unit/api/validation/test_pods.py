@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from .checking import fields, of_create, of_update, pod
+from .checking import defaulted, fields, of_create, of_update, pod
 
 
 def container(**more: Any) -> dict[str, Any]:
@@ -52,6 +52,16 @@ def test_good_pods_have_no_causes() -> None:
         (pod(os={"name": "windows"}, hostPID=True), "spec.hostPID", "Forbidden: cannot be set for a windows pod"),
         (pod(hostUsers=False, hostNetwork=True), "spec.hostNetwork", "Forbidden: when `hostUsers` is false"),
         (pod(resources={"limits": {"cpu": "1"}, "requests": {"cpu": "1"}}, containers=[{"name": "a", "image": "i", "resources": {"requests": {"cpu": "2"}}}]), "spec.resources.requests[cpu]", 'Invalid value: "1": must be greater than or equal to aggregate container requests of 2'),
+        (container(env=[{"name": "a", "valueFrom": {"fileKeyRef": {"volumeName": "v", "path": "p", "key": "k"}}}]), "spec.containers[0].env[0].valueFrom.fileKeyRef.volumeName", 'Not found: "v"'),
+        (pod(tolerations=[{"key": "k", "operator": "Lt", "value": "1"}]), "spec.tolerations[0].operator", 'Unsupported value: "Lt": supported values: "Equal", "Exists", "Lt", "Gt"'),
+        (container(restartPolicy="Never", restartPolicyRules=[{"action": "Restart", "exitCodes": {"operator": "In", "values": [1]}}] * 21), "spec.containers[0].restartPolicyRules", "Too many: 21: must have at most 20 items"),
+        (container(env=[{"name": "a", "valueFrom": {"fieldRef": {"fieldPath": "spec.hostNetwork"}}}]), "spec.containers[0].env[0].valueFrom.fieldRef.fieldPath", 'Invalid value: "spec.hostNetwork": error converting fieldPath: field label not supported: spec.hostNetwork'),
+        (pod(dnsConfig={"nameservers": ["01.1.1.1"]}), "spec.dnsConfig.nameservers[0]", 'Invalid value: "01.1.1.1": must not have leading 0s'),
+        (pod(hostAliases=[{"ip": "::ffff:1.2.3.4"}]), "spec.hostAliases[0].ip", 'Invalid value: "::ffff:1.2.3.4": must not be an IPv4-mapped IPv6 address'),
+        (pod(hostUsers=False, containers=[{"name": "a", "image": "i", "volumeDevices": [{"name": "v", "devicePath": "/d"}]}], volumes=[{"name": "v", "persistentVolumeClaim": {"claimName": "c"}}]), "spec.containers[0].volumeDevices", "Forbidden: when `hostUsers` is false"),
+        (pod(securityContext={"seLinuxChangePolicy": "MountOption"}), "spec.securityContext.seLinuxChangePolicy", 'Unsupported value: "MountOption": supported values: "Recursive"'),
+        (pod(os={"name": "windows"}, resources={"limits": {"cpu": "1"}}), "spec.resources", "Forbidden: may not be set for a windows pod"),
+        (pod(nodeName="n", resourceClaims=[{"name": "r"}]) | {"metadata": {"annotations": {"kubernetes.io/config.mirror": "x"}}}, "", "Forbidden: static pods do not support resource claims"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_named(body: dict[str, Any], field: str, message: str) -> None:
@@ -126,6 +136,14 @@ def test_a_resize_of_the_whole_pod() -> None:
     assert fields(of_update("pods", pod(resources={"requests": {"cpu": "1"}}), old, "resize")) == ["spec.resources.requests", "spec.resources.limits"]  # fmt: skip
 
 
+def test_a_resize_takes_nothing_away() -> None:
+    old = pod(resources={"limits": {"cpu": "1"}, "requests": {"cpu": "1"}})
+    assert of_update("pods", pod(resources={}), old, "resize")[1:] == [
+        ("spec.resources.requests", "Forbidden: pod-level resource requests cannot be removed"),
+        ("spec.resources.limits", "Forbidden: pod-level resource limits cannot be removed"),
+    ]
+
+
 def test_a_resize_neither_adds_nor_removes_containers_nor_moves_them() -> None:
     one, two = ({"name": name, "image": "i"} for name in "ab")
     assert of_update("pods", pod(containers=[one]), pod(containers=[one, two]), "resize") == [
@@ -145,3 +163,27 @@ def test_what_has_ended_for_good_stays_ended() -> None:
     ended, running = status({"terminated": {"exitCode": 1}}), status({"running": {}})
     assert of_update("pods", ended, running, "status") == []
     assert fields(of_update("pods", running, ended, "status")) == ["status.containerStatuses[0].state"]
+
+
+@pytest.mark.parametrize(
+    ("status", "field"),
+    [
+        ({"observedGeneration": -1}, "status.observedGeneration"),
+        ({"conditions": [{"type": "a b", "status": "True"}]}, "status.conditions[0].Type"),
+        ({"resourceClaimStatuses": [{"name": "r", "resourceClaimName": "Bad_"}]}, "status.resourceClaimStatuses[0].resourceClaimName"),
+    ],
+)  # fmt: skip
+def test_what_a_status_may_not_say(status: dict[str, Any], field: str) -> None:
+    old = pod(resourceClaims=[{"name": "r", "resourceClaimName": "c"}])
+    assert fields(of_update("pods", old | {"status": status}, old, "status")) == [field]
+
+
+def test_only_a_pod_dies_within_a_second_when_its_grace_is_negative() -> None:
+    assert defaulted("pods", pod(terminationGracePeriodSeconds=-1))["spec"]["terminationGracePeriodSeconds"] == 1  # fmt: skip
+    template = defaulted("podtemplates", {"template": pod(terminationGracePeriodSeconds=-1)})["template"]
+    assert template["spec"]["terminationGracePeriodSeconds"] == -1
+
+
+@pytest.mark.parametrize(("image", "policy"), [("r:5000/a", "Always"), ("r/a:latest", "Always"), ("r/A:latest", "IfNotPresent")])  # fmt: skip
+def test_the_latest_image_is_pulled_always_if_its_name_can_be_read(image: str, policy: str) -> None:
+    assert defaulted("pods", container(image=image))["spec"]["containers"][0]["imagePullPolicy"] == policy

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pilothouse.api.kinds import find
-from pilothouse.api.validation import validate_create
+from pilothouse.api.validation import validate_create, validate_update
 
 from .checking import defaulted, fields, of_create, of_update
 
@@ -356,3 +356,32 @@ def test_webhooks_that_were_lenient_may_stay_so() -> None:
     assert fields(of_create(resource, webhook("Some"))) == ["webhooks[0].sideEffects"]
     assert of_update(resource, webhook("Some"), webhook("Unknown")) == []
     assert fields(of_update(resource, webhook("Some"), webhook("None"))) == ["webhooks[0].sideEffects"]
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "unexpected end of JSON input"),
+        ("{}x", "invalid character 'x' after top-level value"),
+        ("{a:1}", "invalid character 'a' looking for beginning of object key string"),
+        ("nulp", "invalid character 'p' in literal null (expecting 'l')"),
+        ("[]", "json: cannot unmarshal array into Go value of type map[string]interface {}"),
+    ],
+)
+def test_docker_configuration_is_json_as_go_reads_it(text: str, why: str) -> None:
+    body = {"type": "kubernetes.io/dockercfg", "stringData": {".dockercfg": text}}
+    assert of_create("secrets", body) == [
+        ("data[.dockercfg]", f'Invalid value: "<secret contents redacted>": {why}')
+    ]
+
+
+def test_what_an_event_loses_is_shown_as_none() -> None:
+    old = {"involvedObject": {"namespace": "n"}, "eventTime": "2024-01-01T00:00:00.000000Z", "type": "Normal"}
+    old |= {"reportingComponent": "c", "reportingInstance": "i", "action": "a", "reason": "r", "message": "m"}
+    event, new = (defaulted("events", {**old, **more}) for more in ({}, {"message": "", "count": 2}))
+    kind = find("events.k8s.io", "v1", "events")
+    assert kind is not None
+    assert [(cause.field, cause.message) for cause in validate_update(kind, new, event, "")] == [
+        ("message", 'Invalid value: "": field is immutable'),
+        ("count", "Invalid value: 2: field is immutable"),
+    ]

@@ -136,3 +136,33 @@ def test_a_namespace_is_terminating_when_it_is_deleted() -> None:
     terminating = {"status": {"phase": "Terminating"}}
     assert fields(of_update("namespaces", terminating, {}, "status")) == ["status.Phase"]
     assert fields(of_update("namespaces", {"spec": {"finalizers": ["x"]}}, {}, "finalize")) == ["spec.finalizers[0]"]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("resource", "new", "old", "field", "message"),
+    [
+        ("nodes", {"status": {"allocatable": {"cpu": "-1"}}}, {}, "status.allocatable.cpu", 'Invalid value: "-1": must be greater than or equal to 0'),
+        (
+            "persistentvolumeclaims",
+            claim() | {"status": {"allocatedResourceStatuses": {"storage": "Odd"}}},
+            claim(),
+            "status.allocatedResourceStatuses",
+            'Unsupported value: "storage": supported values: "ControllerResizeInProgress", "ControllerResizeInfeasible", "NodeResizeInProgress", "NodeResizeInfeasible", "NodeResizePending"',
+        ),
+    ],
+)  # fmt: skip
+def test_what_a_status_may_not_say(
+    resource: str, new: dict[str, Any], old: dict[str, Any], field: str, message: str
+) -> None:
+    assert of_update(resource, new, old, "status") == [(field, message)]
+
+
+def test_what_would_change_is_shown() -> None:
+    (_, why), *_ = of_update("persistentvolumes", volume(hostPath={"path": "/b"}), volume())
+    assert '-  "Path": "/a",\n+  "Path": "/b",' in why
+    (_, why), *_ = of_update("persistentvolumeclaims", claim(volumeMode="Block"), claim())
+    assert '- "VolumeMode": "Filesystem",\n+ "VolumeMode": "Block",' in why
+
+
+def test_ranges_of_nodes_have_no_bits_beyond_their_prefix() -> None:
+    assert fields(of_create("nodes", {"spec": {"podCIDRs": ["10.0.0.1/24"]}})) == ["spec.podCIDRs[0]"]

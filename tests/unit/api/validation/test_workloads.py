@@ -210,3 +210,9 @@ def test_the_pods_of_an_indexed_job_can_be_named() -> None:
 
 def test_a_stateful_sets_template_may_have_names_that_the_controller_replaces() -> None:
     assert of_create("statefulsets.apps", workload(pod(hostname="A_B", subdomain="A_B"))) == []
+
+
+def test_an_update_of_a_replication_controller_is_checked_once() -> None:
+    old = {"spec": {"selector": {"a": "b"}, "template": {"metadata": {"labels": {"a": "b"}}, **pod()}}}
+    new = {"spec": {**old["spec"], "replicas": -1}}
+    assert fields(of_update("replicationcontrollers", new, old)) == ["spec.replicas"]
