@@ -50,7 +50,7 @@ class PodGarbageCollector(Controller):
                 continue
             node_name = get(pod, "spec.nodeName")
             if not node_name or _is_out_of_service(view.of("nodes").get("", node_name)):
-                actions.append(_delete(pod))
+                actions += _fail_and_delete(pod)
         return Plan(actions, _PERIOD_S)
 
     def _finished(self, pods: list[Object]) -> list[Action]:
@@ -71,7 +71,7 @@ class PodGarbageCollector(Controller):
             if now - since < _QUARANTINE_S:
                 continue
             for pod in view.of("pods").by_index("node", name):
-                actions += _orphan(pod, name, now)
+                actions += [StillAbsent("nodes", "", name), *_fail_and_delete(pod, [_disrupted(pod, now)])]
         return actions
 
 
@@ -79,23 +79,27 @@ def _node_gone(old: Object | None, new: Object | None, view: View) -> list[str]:
     return [_ALL] if new is None else []
 
 
-def _orphan(pod: Object, node: str, now: float) -> list[Action]:
-    """Marked as disrupted, and failed if it had not ended, so that its controller does not count it against itself."""
-    actions: list[Action] = [StillAbsent("nodes", "", node)]
-    if not podlib.is_terminal(pod):
-        condition = {
-            "type": "DisruptionTarget",
-            "status": "True",
-            "reason": "DeletionByPodGC",
-            "message": "PodGC: node no longer exists",
-            "lastTransitionTime": timestamp(now),
-        }
-        status = {"phase": "Failed", "conditions": [condition]}
-        actions.append(
-            Patch("pods", namespace_of(pod), name_of(pod), {"status": status}, "strategic", "status")
-        )
-    actions.append(_delete(pod))
-    return actions
+def _disrupted(pod: Object, now: float) -> Object:
+    """So that its controller does not count it against itself."""
+    return {
+        "type": "DisruptionTarget",
+        "status": "True",
+        "reason": "DeletionByPodGC",
+        "message": "PodGC: node no longer exists",
+        "lastTransitionTime": timestamp(now),
+        "observedGeneration": get(pod, "metadata.generation", 1),
+    }
+
+
+def _fail_and_delete(pod: Object, conditions: list[Object] | None = None) -> list[Action]:
+    """Nobody else is left to tell that it ended."""
+    if podlib.is_terminal(pod):
+        return [_delete(pod)]
+    status: Object = {"phase": "Failed", "observedGeneration": get(pod, "metadata.generation", 1)}
+    if conditions:
+        status["conditions"] = conditions
+    patch = Patch("pods", namespace_of(pod), name_of(pod), {"status": status}, "strategic", "status")
+    return [patch, _delete(pod)]
 
 
 def _is_out_of_service(node: Object | None) -> bool:

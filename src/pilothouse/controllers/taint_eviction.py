@@ -37,10 +37,10 @@ class TaintEvictionController(Controller):
         node = view.of("nodes").get("", get(pod, "spec.nodeName", ""))
         taints = _no_execute(node)
         if pod is None or uid_of(pod) != uid or is_deleting(pod) or not taints:
-            return self._cancel(pod, uid)
+            return self._cancel(object_key, uid)
         wait_s = _tolerated_s(pod, taints)
         if wait_s is None:
-            return self._cancel(pod, uid)
+            return self._cancel(object_key, uid)
         since = self._since.setdefault(uid, _first_added(taints, now))
         left_s = since + wait_s - now
         if left_s > 0:
@@ -48,11 +48,17 @@ class TaintEvictionController(Controller):
         del self._since[uid]
         return Plan(_evict(pod, now))
 
-    def _cancel(self, pod: Object | None, uid: str) -> Plan:
-        if self._since.pop(uid, None) is None or pod is None or is_deleting(pod):
+    def _cancel(self, key: str, uid: str) -> Plan:
+        if self._since.pop(uid, None) is None:
             return NOTHING
-        message = f"Cancelling deletion of Pod {namespace_of(pod)}/{name_of(pod)}"
-        return Plan([Event(pod, "Normal", "TaintManagerEviction", message)])
+        return Plan([_tell(key, "Cancelling deletion of")])
+
+
+def _tell(key: str, what: str) -> Event:
+    """About a name: upstream does not say which pod of that name it was."""
+    namespace, name = split_key(key)
+    about = {"kind": "Pod", "apiVersion": "v1", "namespace": namespace, "name": name}
+    return Event(about, "Normal", "TaintManagerEviction", f"{what} Pod {key}")
 
 
 def _evict(pod: Object, now: float) -> list[Action]:
@@ -62,10 +68,11 @@ def _evict(pod: Object, now: float) -> list[Action]:
         "reason": "DeletionByTaintManager",
         "message": "Taint manager: deleting due to NoExecute taint",
         "lastTransitionTime": timestamp(now),
+        "observedGeneration": get(pod, "metadata.generation", 1),
     }
     namespace, name = namespace_of(pod), name_of(pod)
     return [
-        Event(pod, "Normal", "TaintManagerEviction", f"Marking for deletion Pod {namespace}/{name}"),
+        _tell(f"{namespace}/{name}", "Marking for deletion"),
         Patch("pods", namespace, name, {"status": {"conditions": [condition]}}, "strategic", "status"),
         Delete("pods", namespace, name, uid_of(pod)),
     ]
