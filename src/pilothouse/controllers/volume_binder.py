@@ -25,8 +25,9 @@ from ..api.object import (
 )
 from ..api.quantity import Quantity
 from ..client.informer import IndexFunction
+from . import pods as podlib
 from .common import matches, with_metadata, with_status
-from .plan import NOTHING, Action, Controller, Event, Later, Plan, Source, Update, View
+from .plan import NOTHING, Action, Controller, Delete, Event, Later, Plan, Source, Update, View
 from .volume_protection import claims_of
 
 CLAIMS, VOLUMES, CLASSES = "persistentvolumeclaims", "persistentvolumes", "storageclasses.storage.k8s.io"
@@ -37,7 +38,11 @@ SELECTED_NODE = "volume.kubernetes.io/selected-node"
 PROVISIONER = "volume.kubernetes.io/storage-provisioner"
 _PROVISIONER_BETA = "volume.beta.kubernetes.io/storage-provisioner"
 _RESYNC_S = 15.0
-_NO_PROVISIONER = "kubernetes.io/no-provisioner"
+_ATTRIBUTES = "volumeAttributesClassName"
+_IN_TREE = "kubernetes.io/"
+_MIGRATED = ("aws-ebs", "gce-pd", "cinder", "azure-disk", "azure-file", "vsphere-volume", "portworx-volume")
+# the plugins of kube-controller-manager, by their field of a volume's spec; only host-path could delete what is on one
+_PLUGINS = ("hostPath", "nfs", "local")
 
 
 class PersistentVolumeBinder(Controller):
@@ -128,7 +133,7 @@ def _sync_bound(claim: Object, view: View) -> Plan:
 def _lost(claim: Object, reason: str, message: str) -> Plan:
     if get(claim, "status.phase") == "Lost":
         return NOTHING
-    return Plan([*_claim_status(claim, {"phase": "Lost"}), Event(claim, "Warning", reason, message)])
+    return Plan([*_unbound(claim, "Lost"), Event(claim, "Warning", reason, message)])
 
 
 def _sync_unbound(claim: Object, view: View) -> Plan:
@@ -137,12 +142,15 @@ def _sync_unbound(claim: Object, view: View) -> Plan:
         volume = view.of(VOLUMES).get("", volume_name)
         if volume is not None and not is_deleting(claim):
             reference = get(volume, "spec.claimRef")
+            if not reference and (why := _mismatch(volume, claim)):
+                message = f'Cannot bind to requested volume "{volume_name}": {why}'
+                return Plan([Event(claim, "Warning", "VolumeMismatch", message), *_unbound(claim)])
             if not reference or _refers_to(reference, claim):
                 return Plan(_bind(volume, claim))
             if BOUND_BY_CONTROLLER not in annotations_of(claim):
                 message = f'volume "{volume_name}" already bound to a different claim.'
-                return Plan([*_pending(claim), Event(claim, "Warning", "FailedBinding", message)])
-        return Plan(_pending(claim))
+                return Plan([*_unbound(claim), Event(claim, "Warning", "FailedBinding", message)])
+        return Plan(_unbound(claim))
     if is_deleting(claim):
         return NOTHING
     class_name = get(claim, "spec.storageClassName", "")
@@ -153,18 +161,19 @@ def _sync_unbound(claim: Object, view: View) -> Plan:
     if volume is not None:
         return Plan(_bind(volume, claim))
     if waits:
-        return Plan([*_pending(claim), _waiting(claim, view)])
+        return Plan([*_unbound(claim), _waiting(claim, view)])
     if not class_name:
         message = "no persistent volumes available for this claim and no storage class is set"
-        return Plan([*_pending(claim), Event(claim, "Normal", "FailedBinding", message)])
-    return Plan([*_provision(claim, class_name, storage_class), *_pending(claim)])
+        return Plan([*_unbound(claim), Event(claim, "Normal", "FailedBinding", message)])
+    return Plan([*_provision(claim, class_name, storage_class), *_unbound(claim)])
 
 
 def _waiting(claim: Object, view: View) -> Event:
     pods = view.of("pods").by_index("claim", f"{namespace_of(claim)}/{name_of(claim)}")
-    unscheduled = [name_of(p) for p in pods if not p["spec"].get("nodeName")]
+    unscheduled = [name_of(p) for p in pods if not p["spec"].get("nodeName") and not podlib.is_terminal(p)]
     if unscheduled:
-        message = f"waiting for pod {unscheduled[0]} to be scheduled"
+        which = f"pod{'s' if len(unscheduled) > 1 else ''} {','.join(unscheduled)}"
+        message = f"waiting for {which} to be scheduled"
         return Event(claim, "Normal", "WaitForPodScheduled", message)
     message = "waiting for first consumer to be created before binding"
     return Event(claim, "Normal", "WaitForFirstConsumer", message)
@@ -176,8 +185,9 @@ def _provision(claim: Object, class_name: str, storage_class: Object | None) -> 
         message = f'storageclass.storage.k8s.io "{class_name}" not found'
         return [Event(claim, "Warning", "ProvisioningFailed", message)]
     provisioner = storage_class.get("provisioner", "")
-    if provisioner == _NO_PROVISIONER:
-        return []
+    if provisioner.startswith(_IN_TREE) and provisioner.removeprefix(_IN_TREE) not in _MIGRATED:
+        message = f"no volume plugin matched name: {provisioner}"
+        return [Event(claim, "Warning", "ProvisioningFailed", message)]
     actions: list[Action] = []
     annotations = annotations_of(claim)
     if annotations.get(PROVISIONER) != provisioner or annotations.get(_PROVISIONER_BETA) != provisioner:
@@ -200,34 +210,61 @@ def _best_volume(claim: Object, view: View, node_name: str | None, waits: bool) 
             continue
         reference = get(volume, "spec.claimRef")
         if reference:  # made for a claim: only ever for that one, and before all others
-            if _refers_to(reference, claim) and _same_class(volume, claim):
+            if _refers_to(reference, claim) and _same_mode(volume, claim) and _allows(volume, claim):
                 return volume
             continue
         if waits or not _suits(volume, claim) or (node is not None and not _reaches(volume, node)):
             continue
         fitting.append(volume)
 
-    def smallest(volume: Object) -> tuple[object, ...]:
+    def closest(volume: Object) -> tuple[object, ...]:
+        """First the fewest modes that the claim did not ask for, then the smallest."""
         modes = len(get(volume, "spec.accessModes", []))
-        return Quantity.of(volume["spec"]["capacity"]["storage"]).number, modes, name_of(volume)
+        return modes, Quantity.of(volume["spec"]["capacity"]["storage"]).number, name_of(volume)
 
-    return min(fitting, key=smallest, default=None)
+    return min(fitting, key=closest, default=None)
 
 
-def _same_class(volume: Object, claim: Object) -> bool:
-    ours, theirs = (get(o, "spec.storageClassName", "") for o in (volume, claim))
-    mode = (get(o, "spec.volumeMode", "Filesystem") for o in (volume, claim))
-    return bool(ours == theirs) and len(set(mode)) == 1
+def _same(volume: Object, claim: Object, field: str, default: str = "") -> bool:
+    return bool(get(volume, f"spec.{field}", default) == get(claim, f"spec.{field}", default))
+
+
+def _same_mode(volume: Object, claim: Object) -> bool:
+    return _same(volume, claim, "volumeMode", "Filesystem") and _same(volume, claim, _ATTRIBUTES)
+
+
+def _allows(volume: Object, claim: Object) -> bool:
+    return set(get(claim, "spec.accessModes", [])) <= set(get(volume, "spec.accessModes", []))
 
 
 def _suits(volume: Object, claim: Object) -> bool:
     selector = get(claim, "spec.selector")
     return (
         get(volume, "status.phase") == "Available"
-        and _same_class(volume, claim)
-        and set(get(claim, "spec.accessModes", [])) <= set(get(volume, "spec.accessModes", []))
+        and _same_mode(volume, claim)
+        and _same(volume, claim, "storageClassName")
+        and _allows(volume, claim)
         and (selector is None or matches(selector, labels_of(volume)))
     )
+
+
+def _mismatch(volume: Object, claim: Object) -> str:
+    """Why a claim cannot have the volume that it names."""
+    have, wanted = (
+        get(volume, "spec.capacity.storage", "0"),
+        get(claim, "spec.resources.requests.storage", "0"),
+    )
+    if is_deleting(volume):
+        return f'the volume is marked for deletion "{name_of(volume)}"'
+    if Quantity.of(have).number < Quantity.of(wanted).number:
+        return "requested PV is too small"
+    if not _same(volume, claim, "storageClassName"):
+        return "storageClassName does not match"
+    if not _same(volume, claim, _ATTRIBUTES):
+        return "volumeAttributesClassName does not match"
+    if not _same(volume, claim, "volumeMode", "Filesystem"):
+        return "incompatible volumeMode"
+    return "" if _allows(volume, claim) else "incompatible accessMode"
 
 
 def _reaches(volume: Object, node: Object) -> bool:
@@ -290,20 +327,23 @@ def _claim_status(claim: Object, status: Object) -> list[Action]:
     current = claim.get("status") or {}
     if all(current.get(k) == v for k, v in status.items()):
         return []
-    return [_status(CLAIMS, claim, status)]
+    return [_status(CLAIMS, claim, {**current, **status})]
 
 
-def _pending(claim: Object) -> list[Action]:
-    return _claim_status(claim, {"phase": "Pending"})
+def _unbound(claim: Object, phase: str = "Pending") -> list[Action]:
+    """What it has of a volume is forgotten."""
+    current = claim.get("status") or {}
+    status = {k: v for k, v in current.items() if k not in ("accessModes", "capacity")} | {"phase": phase}
+    return [] if status == current else [_status(CLAIMS, claim, status)]
 
 
-def _phase(volume: Object, phase: str) -> Action:
-    return _status(VOLUMES, volume, {"phase": phase})
+def _phase(volume: Object, phase: str, message: str = "") -> Action:
+    status = {k: v for k, v in (volume.get("status") or {}).items() if k != "message"} | {"phase": phase}
+    return _status(VOLUMES, volume, status | ({"message": message} if message else {}))
 
 
-def _status(resource: str, obj: Object, changes: Object) -> Action:
-    changed = with_status(obj, {**(obj.get("status") or {}), **changes})
-    return Update(resource, changed, "status", ignore=("NotFound",))
+def _status(resource: str, obj: Object, status: Object) -> Action:
+    return Update(resource, with_status(obj, status), "status", ignore=("NotFound",))
 
 
 # -- volumes -----------------------------------------------------------------------------------------------------------
@@ -316,19 +356,53 @@ def _sync_volume(volume: Object, view: View) -> Plan:
         return Plan([_phase(volume, "Available")]) if phase != "Available" else NOTHING
     claim = view.of(CLAIMS).get(reference.get("namespace", ""), reference["name"])
     if claim is None or uid_of(claim) != reference["uid"]:
-        return Plan([_phase(volume, "Released")]) if phase not in ("Released", "Failed") else NOTHING
+        return _release(volume)
     volume_name = get(claim, "spec.volumeName")
     if volume_name == name_of(volume):
         return Plan([_phase(volume, "Bound")]) if phase != "Bound" else NOTHING
     if not volume_name:
-        return NOTHING  # its claim's own turn finishes the binding
-    if (
-        PROVISIONED_BY in annotations_of(volume)
-        and get(volume, "spec.persistentVolumeReclaimPolicy") == "Delete"
-    ):
-        return Plan([_phase(volume, "Released")]) if phase != "Released" else NOTHING
-    if BOUND_BY_CONTROLLER not in annotations_of(volume):
-        return NOTHING  # bound by a person, who may undo it
+        # its claim's own turn finishes the binding, if it can
+        return NOTHING if _same(volume, claim, "volumeMode", "Filesystem") else Plan(_misfits(volume, claim))
+    if PROVISIONED_BY in annotations_of(volume) and _reclaim_policy(volume) == "Delete":
+        return _release(volume)
+    spec = dict(volume["spec"])
+    if BOUND_BY_CONTROLLER not in annotations_of(volume):  # a person wants it for a claim of that name
+        spec["claimRef"] = {k: v for k, v in reference.items() if k != "uid"}
+        return Plan([Update(VOLUMES, {**volume, "spec": spec})])
     annotations = {k: v for k, v in annotations_of(volume).items() if k != BOUND_BY_CONTROLLER}
-    spec = {k: v for k, v in volume["spec"].items() if k != "claimRef"}
+    del spec["claimRef"]
     return Plan([Update(VOLUMES, {**with_metadata(volume, annotations=annotations), "spec": spec})])
+
+
+def _misfits(volume: Object, claim: Object) -> list[Action]:
+    about_volume = f'Cannot bind PersistentVolume to requested PersistentVolumeClaim "{name_of(claim)}" due to incompatible volumeMode.'
+    about_claim = f'Cannot bind PersistentVolume "{name_of(volume)}" to requested PersistentVolumeClaim due to incompatible volumeMode.'
+    return [
+        Event(volume, "Warning", "VolumeMismatch", about_volume),
+        Event(claim, "Warning", "VolumeMismatch", about_claim),
+    ]
+
+
+def _reclaim_policy(volume: Object) -> str:
+    return str(get(volume, "spec.persistentVolumeReclaimPolicy", "Retain"))
+
+
+def _release(volume: Object) -> Plan:
+    """Its claim is gone. What is to be deleted is deleted by who provisioned it; of the rest, only host paths below /tmp
+    could ever be, and that nobody can is told."""
+    phase = get(volume, "status.phase")
+    if phase not in ("Released", "Failed"):
+        return Plan([_phase(volume, "Released")])
+    if _reclaim_policy(volume) != "Delete" or phase == "Failed" or is_deleting(volume):
+        return NOTHING
+    spec, name = volume["spec"], name_of(volume)
+    if PROVISIONED_BY in annotations_of(volume) or "csi" in spec:
+        return NOTHING
+    path = get(spec, "hostPath.path", "")
+    if path.startswith("/tmp/") and len(path) > len("/tmp/"):
+        return Plan([Delete(VOLUMES, "", name, uid_of(volume))])
+    why = f"host_path deleter only supports /tmp/.+ but received provided {path}"
+    if not path:
+        what = "no deletable volume plugin" if any(p in spec for p in _PLUGINS) else "no volume plugin"
+        why = f'error getting deleter volume plugin for volume "{name}": {what} matched'
+    return Plan([_phase(volume, "Failed", why), Event(volume, "Warning", "VolumeFailedDelete", why)])

@@ -163,6 +163,49 @@ def test_a_claim_in_use_stays_until_its_pod_is_gone(run):
     run(story, ["persistentvolumeclaim-protection"])
 
 
+def test_a_claim_names_a_volume_that_it_cannot_have(run):
+    async def story(w):
+        await w.apply("persistentvolumes", "small", **volume("1Gi"))
+        await w.apply("persistentvolumeclaims", "c", **claim("2Gi", volumeName="small"))
+        await w.settle()
+        assert w.get("persistentvolumeclaims", "c")["status"]["phase"] == "Pending"
+        message = 'Cannot bind to requested volume "small": requested PV is too small'
+        assert w.events("VolumeMismatch") == [("VolumeMismatch", message)]
+
+    run(story, BINDER)
+
+
+def test_the_fewest_modes_come_before_the_smallest_size(run):
+    async def story(w):
+        await w.apply(
+            "persistentvolumes", "many", **volume("1Gi", accessModes=["ReadWriteOnce", "ReadOnlyMany"])
+        )
+        await w.apply("persistentvolumes", "big", **volume("9Gi"))
+        await w.settle()
+        await w.apply("persistentvolumeclaims", "c", **claim("1Gi"))
+        await w.settle()
+        assert w.get("persistentvolumeclaims", "c")["spec"]["volumeName"] == "big"
+
+    run(story, BINDER)
+
+
+def test_a_volume_that_nobody_can_delete_fails(run):
+    async def story(w):
+        delete = {"persistentVolumeReclaimPolicy": "Delete"}
+        await w.apply("persistentvolumes", "v", **volume("1Gi", hostPath={"path": "/data"}, **delete))
+        await w.settle()
+        await w.apply("persistentvolumeclaims", "c", **claim("1Gi"))
+        await w.settle()
+        await w.api.delete("persistentvolumeclaims", "default", "c")
+        await w.settle()
+        why = "host_path deleter only supports /tmp/.+ but received provided /data"
+        assert w.get("persistentvolumes", "v")["status"]["phase"] == "Failed"
+        assert w.get("persistentvolumes", "v")["status"]["message"] == why
+        assert w.events("VolumeFailedDelete") == [("VolumeFailedDelete", why)]
+
+    run(story, BINDER)
+
+
 # -- budgets -----------------------------------------------------------------------------------------------------------
 
 
