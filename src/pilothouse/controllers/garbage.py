@@ -23,6 +23,7 @@ from .plan import (
     Controller,
     Delete,
     Environment,
+    Event,
     Later,
     Patch,
     Plan,
@@ -134,6 +135,7 @@ class GarbageCollector(Controller):
     def _judge(self, resource: str, obj: Object, view: View) -> Plan:
         solid, waiting, dangling = [], [], []
         guards: list[Action] = []
+        tell: list[Action] = []
         for reference in _owners(obj):
             found = self._find(reference, namespace_of(obj), view)
             if found is None:
@@ -145,6 +147,9 @@ class GarbageCollector(Controller):
             if owner is None or uid_of(owner) != reference["uid"]:
                 dangling.append(reference["uid"])
                 namespace = namespace_of(obj) if self._is_namespaced(owner_resource) else ""
+                others = view.of(owner_resource).list() if namespace else ()
+                if any(uid_of(other) == reference["uid"] for other in others):
+                    tell.append(_elsewhere(obj, reference))
                 guards.append(StillAbsent(owner_resource, namespace, reference["name"], reference["uid"]))
             elif is_deleting(owner) and _FOREGROUND in _finalizers(owner):
                 waiting.append(reference["uid"])
@@ -152,7 +157,7 @@ class GarbageCollector(Controller):
                 solid.append(reference["uid"])
         if solid:
             lost = {*dangling, *waiting}
-            return Plan([*guards, _without_owners(resource, obj, lost)]) if lost else NOTHING
+            return Plan([*tell, *guards, _without_owners(resource, obj, lost)]) if lost else NOTHING
         dependents = self._dependents(obj, view)
         propagation = "Background"
         if _ORPHAN in _finalizers(obj):
@@ -172,7 +177,7 @@ class GarbageCollector(Controller):
             propagation,
             resource_version=obj["metadata"].get("resourceVersion", ""),
         )
-        return Plan([*guards, delete])
+        return Plan([*tell, *guards, delete])
 
     # -- who owns whom ---------------------------------------------------------------------------------------------
 
@@ -214,6 +219,15 @@ class GarbageCollector(Controller):
             self._custom.pop(where, None)
         else:
             self._custom[where] = (resource, spec.get("scope") == "Namespaced")
+
+
+def _elsewhere(obj: Object, reference: Object) -> Event:
+    """There is such an owner, but not where its dependent may have one."""
+    namespace = namespace_of(obj)
+    what = f"{reference['apiVersion']}/{reference['kind']}, namespace: {namespace}"
+    owner = f"[{what}, name: {reference['name']}, uid: {reference['uid']}]"
+    message = f'ownerRef {owner} does not exist in namespace "{namespace}"'
+    return Event(obj, "Warning", "OwnerRefInvalidNamespace", message)
 
 
 def _owners(obj: Object) -> list[Object]:

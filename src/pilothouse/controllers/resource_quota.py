@@ -41,7 +41,9 @@ class ResourceQuotaController(Controller):
         if quota is None or is_deleting(quota):
             return NOTHING
         hard = get(quota, "spec.hard", {})
-        used: Usage = dict.fromkeys(hard, ZERO)
+        # what counts a kind that is not known (yet) is not told of
+        known = [n for n in hard if not n.startswith("count/") or n.removeprefix("count/") in self._resources]
+        used: Usage = dict.fromkeys(known, ZERO)
         for resource in _needed(hard, self._resources):
             for obj in view.of(resource).list(namespace):
                 if applies(quota, resource, obj):

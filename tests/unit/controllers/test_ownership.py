@@ -79,6 +79,23 @@ def test_an_owner_that_never_was_counts_as_gone(run):
     run(story, NAMES)
 
 
+def test_an_owner_in_another_namespace_is_none_and_that_is_told(run):
+    async def story(w):
+        owner = await w.apply("configmaps", "owner", "elsewhere")
+        uid = owner["metadata"]["uid"]
+        reference = {"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": uid}
+        await w.apply("secrets", "s", metadata={"ownerReferences": [reference]})
+        await w.settle()
+        assert w.get("secrets", "s") is None
+        message = (
+            f"ownerRef [v1/ConfigMap, namespace: default, name: owner, uid: {uid}] "
+            'does not exist in namespace "default"'
+        )
+        assert w.events() == [("OwnerRefInvalidNamespace", message)]
+
+    run(story, ["garbage-collector"])
+
+
 def test_one_of_two_owners_is_enough_to_stay(run):
     async def story(w):
         a, b = await w.apply("configmaps", "a"), await w.apply("configmaps", "b")
