@@ -120,11 +120,12 @@ class Binder:
         status: Object = {}
         if before is None or any(before.get(k) != condition[k] for k in ("status", "reason", "message")):
             status["conditions"] = [condition]
-        if decision.nominated and decision.nominated != get(pod, "status.nominatedNodeName", ""):
-            status["nominatedNodeName"] = decision.nominated
+        nominated = decision.nominated
+        if nominated is not None and nominated != get(pod, "status.nominatedNodeName", ""):
+            status["nominatedNodeName"] = nominated or None
         try:
             for victim in decision.victims:
-                await self._preempt(pod, victim, decision.nominated)
+                await self._preempt(pod, victim, nominated or "")
             if status:
                 await self._patch_status(pod, status)
         except (ApiError, OSError) as error:

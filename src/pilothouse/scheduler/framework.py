@@ -25,7 +25,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from ..api.object import Object
+from ..api.object import Object, get
 from .snapshot import NodeInfo, PodInfo, Snapshot
 
 SCORE_MAX = 100.0
@@ -96,10 +96,10 @@ def _defines(plugin: Plugin, method: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class PostFilterResult:
-    """`node`: where the pod is nominated to once the `victims` are gone."""
+    """`node`: where the pod is nominated to once the `victims` are gone; "" for nowhere (any more), None as it was."""
 
     message: str
-    node: str = ""
+    node: str | None = None
     victims: tuple[Object, ...] = ()
 
 
@@ -113,7 +113,7 @@ class Decision:
     plugins: set[str] = field(default_factory=set)  # whose rejections these are
     feasible: int = 0
     victims: tuple[Object, ...] = ()
-    nominated: str = ""
+    nominated: str | None = None  # as in PostFilterResult
     compared: tuple[list[NodeInfo], list[float]] = ((), ())  # type: ignore[assignment]  # feasible nodes, their scores
 
     @property
@@ -148,10 +148,13 @@ class Framework:
         """`pick` chooses among the best nodes when several are equally good."""
         nodes = cycle.snapshot.nodes
         if not nodes:
-            return Decision(message="no nodes available to schedule pods")
+            return Decision(message="no nodes available to schedule pods", nominated="")
         if rejection := self.pre_filter(cycle):
             message = fit_error(len(nodes), None, rejection.reasons) + " not found"
             return Decision(message=message, plugins={rejection.plugin})
+        nominated = nodes.get(get(cycle.pod, "status.nominatedNodeName", ""))
+        if nominated is not None and self.filter(cycle, nominated) is None:
+            return Decision(node=nominated.name, feasible=1)  # others made room there
         feasible, rejections, verdicts = self._filter_all(cycle)
         if feasible:
             scores = self._score(cycle, feasible, verdicts)

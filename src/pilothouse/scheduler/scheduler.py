@@ -161,7 +161,7 @@ class Scheduler:
         if not decision.node:
             self.queue.failed(queued, decision.plugins or {"nobody"}, moves)
             await self._binder.report(pod, decision)
-            for other in self._nominated_to(decision.nominated, below=cycle.info.priority):
+            for other in self._nominated_to(decision.nominated or "", below=cycle.info.priority):
                 await self._binder.withdraw(other)
             return
         self.snapshot.add_pod(pod, decision.node)

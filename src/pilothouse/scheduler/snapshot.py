@@ -21,7 +21,7 @@ from ..api.object import Object, labels_of, name_of, namespace_of, uid_of
 from ..api.qos import pod_requests
 from ..api.quantity import Quantity
 
-# What a pod without requests counts as when nodes are compared (schedutil.DefaultMilliCPURequest and …MemoryRequest)
+# What a container without requests counts as when nodes are compared (schedutil.DefaultMilliCPURequest and …MemoryRequest)
 DEFAULT_CPU_MILLI, DEFAULT_MEMORY_BYTES = 100, 200 * 1024 * 1024
 COUNTERS_MAX = 64  # selectors whose counts are kept
 ZONE = "topology.kubernetes.io/zone"
@@ -62,8 +62,7 @@ class PodInfo:
         return cls(
             pod,
             {name: value for name, value in requests.items() if value},
-            requests.get("cpu", 0) or DEFAULT_CPU_MILLI,
-            requests.get("memory", 0) or DEFAULT_MEMORY_BYTES,
+            *_nonzero(pod, requests),
             ports,
             spec.get("priority") or 0,
         )
@@ -76,6 +75,29 @@ class PodInfo:
         wants = (self.requests, self.cpu_nonzero_milli, self.memory_nonzero_bytes, self.ports, images)
         where = (spec.get("nodeSelector"), affinity, spec.get("tolerations"), spec.get("nodeName"))
         return orjson.dumps((wants, where))
+
+
+def _nonzero(pod: Object, requests: dict[str, int]) -> tuple[int, int]:
+    """CPU and memory of the pod as if every container had asked for some."""
+    spec = pod["spec"]
+    if len(spec["containers"]) == 1 and not spec.get("initContainers"):
+        cpu, memory = requests.get("cpu", 0), requests.get("memory", 0)
+        return cpu or DEFAULT_CPU_MILLI, memory or DEFAULT_MEMORY_BYTES
+    asking = {
+        part: [_asking(container) for container in spec.get(part) or ()]
+        for part in ("containers", "initContainers")
+    }
+    of_all = pod_requests({**pod, "spec": {**spec, **asking}})
+    return amount("cpu", of_all["cpu"]), amount("memory", of_all["memory"])
+
+
+def _asking(container: Object) -> Object:
+    resources = container.get("resources") or {}
+    default = {"cpu": f"{DEFAULT_CPU_MILLI}m", "memory": str(DEFAULT_MEMORY_BYTES)}
+    return {
+        **container,
+        "resources": {**resources, "requests": {**default, **(resources.get("requests") or {})}},
+    }
 
 
 def _sidecars(spec: Object) -> list[Object]:

@@ -48,12 +48,29 @@ def test_a_polite_pod_waits():
 
 
 def test_a_pod_waits_for_those_that_are_going_for_it():
-    there = {"a": pod("x", cpu="2", deleted=True)}
-    decision = decide(pod(cpu="2", priority=5, nominated="a"), SMALL, pods=there)
+    going = pod("x", cpu="2", deleted=True)
+    condition = {"type": "DisruptionTarget", "status": "True", "reason": "PreemptionByScheduler"}
+    going["status"]["conditions"] = [condition]
+    decision = decide(pod(cpu="2", priority=5, nominated="a"), SMALL, pods={"a": going})
     assert decision.message.endswith(
         "preemption: not eligible due to a terminating pod on the nominated node."
     )
-    assert decision.nominated == "a"
+    assert decision.nominated is None  # it stays as it is
+    condition["reason"] = "DeletionByTaintManager"
+    assert decide(pod(cpu="2", priority=5, nominated="a"), SMALL, pods={"a": going}).nominated == "a"
+
+
+def test_where_it_is_not_enough_that_all_go_is_told_what_is_missing_still():
+    there = {"a": [pod("x", cpu="1", priority=1), pod("y", cpu="1", priority=9)]}
+    decision = decide(pod(cpu="2", priority=5, nominated="a"), SMALL, pods=there)
+    assert decision.message.endswith("preemption: 0/1 nodes are available: 1 Insufficient cpu.")
+    assert decision.nominated == ""  # no longer
+
+
+def test_a_pod_goes_where_room_was_made_for_it():
+    nodes = [node("a", cpu="8"), node("b", cpu="2")]
+    assert decide(pod(cpu="1"), *nodes).node == "a"
+    assert decide(pod(cpu="1", nominated="b"), *nodes).node == "b"
 
 
 def test_no_more_go_than_must_and_the_least_important_first():

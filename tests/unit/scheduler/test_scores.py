@@ -185,3 +185,13 @@ def test_the_highest_becomes_one_hundred(scores, reverse, expected):
 )
 def test_an_image_without_tag_is_the_latest(image, expected):
     assert normalized(image) == expected
+
+
+def test_each_container_that_asks_for_nothing_counts_a_little():
+    asks = {"name": "b", "resources": {"requests": {"cpu": "1"}}}
+    info = PodInfo.of({"metadata": {"name": "p"}, "spec": {"containers": [{"name": "a"}, asks]}})
+    assert (info.requests, info.cpu_nonzero_milli, info.memory_nonzero_bytes) == (
+        {"cpu": 1000},
+        1100,
+        400 << 20,
+    )

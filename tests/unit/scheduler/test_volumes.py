@@ -124,6 +124,13 @@ def test_where_a_pod_with_volumes_goes(view, volumes, outcome):
         assert outcome in decision.message
 
 
+def test_a_node_may_be_wrong_for_more_than_one_reason():
+    view = Storage(claim("c", volume="v"), volume("v", on="b"), claim("d"), classes=[WAIT])
+    message = decide(pod(volumes=mounting("c", "d")), node("a"), view=view).message
+    reasons = f"1 {NOTHING}, 1 node(s) didn't match PersistentVolume's node affinity"
+    assert message.startswith(f"0/1 nodes are available: {reasons}. ")
+
+
 def test_what_must_be_written_before_the_pod_is_bound():
     plugin = VolumeBinding()
     new = pod(volumes=mounting("c", "d"))

@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ...api.object import get, is_deleting, labels_of, name_of, namespace_of
+from ...api.object import Object, condition_of, get, is_deleting, labels_of, name_of, namespace_of
 from ...api.selectors import from_object
 from ..framework import Cycle, Framework, Plugin, PostFilterResult, Rejection
 from ..snapshot import NodeInfo, PodInfo
@@ -66,47 +66,61 @@ class DefaultPreemption(Plugin):
         nominated = get(cycle.pod, "status.nominatedNodeName", "")
         if nominated in nodes and (nominated not in rejections or rejections[nominated].resolvable):
             for info in nodes[nominated].pods.values():
-                if info.priority < cycle.info.priority and is_deleting(info.pod):
-                    return PostFilterResult(PREFIX + TERMINATING, node=nominated)
+                if info.priority < cycle.info.priority and _makes_room(info.pod):
+                    return PostFilterResult(PREFIX + TERMINATING)
         reasons: Counter[str] = Counter()
         candidates: list[Candidate] = []
         enough = max(CANDIDATES_MIN, len(nodes) * CANDIDATES_SHARE // 100)
         for name, rejection in rejections.items():
             if not rejection.resolvable:
                 reasons[NOT_HELPFUL] += 1
-            elif candidate := _candidate(cycle, nodes[name], framework):
-                candidates.append(candidate)
+                continue
+            found = _candidate(cycle, nodes[name], framework)
+            if isinstance(found, Candidate):
+                candidates.append(found)
                 if len(candidates) >= enough:
                     break
             else:
-                reasons[NO_VICTIMS] += 1
+                reasons.update(found)
         if candidates:
             best = min(candidates, key=Candidate.cost)
             return PostFilterResult("", best.node, tuple(victim.pod for victim in best.victims))
         lines = ", ".join(sorted(f"{count} {reason}" for reason, count in reasons.items()))
-        return PostFilterResult(f"{PREFIX}0/{len(nodes)} nodes are available: {lines}.")
+        return PostFilterResult(f"{PREFIX}0/{len(nodes)} nodes are available: {lines}.", "")
 
 
-def _candidate(cycle: Cycle, node: NodeInfo, framework: Framework) -> Candidate | None:
+def _makes_room(pod: Object) -> bool:
+    """Goes because it was preempted, not for any other reason."""
+    condition = condition_of(pod, "DisruptionTarget") or {}
+    is_preempted = condition.get("status") == "True" and condition.get("reason") == "PreemptionByScheduler"
+    return is_deleting(pod) and is_preempted
+
+
+def _candidate(cycle: Cycle, node: NodeInfo, framework: Framework) -> Candidate | tuple[str, ...]:
+    """Else the reasons why preemption does not help there."""
     lower = sorted(
         (info for info in node.pods.values() if info.priority < cycle.info.priority), key=_importance
     )
     victims = {info.key for info in lower}
-    if not lower or not _fits(cycle, node, victims, framework):
-        return None
+    if not lower:
+        return (NO_VICTIMS,)
+    if rejection := _rejection(cycle, node, victims, framework):
+        return rejection.reasons
     guarded = _guarded(lower, cycle)
     for info in sorted(lower, key=lambda info: info.key not in guarded):  # the guarded are spared first
-        if _fits(cycle, node, victims - {info.key}, framework):
+        if _rejection(cycle, node, victims - {info.key}, framework) is None:
             victims.discard(info.key)
     chosen = tuple(info for info in lower if info.key in victims)
-    return Candidate(node.name, chosen, sum(info.key in guarded for info in chosen)) if chosen else None
+    if not chosen:
+        return (f'expected at least one victim pod on node "{node.name}"',)
+    return Candidate(node.name, chosen, sum(info.key in guarded for info in chosen))
 
 
-def _fits(cycle: Cycle, node: NodeInfo, gone: set[str], framework: Framework) -> bool:
+def _rejection(cycle: Cycle, node: NodeInfo, gone: set[str], framework: Framework) -> Rejection | None:
     without = node.changed(without=gone)
     snapshot = cycle.snapshot.imagined(without)
     trial = replace(cycle, snapshot=snapshot, state={}, candidates=None, narrowed_by=set(), skipped=set())
-    return framework.pre_filter(trial) is None and framework.filter(trial, without) is None
+    return framework.pre_filter(trial) or framework.filter(trial, without)
 
 
 def _guarded(pods: list[PodInfo], cycle: Cycle) -> set[str]:

@@ -8,6 +8,7 @@ from ..framework import Cycle, Plugin, Rejection, normalize_highest
 from ..snapshot import NodeInfo
 
 REASON = "node(s) didn't match Pod's node affinity/selector"
+CONFLICT = "pod affinity terms conflict"
 PREFERRED = "affinity.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution"
 REQUIRED = "affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution"
 
@@ -23,6 +24,8 @@ class NodeAffinity(Plugin):
             cycle.skip(self)
             return None
         names = names_wanted(spec)
+        if names is not None and not names:
+            return Rejection(self.name, (CONFLICT,), resolvable=False)
         if names is not None:
             cycle.candidates = names if cycle.candidates is None else cycle.candidates & names
             cycle.narrowed_by.add(self.name)

@@ -134,6 +134,8 @@ class PodTopologySpread(Plugin):
         if not soft:
             return False
         prepared = []
+        if not by_default:  # a node that lacks a label does not count
+            nodes = [node for node in nodes if all(constraint.key in node.labels for constraint in soft)]
         for constraint in soft:
             key = constraint.key
             if key == HOSTNAME:  # its domains are single nodes

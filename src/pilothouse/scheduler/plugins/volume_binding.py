@@ -99,32 +99,50 @@ class VolumeBinding(Plugin):
 
     def filter(self, cycle: Cycle, node: NodeInfo) -> Rejection | None:
         state: _State = cycle.state[self.name]
-        if None in state.bound:
-            return self._reject(NO_VOLUME)
-        if any(not volume_fits(volume, node) for volume in state.bound if volume is not None):
-            return self._reject(NODE_CONFLICT)
-        placement, taken = Placement(), set()
-        for claim, storage_class in state.waiting:
-            selected = annotations_of(claim).get(SELECTED_NODE)
-            if selected and selected != node.name:
-                return self._reject(NOTHING_TO_BIND)
-            volume = None
-            if not selected:
-                fitting = (v for v in cycle.view.volumes_for(claim) if name_of(v) not in taken)
-                volume = next((v for v in fitting if volume_fits(v, node)), None)
-            if volume is not None:
-                taken.add(name_of(volume))
-                placement.bindings.append((claim, volume))
-            elif reason := _cannot_provision(cycle, claim, storage_class, node):
-                return self._reject(reason)
-            else:
-                placement.provisions.append(claim)
+        placement = Placement()
+        reasons = [_misses(state.bound, node), _place(cycle, state, node, placement)]
+        reasons.sort(key=_ORDER.index)
+        if found := tuple(reason for reason in reasons if reason):
+            return Rejection(self.name, found, resolvable=False)
         state.placements[node.name] = placement
         return None
 
     def placement(self, cycle: Cycle, node: str) -> Placement:
         state: _State | None = cycle.state.get(self.name)
         return state.placements.get(node, Placement()) if state else Placement()
+
+
+_ORDER = (NODE_CONFLICT, NOTHING_TO_BIND, NO_SPACE, NO_VOLUME, "")
+
+
+def _misses(bound: list[Object | None], node: NodeInfo) -> str:
+    for volume in bound:
+        if volume is None:
+            return NO_VOLUME
+        if not volume_fits(volume, node):
+            return NODE_CONFLICT
+    return ""
+
+
+def _place(cycle: Cycle, state: _State, node: NodeInfo, placement: Placement) -> str:
+    """Volumes for the claims that wait for a node: found, or to be made; or why not."""
+    selected = [annotations_of(claim).get(SELECTED_NODE) for claim, _ in state.waiting]
+    if any(name and name != node.name for name in selected):
+        return NOTHING_TO_BIND
+    taken = set()
+    for (claim, storage_class), name in zip(state.waiting, selected, strict=True):
+        volume = None
+        if not name:
+            fitting = (v for v in cycle.view.volumes_for(claim) if name_of(v) not in taken)
+            volume = next((v for v in fitting if volume_fits(v, node)), None)
+        if volume is not None:
+            taken.add(name_of(volume))
+            placement.bindings.append((claim, volume))
+        elif reason := _cannot_provision(cycle, claim, storage_class, node):
+            return reason
+        else:
+            placement.provisions.append(claim)
+    return ""
 
 
 def _unusable(pod: Object, name: str, own: bool, claim: Object | None) -> str:
