@@ -77,7 +77,7 @@ def _made(factor: float, length: int) -> int:
 def _compared(items: Any) -> int:
     """All with all."""
     length = size(items)
-    text = bool(items) and isinstance(items[0], (str, bytes))
+    text = isinstance(items, list) and bool(items) and isinstance(items[0], (str, bytes))
     return _made(2.0 + (TRAVERSAL if text else 0), length * length)
 
 

@@ -257,12 +257,15 @@ class _Checker:
             if (
                 dotted
                 and f"{dotted}.{expr.function}" in known
+                and (dotted != "jsonpatch" or self.type_names("JSONPatch") is not None)
                 and self.lookup(dotted.partition(".")[0]) is None
             ):
                 self.checked.functions[id(expr)] = f"{dotted}.{expr.function}"
                 args = [self.visit(arg) for arg in expr.args]
                 name = f"{dotted}.{expr.function}"
                 return self.call(expr, name, known[name], args, False)
+        if expr.function in ("_&&_", "_||_"):
+            return self.logic(expr)
         forms = known.get(expr.function)
         if forms is None:
             for arg in [expr.target, *expr.args] if expr.target is not None else expr.args:
@@ -273,6 +276,14 @@ class _Checker:
         if any(self.bare(arg) is ERROR for arg in args):
             return ERROR
         return self.call(expr, expr.function, forms, args, expr.target is not None)
+
+    def logic(self, expr: Call) -> Type:
+        for arg in expr.args:
+            given = self.visit(arg)
+            if not self.fits(given, BOOL):
+                self.issue(arg, f"expected type 'bool' but found '{self.resolve(given)}'")
+        self.checked.forms[id(expr)] = overloads()[expr.function]
+        return BOOL
 
     def optional_field(self, expr: Call) -> Type:
         name = expr.args[1]

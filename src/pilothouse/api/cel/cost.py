@@ -104,7 +104,10 @@ class _Estimator:
         if (of_path := self.of_path(self.path(expr))) is not None:
             self.computed[id(expr)] = of_path
             return of_path
-        if self.checked.of(expr).name in _SCALARS:
+        type_ = self.checked.of(expr)
+        while type_.name == "optional_type":
+            type_ = type_.params[0]
+        if type_.name in _SCALARS:
             return 1, 1
         local = self.local(expr)
         return local.size if local is not None else None
@@ -289,7 +292,7 @@ class _Estimator:
                 return _scaled(size(target)[1], 2 * TRAVERSAL), (0, most)
             case "join" if target is not None:
                 items = size(target)
-                total = _times(items, self.element(target))
+                total = _times(items, self.element(target)) if self.checked.of(target).params else (0, 0)
                 if args:
                     total = _plus(total, _times(size(args[0]), (max(items[0] - 1, 0), max(items[1] - 1, 0))))
                 return _scaled(total[1], TRAVERSAL), total
@@ -338,6 +341,8 @@ class _Estimator:
                 if function == "_==_" and left.fields is not None and left == self.checked.of(args[1]):
                     if left.name == "kubernetes.NamedFormat":
                         return _scaled(_FORMAT_NAME, TRAVERSAL), None
+                    if left.name == "kubernetes.URL":
+                        return _scaled((self.known_size(args[1]) or (1, 1))[1], TRAVERSAL), None
                     if left.name.startswith(("kubernetes.", "net.")):
                         return 1, None
                 return _scaled(min(size(args[0])[1], size(args[1])[1]), TRAVERSAL), None

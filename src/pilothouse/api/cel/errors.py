@@ -9,6 +9,13 @@ class CelError(Exception):
     """At run time; the message is cel-go's."""
 
 
+class NoOverload(CelError):
+    """A function that has no form for what it was given."""
+
+    def __init__(self) -> None:
+        super().__init__("no such overload")
+
+
 @dataclass(frozen=True, slots=True)
 class Issue:
     at: int  # offset into the text

@@ -45,6 +45,7 @@ _ZONED = "time.()->int | time.(string)->int"
 _SORTED = ("int", "uint", "double", "bool", "dur", "time", "string", "bytes")
 _EXTREMES = " | ".join(f"L<{t}>.()->{t}" for t in _SORTED)
 _EACH_BOOL = " | ".join(f"L<{t}>.()->bool" for t in _SORTED)
+_SORTED_BY = " | ".join(f"L<A>.(L<{t}>)->L<A>" for t in _SORTED)
 _EACH_SORTED = " | ".join(f"L<{t}>.()->L<{t}>" for t in _SORTED)
 
 _TABLE = f"""
@@ -68,8 +69,7 @@ _[_]: (L<A>,int)->A | (M<A,B>,A)->B | (O<L<A>>,int)->O<A> | (O<M<A,B>>,A)->O<B>
 _[?_]: (L<A>,int)->O<A> | (M<A,B>,A)->O<B> | (O<L<A>>,int)->O<A> | (O<M<A,B>>,A)->O<B>
 @in: (A,L<A>)->bool | (A,M<A,B>)->bool
 @not_strictly_false: (bool)->bool
-@insert: (M<A,B>,A,B)->M<A,B>
-@insertEntry: (M<A,B>,M<A,B>)->M<A,B>
+cel.@mapInsert: (M<A,B>,A,B)->M<A,B> | (M<A,B>,M<A,B>)->M<A,B>
 size: (string)->int | (bytes)->int | (L<A>)->int | (M<A,B>)->int | string.()->int | bytes.()->int | L<A>.()->int | M<A,B>.()->int
 int: (int)->int | (uint)->int | (double)->int | (string)->int | (time)->int
 uint: (uint)->uint | (int)->uint | (double)->uint | (string)->uint
@@ -121,7 +121,7 @@ sort: {_EACH_SORTED}
 first: L<A>.()->O<A>
 last: L<A>.()->O<A>
 lists.range: (int)->L<int>
-@sortByAssociatedKeys: L<A>.(L<B>)->L<A>
+@sortByAssociatedKeys: {_SORTED_BY}
 sets.contains: (L<A>,L<A>)->bool
 sets.equivalent: (L<A>,L<A>)->bool
 sets.intersects: (L<A>,L<A>)->bool
@@ -160,7 +160,7 @@ isQuantity: (string)->bool
 isInteger: quantity.()->bool
 asInteger: quantity.()->int
 asApproximateFloat: quantity.()->double
-sign: quantity.()->int
+sign: (quantity)->int
 add: quantity.(quantity)->quantity | quantity.(int)->quantity
 sub: quantity.(quantity)->quantity | quantity.(int)->quantity
 isGreaterThan: quantity.(quantity)->bool | semver.(semver)->bool
@@ -251,6 +251,6 @@ TYPE_NAMES: dict[str, Type] = {
     "list": Type("list", (DYN,)),
     "map": Type("map", (DYN, DYN)),
     "optional_type": Type("optional_type", (DYN,)),
-    **{type_.name: type_ for type_ in OPAQUE.values() if "." in type_.name},
+    **{type_.name: type_ for type_ in (IP, CIDR)},
 }
 """What names of types mean in an expression."""

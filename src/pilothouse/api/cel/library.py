@@ -18,7 +18,7 @@ from ..quantity import Quantity
 from ..re2 import PatternError
 from ..re2 import compile as compile_re2
 from . import values
-from .errors import CelError
+from .errors import CelError, NoOverload
 from .values import (
     INT_MAX,
     INT_MIN,
@@ -43,8 +43,41 @@ from .values import (
 Function = Callable[..., Any]
 
 
-def no_overload(*args: Any) -> CelError:
-    return CelError("no such overload")
+def no_overload() -> CelError:
+    return NoOverload()
+
+
+_SUMMED = (int, Uint, float, str, bytes, list, values.SetList, values.MapList, Duration, Timestamp)
+_SIZED = (str, bytes, list, values.SetList, values.MapList, dict)
+_OPERANDS: dict[str, tuple[type, ...]] = {
+    "_+_": _SUMMED,
+    "_-_": (int, Uint, float, Duration, Timestamp),
+    "_*_": (int, Uint, float),
+    "_/_": (int, Uint, float),
+    "_%_": (int, Uint),
+    **dict.fromkeys(
+        ("_<_", "_<=_", "_>_", "_>=_"), (int, Uint, float, bool, str, bytes, Duration, Timestamp)
+    ),
+    "size": _SIZED,
+}
+_QUIET = frozenset("!_ -_ @in contains startsWith endsWith matches containsIP".split())
+
+
+def unmatched(function: str, args: list[Any]) -> CelError:
+    """What cel-go says where none of a function's forms fits the values."""
+    known = _OPERANDS.get(function)
+    if function in _QUIET or (known is not None and type(args[0]) in known):
+        return CelError("no such overload")
+    if known is not None:
+        return CelError(f"no such overload: {function}")
+    given = ", ".join(type_value(arg).name for arg in args)
+    return CelError(f"no such overload: {function}({given})")
+
+
+GO_TYPES: dict[type, str] = {
+    int: "Int", Uint: "Uint", float: "Double", bool: "Bool", str: "String", bytes: "Bytes", type(None): "Null",
+    Duration: "Duration", Timestamp: "Timestamp",
+}  # fmt: skip
 
 
 def hashable(value: Any) -> bool:
@@ -57,6 +90,18 @@ _TYPE_NAMES: dict[type, str] = {
     Duration: "google.protobuf.Duration", Optional: "optional_type", TypeValue: "type", Url: "kubernetes.URL", Ip: "net.IP",
     Cidr: "net.CIDR", Quantity: "kubernetes.Quantity", Semver: "kubernetes.Semver", Format: "kubernetes.NamedFormat",
 }  # fmt: skip
+
+
+_SPELLED = {
+    "null": "null_type",
+    "timestamp": "google.protobuf.Timestamp",
+    "duration": "google.protobuf.Duration",
+}
+
+
+def spelled(type_name: str) -> str:
+    """The name of a type as expressions see it."""
+    return _SPELLED.get(type_name, type_name)
 
 
 def type_value(value: Any) -> TypeValue:
@@ -167,6 +212,8 @@ _ORDERED = (*_NUMERIC, str, bool, bytes, Timestamp, Duration)
 def _compare(test: Callable[[Any, Any], bool]) -> Function:
     def compare(left: Any, right: Any) -> bool:
         kind = type(left)
+        if left != left or right != right:
+            raise CelError("NaN values cannot be ordered")
         if kind is type(right):
             if kind in _ORDERED:
                 return test(left, right)
@@ -182,16 +229,20 @@ def _compare(test: Callable[[Any, Any], bool]) -> Function:
 # -- conversions -------------------------------------------------------------------------------------------------------
 
 
-def _tried(convert: Callable[[Any], Any], what: str = "") -> Function:
+def _tried(convert: Callable[..., Any], what: str = "") -> Function:
     """A conversion whose ValueError is an error of the expression."""
 
-    def run(value: Any) -> Any:
+    def run(*args: Any) -> Any:
         try:
-            return convert(value)
+            return convert(*args)
         except ValueError as error:
             raise CelError(what or str(error)) from None
 
     return run
+
+
+def _unconvertible(to: str) -> CelError:
+    return CelError(f"type conversion error from 'string' to '{to}'")
 
 
 def to_int(value: Any) -> int:
@@ -208,7 +259,7 @@ def to_int(value: Any) -> int:
         return int(value)
     if kind is str:
         if not re.fullmatch(r"[+-]?\d+", value, re.ASCII) or not INT_MIN <= int(value) <= INT_MAX:
-            raise CelError(f'strconv.ParseInt: parsing "{value}": invalid syntax')
+            raise _unconvertible("int")
         return int(value)
     if kind is Timestamp:
         return int(value.nanos // NANO)
@@ -218,7 +269,7 @@ def to_int(value: Any) -> int:
 def to_uint(value: Any) -> Uint:
     if type(value) is str:
         if not re.fullmatch(r"\d+", value, re.ASCII) or int(value) > UINT_MAX:
-            raise CelError(f'strconv.ParseUint: parsing "{value}": invalid syntax')
+            raise _unconvertible("uint")
         return Uint(int(value))
     if type(value) in _NUMERIC:
         if not 0 <= value <= UINT_MAX:
@@ -232,7 +283,7 @@ def to_double(value: Any) -> float:
         try:
             return float(value)
         except ValueError:
-            raise CelError(f'strconv.ParseFloat: parsing "{value}": invalid syntax') from None
+            raise _unconvertible("double") from None
     if type(value) in _NUMERIC:
         return float(value)
     raise no_overload()
@@ -287,11 +338,7 @@ def to_bool(value: Any) -> bool:
         return True
     if value in ("false", "False", "FALSE", "f", "0"):
         return False
-    raise (
-        CelError(f"type conversion error from 'string' to 'bool': {value}")
-        if type(value) is str
-        else no_overload()
-    )
+    raise _unconvertible("bool") if type(value) is str else no_overload()
 
 
 def to_timestamp(value: Any) -> Timestamp:
@@ -345,17 +392,25 @@ def char_at(text: str, index: int) -> str:
 def index_of(value: Any, item: Any, start: int = 0) -> int:
     if isinstance(value, list):
         return next((index for index, each in enumerate(value) if equal(each, item)), -1)
-    if start < 0 or (start > len(_text(value)) and item):
+    if not _text(item):
+        return start
+    if start < 0:
         raise CelError(f"index out of range: {start}")
-    return value.find(item, start)
+    return _text(value).find(item, start)
 
 
 def last_index_of(value: Any, item: Any, end: int | None = None) -> int:
     if isinstance(value, list):
         return next((index for index in range(len(value) - 1, -1, -1) if equal(value[index], item)), -1)
-    if end is not None and not 0 <= end < max(len(value), 1):
+    if end is None:
+        return _text(value).rfind(_text(item))
+    if not _text(item):
+        return end
+    if end < 0:
         raise CelError(f"index out of range: {end}")
-    return _text(value).rfind(item, 0, len(value) if end is None else end + len(item))
+    if end >= len(_text(value)):
+        return -1
+    return _text(value).rfind(item, 0, end + len(item))
 
 
 def substring(text: str, start: int, end: int | None = None) -> str:
@@ -406,9 +461,9 @@ def quote(text: str) -> str:
     return f'"{_text(text).translate(_ESCAPES)}"'
 
 
-_CLAUSE = re.compile(r"%(?:%|(?:\.(\d+))?(.)|)", re.DOTALL)
+_CLAUSE = re.compile(r"%(?:%|(?:\.(\d*))?([^.\d])|(\.\d*)(?!.)|)", re.DOTALL)
 _RAISED = str.maketrans("+-0123456789", "⁺⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-_ONLY = {
+ONLY = {
     "d": "decimal clause can only be used on integers",
     "f": "fixed-point clause can only be used on doubles",
     "e": "scientific clause can only be used on doubles",
@@ -429,6 +484,11 @@ def format_text(template: str, args: list[Any]) -> str:
             return "%"
         if position >= len(args):
             raise CelError(f"index {position} out of range")
+        if match[3] or match[1] == "":
+            why = "could not find end of precision specifier"
+            if match[2]:
+                why = 'error while converting precision to integer: strconv.Atoi: parsing "": invalid syntax'
+            raise CelError(f"could not parse formatting clause: error while parsing precision: {why}")
         if not match[2]:
             raise CelError("unexpected end of string")
         if match[2] not in "sdfebxXo":
@@ -456,7 +516,7 @@ def _clause(verb: str, value: Any, precision: str | None) -> str:
     if verb in "xX" and kind in (str, bytes):
         digits: str = (value.encode() if kind is str else value).hex()
         return digits.upper() if verb == "X" else digits
-    raise CelError(f"error during formatting: {_ONLY[verb.lower()]}, was given {type_value(value).name}")
+    raise CelError(f"error during formatting: {ONLY[verb.lower()]}, was given {type_value(value).name}")
 
 
 def _double(verb: str, number: float, digits: int) -> str:
@@ -488,6 +548,10 @@ def _go_infinite(number: float) -> str:
 
 
 def _entries(value: dict[Any, Any]) -> str:
+    for key in value:
+        if type(key) not in (str, bool, int, Uint):
+            what = f"no formatting function for map key of type {type_value(key).name}"
+            raise CelError(f"error during formatting: {what}")
     shown = sorted((_literal(key), _literal(inner)) for key, inner in value.items())
     return "{" + ", ".join(f"{key}:{inner}" for key, inner in shown) + "}"
 
@@ -521,6 +585,8 @@ def total_of(type_name: str) -> Function:
     nothing: Any = {"double": 0.0, "uint": Uint(0), "duration": Duration(0)}.get(type_name, 0)
 
     def total(items: list[Any]) -> Any:
+        if any(type(item) not in (int, Uint, float, Duration) for item in items):
+            raise no_overload()
         return functools.reduce(add, items) if items else nothing
 
     return total
@@ -578,22 +644,23 @@ def distinct(items: list[Any]) -> list[Any]:
 
 
 def sort_by(items: list[Any], keys: list[Any]) -> list[Any]:
+    if any(type(key) not in _ORDERED for key in keys):
+        raise CelError("list elements must be comparable")
+
     def order(a: int, b: int) -> int:
         return -1 if _less(keys[a], keys[b]) else 1 if _less(keys[b], keys[a]) else 0
 
     return [items[index] for index in sorted(range(len(items)), key=functools.cmp_to_key(order))]
 
 
-def insert(into: dict[Any, Any], key: Any, value: Any) -> dict[Any, Any]:
-    if key in into:
-        raise CelError(f"insert failed: key {text_of(key)} already exists")
-    return {**into, key: value}
-
-
-def insert_entry(into: dict[Any, Any], entry: dict[Any, Any]) -> dict[Any, Any]:
-    for key, value in entry.items():
-        into = insert(into, key, value)
-    return into
+def insert(into: dict[Any, Any], *given: Any) -> dict[Any, Any]:
+    """A key with its value, or a whole map."""
+    made = dict(into)
+    for key, value in [given] if len(given) == 2 else given[0].items():
+        if key in made:
+            raise CelError(f"insert failed: key {text_of(key)} already exists")
+        made[key] = value
+    return made
 
 
 def non_zero(value: Any) -> Optional:
@@ -624,8 +691,8 @@ def _is(parse: Callable[..., Any]) -> Function:
 def _ip_or_text(value: Any) -> Ip:
     try:
         return value if type(value) is Ip else Ip.parse(_text(value))
-    except ValueError as error:
-        raise CelError(str(error)) from None
+    except ValueError:
+        raise no_overload() from None
 
 
 def _cidr_or_text(value: Any) -> Cidr:
@@ -687,13 +754,6 @@ def _ordered(value: Any) -> Any:
     raise no_overload()
 
 
-def _parse_semver(text: str, loose: bool = False) -> Semver:
-    try:
-        return Semver.parse(text, loose)
-    except ValueError as error:
-        raise CelError(str(error)) from None
-
-
 def _pattern_check(format_: str, message: str) -> Callable[[str], list[str]]:
     def check(text: str) -> list[str]:
         from ..crd import formats
@@ -722,7 +782,7 @@ FORMATS: dict[str, Format] = {
         "uuid": (_pattern_check("uuid", "does not match the UUID format"), 70),
         "byte": (_pattern_check("byte", "invalid base64"), 84),
         "date": (_pattern_check("date", "invalid date"), 71),
-        "datetime": (_pattern_check("datetime", "invalid datetime"), 71),
+        "datetime": (_pattern_check("date-time", "invalid datetime"), 71),
     }.items()
 }
 
@@ -759,8 +819,7 @@ FUNCTIONS: dict[str, Function] = {
     "_%_": modulo,
     "-_": negate,
     "!_": invert,
-    "@insert": insert,
-    "@insertEntry": insert_entry,
+    "cel.@mapInsert": insert,
     "size": size,
     "int": to_int,
     "uint": to_uint,
@@ -768,8 +827,8 @@ FUNCTIONS: dict[str, Function] = {
     "string": to_string,
     "bytes": lambda value: value if type(value) is bytes else _text(value).encode(),
     "bool": to_bool,
-    "timestamp": _tried(to_timestamp),
-    "duration": _tried(to_duration),
+    "timestamp": _tried(to_timestamp, "type conversion error from 'string' to 'google.protobuf.Timestamp'"),
+    "duration": _tried(to_duration, "type conversion error from 'string' to 'google.protobuf.Duration'"),
     "dyn": lambda value: value,
     "type": type_value,
     "contains": lambda text, part: _text(part) in _text(text),
@@ -868,7 +927,7 @@ FUNCTIONS: dict[str, Function] = {
     "isGreaterThan": lambda a, b: _ordered(a) > _ordered(b),
     "isLessThan": lambda a, b: _ordered(a) < _ordered(b),
     "compareTo": lambda a, b: (_ordered(a) > _ordered(b)) - (_ordered(a) < _ordered(b)),
-    "semver": _parse_semver,
+    "semver": _tried(Semver.parse),
     "isSemver": _is(Semver.parse),
     "major": lambda version: version.numbers[0],
     "minor": lambda version: version.numbers[1],

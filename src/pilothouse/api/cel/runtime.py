@@ -13,7 +13,7 @@ from typing import Any
 from . import library
 from .charges import LIST, MAP, STRUCT, charge_of
 from .checker import Checked
-from .errors import CelError, InstantiationError
+from .errors import CelError, InstantiationError, NoOverload
 from .syntax import Call, Const, Expr, Ident, ListOf, Loop, MapOf, Select, Struct
 from .types import Type
 from .values import NONE, Optional, TypeValue, Uint, contains
@@ -24,12 +24,8 @@ PER_CALL_MAX = 1_000_000
 TOO_COSTLY = "operation cancelled: actual cost limit exceeded"
 
 
-_SPELLED = {
-    "null": "null_type",
-    "timestamp": "google.protobuf.Timestamp",
-    "duration": "google.protobuf.Duration",
-}
 _CONVERSIONS = frozenset("bool bytes double duration dyn int string timestamp type uint".split())
+_INDEXES = ("_[_]", "_[?_]", "_?._")
 _PRIMITIVES = frozenset({bool, int, float, str, Uint})
 
 
@@ -95,14 +91,14 @@ class _Builder:
         if isinstance(expr, Select):
             return self.select(expr)
         if isinstance(expr, Call):
-            if expr.function in ("_[_]", "_[?_]", "_?._"):
+            if expr.function in _INDEXES:
                 return self.index(expr)
             if expr.function == "_?_:_":
                 return self.build(expr)
         return self.build(expr)
 
     def counted(self, run: Run, expr: Expr) -> Run:
-        if self.is_constant(expr):
+        if self.is_constant(expr) or _is_conditional(expr):
             return run
 
         def attribute(env: dict[str, Any]) -> Any:
@@ -120,7 +116,7 @@ class _Builder:
     def named(self, expr: Expr, name: str) -> Run:
         meaning = self.checked.idents.get(id(expr), name)
         if isinstance(meaning, Type):
-            return self.constant(expr, TypeValue(_SPELLED.get(meaning.name, meaning.name)))
+            return self.constant(expr, TypeValue(library.spelled(meaning.name)))
         variable = meaning
 
         def lookup(env: dict[str, Any]) -> Any:
@@ -131,7 +127,7 @@ class _Builder:
             kind = type(value)
             if kind is Lazy:
                 return value()
-            if kind is CelError:  # an accumulator that went wrong
+            if isinstance(value, CelError):  # an accumulator that went wrong
                 raise value
             return value
 
@@ -150,8 +146,10 @@ class _Builder:
 
             def has(env: dict[str, Any]) -> bool:
                 value = operand(env)
-                env[BUDGET].spent += 1
-                return _has(value, key)
+                found = _has(value, key)
+                if type(value) is not Optional or found:
+                    env[BUDGET].spent += 1
+                return found
 
             return has
 
@@ -172,6 +170,9 @@ class _Builder:
     def index(self, expr: Call) -> Run:
         operand, index = self.attribute(expr.args[0]), self.attribute(expr.args[1])
         optional = _optional_select if expr.function == "_?._" else _optional_index
+        if id(expr) in self.checked.keys:
+            key = self.checked.keys[id(expr)]
+            index = lambda env: key  # noqa: E731
         always = expr.function != "_[_]"
 
         def run(env: dict[str, Any]) -> Any:
@@ -255,7 +256,7 @@ class _Builder:
         operands = list(expr.args)
         if expr.target is not None and id(expr) not in self.checked.functions:
             operands.insert(0, expr.target)
-        if function in ("_[_]", "_[?_]", "_?._"):
+        if function in _INDEXES:
             return self.counted(self.index(expr), expr)
         if function == "_?_:_":
             return _conditional(self.build(operands[0]), *map(self.attribute, operands[1:]))
@@ -271,6 +272,9 @@ class _Builder:
         if function in _CONVERSIONS and len(operands) == 1 and self.is_constant(operands[0]):
             try:
                 return self.constant(expr, implementation(self.constants[id(operands[0])]))
+            except NoOverload:
+                why = str(library.unmatched(function, [self.constants[id(operands[0])]]))
+                raise InstantiationError(self.text, why) from None
             except CelError as error:
                 raise InstantiationError(self.text, str(error)) from None
         if (
@@ -284,7 +288,7 @@ class _Builder:
                 return self.constant(expr, False)
             if all(type(one) in _PRIMITIVES for one in among):
                 return lambda env: contains(among, runs[0](env))
-        return _call(runs, implementation, charge_of(function, form))
+        return _call(function, runs, implementation, charge_of(function, form))
 
     def build_Loop(self, expr: Loop) -> Run:
         over, start = self.build(expr.range), self.build(expr.start)
@@ -319,20 +323,30 @@ class _Builder:
         return loop
 
 
+def _is_conditional(expr: Expr) -> bool:
+    """Whether it is what a condition has chosen, or a part of that."""
+    while isinstance(expr, Select) or (isinstance(expr, Call) and expr.function in _INDEXES):
+        expr = expr.operand if isinstance(expr, Select) else expr.args[0]
+    return isinstance(expr, Call) and expr.function == "_?_:_"
+
+
 def _call(
-    runs: list[Run], implementation: Callable[..., Any], charge: Callable[[list[Any], Any], int] | None
+    function: str,
+    runs: list[Run],
+    implementation: Callable[..., Any],
+    charge: Callable[[list[Any], Any], int] | None,
 ) -> Run:
     """Both operands of a function of two run even if the first one fails; of one of three, no more."""
-    strict = len(runs) > 2
+    last = len(runs) - 1
 
     def call(env: dict[str, Any]) -> Any:
         args: list[Any] = []
         failed: CelError | None = None
-        for run in runs:
+        for index, run in enumerate(runs):
             try:
                 args.append(run(env))
             except CelError as error:
-                if strict:
+                if last > 1 and index < last:
                     raise
                 args.append(error)
                 failed = failed or error
@@ -340,6 +354,8 @@ def _call(
         if failed is None:
             try:
                 result = implementation(*args)
+            except NoOverload:
+                result = failed = library.unmatched(function, args)
             except CelError as error:
                 result = failed = error
             except (
@@ -347,7 +363,7 @@ def _call(
                 TypeError,
                 KeyError,
             ):  # what the checker could not see: a value of another type
-                result = failed = CelError("no such overload")
+                result = failed = library.unmatched(function, args)
         env[BUDGET].spent += 1 if charge is None else charge(args, result)
         if failed is not None:
             raise failed
@@ -368,7 +384,10 @@ def _pairs(items: Any, two: bool) -> Any:
         return enumerate(items) if two else zip(items, items)
     if isinstance(items, dict):
         return items.items()
-    raise CelError("no such overload")
+    kind = f"types.{library.GO_TYPES.get(type(items), type(items).__name__)}"
+    if two:
+        raise CelError(f"unsupported comprehension range type: {kind}")
+    raise CelError(f"got '{kind}', expected iterable type")
 
 
 class LazyMap(dict[str, Any]):
@@ -403,64 +422,57 @@ def _counted_optional(env: dict[str, Any], found: Optional) -> Optional:
 
 
 def _select(value: Any, key: str) -> Any:
-    if isinstance(value, dict):
-        if key in value:
-            found = value[key]
-            return found() if type(found) is Lazy else found
-        raise CelError(f"no such key: {key}")
-    if type(value) is Optional:
-        return _optional_select(value, key)
+    if isinstance(value, dict) and key in value:
+        found = value[key]
+        return found() if type(found) is Lazy else found
     if (own := getattr(value, "cel_field", None)) is not None:
         return own(key)
-    raise CelError("no such overload")
+    return _index(value, key)
 
 
 def _has(value: Any, key: str) -> bool:
-    if isinstance(value, dict):
-        return key in value
     if type(value) is Optional:
         return value.present and _has(value.value, key)
-    raise CelError("no such overload")
+    return (isinstance(value, dict) and key in value) or _found(value, key).present
 
 
 def _optional_select(value: Any, key: Any) -> Optional:
-    if type(value) is Optional:
-        if not value.present:
-            return NONE
-        value = value.value
+    value = value.value if type(value) is Optional else value
     if isinstance(value, dict):
         return Optional(True, _select(value, key)) if key in value else NONE
-    raise CelError("no such overload")
+    return _found(value, key)
 
 
 def _optional_index(value: Any, index: Any) -> Optional:
-    if type(value) is Optional:
-        if not value.present:
-            return NONE
-        value = value.value
+    return _found(value.value if type(value) is Optional else value, index)
+
+
+def _found(value: Any, index: Any) -> Optional:
+    """What is at a place of a list or a map, if there is anything."""
+    if isinstance(value, list):
+        place = _place(index)
+        return Optional(True, value[place]) if 0 <= place < len(value) else NONE
     if isinstance(value, dict):
         return Optional(True, value[index]) if library.hashable(index) and index in value else NONE
-    if isinstance(value, list) and type(index) is int:
-        return Optional(True, value[index]) if 0 <= index < len(value) else NONE
-    raise CelError("no such overload")
+    return NONE
+
+
+def _place(index: Any) -> int:
+    if type(index) is float:
+        if not index.is_integer():
+            raise CelError(f"unsupported index value {library.to_string(index)} in list")
+        return int(index)
+    if not isinstance(index, int) or type(index) is bool:
+        raise CelError(f"unsupported index type '{library.type_value(index).name}' in list")
+    return int(index)
 
 
 def _index(value: Any, index: Any) -> Any:
-    if isinstance(value, list):
-        if type(index) is float and index.is_integer():
-            index = int(index)
-        if not isinstance(index, int) or type(index) is bool:
-            raise CelError("no such overload")
-        if not 0 <= index < len(value):
-            raise CelError(f"index out of bounds: {index}")
-        return value[index]
-    if isinstance(value, dict):
-        if library.hashable(index) and index in value:
-            return value[index]
-        raise CelError(f"no such key: {library.text_of(index)}")
-    if type(value) is Optional:
-        return _optional_index(value, index)
-    raise CelError("no such overload")
+    found = _found(value, index)
+    if found.present:
+        return found.value
+    what = "index out of bounds" if isinstance(value, list) else "no such key"
+    raise CelError(f"{what}: {library.text_of(index)}")
 
 
 def _boolean(value: Any) -> bool:

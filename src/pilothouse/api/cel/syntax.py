@@ -6,6 +6,7 @@ the parser generator that cel-go uses.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -113,6 +114,11 @@ class Token:
     kind: str  # name, int, uint, float, string, bytes, end, or the sign itself
     text: str
     at: int
+    raw: str = ""  # as it is written, where the text is what it means
+
+    @property
+    def shown(self) -> str:
+        return self.raw or self.text
 
 
 _TOKEN = re.compile(
@@ -135,44 +141,66 @@ def tokens(text: str, issues: list[Issue]) -> list[Token]:
     while at < len(text):
         match = _TOKEN.match(text, at)
         if match is None:
-            issues.append(Issue(at, f"Syntax error: token recognition error at: '{text[at]}'"))
-            at += 1
+            length = 2 if text[at] in "=&|" else 1  # what begins a sign is lost with what does not end it
+            issues.append(_unrecognized(text, at, at + length))
+            at += length
         elif match["string"]:
             at = _string(text, match, found, issues)
         else:
             kind = match.lastgroup or ""
             word = match[0]
             if kind == "escaped":
-                found.append(Token("escaped", match["escaped"], at))
+                found.append(Token("escaped", match["escaped"], at, word))
             elif kind != "space":
                 found.append(Token(word if kind == "sign" or word in _KEYWORDS else kind, word, at))
             at = match.end()
     return [*found, Token("end", "<EOF>", len(text))]
 
 
+def _unrecognized(text: str, start: int, end: int) -> Issue:
+    shown = text[start:end].replace("\n", "\\n").replace("\r", "\\r").replace("\t", "\\t")
+    return Issue(start, f"Syntax error: token recognition error at: '{shown}'")
+
+
 def _string(text: str, match: re.Match[str], found: list[Token], issues: list[Issue]) -> int:
-    prefix, quote, start = (match["prefix"] or "").lower(), match["quote"], match.end()
-    at = start
-    while not text.startswith(quote, at):
-        if at >= len(text) or (len(quote) == 1 and text[at] in "\r\n"):
-            issues.append(
-                Issue(
-                    match.start(), f"Syntax error: token recognition error at: '{text[match.start() : at]}'"
-                )
-            )
-            return at
-        at += 2 if text[at] == "\\" and "r" not in prefix else 1
-    kind = "bytes" if "b" in prefix else "string"
+    begins, quote, prefix = match.start(), match["quote"], match["prefix"] or ""
+    raw, kind = "r" in prefix.lower(), "bytes" if "b" in prefix.lower() else "string"
+    start = match.end()
+    at, ends = _end_of_string(text, start, quote, raw)
+    if not ends and len(quote) == 3:  # an empty one, and something else
+        quote, at, ends = quote[0], start - 2, True
+        start = at
+    if not ends:
+        if prefix:
+            found.append(Token("name", prefix, begins))
+            begins += len(prefix)
+        issues.append(_unrecognized(text, begins, at + 1))
+        return at + 1
     body = text[start:at]
-    if "r" not in prefix:
+    if not raw:
         try:
             body = unescape(body, kind == "bytes")
         except ValueError as error:
-            issues.append(Issue(match.start(), f"Syntax error: {error}"))
-    found.append(Token(kind, body, match.start()))
-    return at + len(quote)
+            issues.append(Issue(begins, f"Syntax error: {error}"))
+    at += len(quote)
+    found.append(Token(kind, body, begins, text[begins:at]))
+    return at
 
 
+def _end_of_string(text: str, at: int, quote: str, raw: bool) -> tuple[int, bool]:
+    """(where the closing quote is, or what cannot be in a string; whether there is one)"""
+    while not text.startswith(quote, at):
+        if at >= len(text) or (len(quote) == 1 and text[at] in "\r\n"):
+            return at, False
+        escape = _ESCAPE.match(text, at) if text[at] == "\\" and not raw else None
+        if escape is not None and escape[6] is not None:
+            begun = _BEGUN.match(text, at)
+            return begun.end() if begun is not None else at, False
+        at = escape.end() if escape is not None else at + 1
+    return at, True
+
+
+_BEGUN = re.compile(r"\\(?:[xX][0-9a-fA-F]?|u[0-9a-fA-F]{0,3}|U[0-9a-fA-F]{0,7}|[0-3][0-7]?)?")
 _ESCAPE = re.compile(
     r"\\(?:([abfnrtv\\?\"'`])|[xX]([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([0-3][0-7]{2})|(.?))",
     re.DOTALL,
@@ -244,17 +272,21 @@ class _Parser:
     def issue(self, at: int, message: str) -> None:
         self.issues.append(Issue(at, message))
 
-    def expect(self, kind: str) -> Token:
-        """The sign that must follow; says what is missing, or that there is one too many."""
+    def expect(self, kind: str, wanted: str = "") -> Token:
+        """The sign that must follow; says what is missing, or that there is one too many. `wanted`: where it is not the only one."""
         token = self.token
         if token.kind == kind:
             return self.next()
         following = self.tokens[min(self.position + 1, len(self.tokens) - 1)]
         if following.kind == kind and token.kind != "end":
-            self.issue(token.at, f"Syntax error: extraneous input '{token.text}' expecting '{kind}'")
+            self.issue(token.at, f"Syntax error: extraneous input '{token.shown}' expecting '{kind}'")
             self.next()
             return self.next()
-        self.issue(token.at, f"Syntax error: missing '{kind}' at '{token.text}'")
+        if wanted or (kind == ":" and token.kind not in _OPERAND_STARTS):
+            expecting = wanted or f"'{kind}'"
+            self.issue(token.at, f"Syntax error: mismatched input '{token.shown}' expecting {expecting}")
+        else:
+            self.issue(token.at, f"Syntax error: missing '{kind}' at '{token.shown}'")
         raise _GiveUp
 
     def whole(self) -> Expr:
@@ -263,7 +295,7 @@ class _Parser:
         if token.kind != "end":
             last = self.tokens[self.position + 1].kind == "end"
             how = "extraneous" if last else "mismatched"
-            self.issue(token.at, f"Syntax error: {how} input '{token.text}' expecting <EOF>")
+            self.issue(token.at, f"Syntax error: {how} input '{token.shown}' expecting <EOF>")
         return tree
 
     def expression(self) -> Expr:
@@ -316,8 +348,8 @@ class _Parser:
         while self.token.kind == sign:
             self.next()
             count += 1
-        if sign == "-" and self.token.kind in ("int", "float"):
-            count -= 1
+        if sign == "-" and count == 1 and self.token.kind in ("int", "float"):
+            count = 0
             literal = self.literal(self.next(), negative=True, at=first)
             operand = self.suffixes(literal)
         else:
@@ -334,14 +366,16 @@ class _Parser:
                 token = self.token
                 if token.kind not in ("name", "escaped"):
                     if token.text in ("true", "false", "null", "in"):
-                        what = f"mismatched input '{token.text}' expecting IDENTIFIER"
+                        what = f"mismatched input '{token.shown}' expecting IDENTIFIER"
                     else:
                         what = (
-                            f"no viable alternative at input '.{token.text if token.kind != 'end' else ''}'"
+                            f"no viable alternative at input '.{token.shown if token.kind != 'end' else ''}'"
                         )
                     self.issue(token.at, f"Syntax error: {what}")
                     raise _GiveUp
                 self.next()
+                if token.kind == "escaped":
+                    self.issue(token.at, "unsupported syntax: '`'")
                 if optional:
                     operand = Call(dot.at, "_?._", None, [operand, Const(token.at, token.text)])
                 elif opening := self.accept("("):
@@ -362,12 +396,14 @@ class _Parser:
     def primary(self) -> Expr:
         token = self.token
         if token.kind not in _OPERAND_STARTS or token.kind in ("-", "!"):
+            before = self.tokens[self.position - 1].kind if self.position else ""
+            wanted = _OPERAND.replace("'!', ", "'!', '?', ") if before == "[" else _OPERAND
             following = self.tokens[min(self.position + 1, len(self.tokens) - 1)]
             if token.kind != "end" and following.kind in _OPERAND_STARTS:
-                self.issue(token.at, f"Syntax error: extraneous input '{token.text}' expecting {_OPERAND}")
+                self.issue(token.at, f"Syntax error: extraneous input '{token.shown}' expecting {wanted}")
                 self.next()
                 return self.primary()
-            self.issue(token.at, f"Syntax error: mismatched input '{token.text}' expecting {_OPERAND}")
+            self.issue(token.at, f"Syntax error: mismatched input '{token.shown}' expecting {wanted}")
             raise _GiveUp
         self.next()
         match token.kind:
@@ -389,7 +425,7 @@ class _Parser:
     def expect_name(self) -> Token:
         if self.token.kind != "name":
             self.issue(
-                self.token.at, f"Syntax error: mismatched input '{self.token.text}' expecting IDENTIFIER"
+                self.token.at, f"Syntax error: mismatched input '{self.token.shown}' expecting IDENTIFIER"
             )
             raise _GiveUp
         return self.next()
@@ -421,7 +457,7 @@ class _Parser:
                 optional.add(len(items))
             items.append(self.expression())
             if not self.accept(","):
-                self.expect("]")
+                self.expect("]", "{']', ','}")
                 break
         return ListOf(at, items, frozenset(optional))
 
@@ -433,7 +469,7 @@ class _Parser:
             self.expect(":")
             entries.append((key, self.expression(), optional))
             if not self.accept(","):
-                self.expect("}")
+                self.expect("}", "{'}', ','}")
                 break
         return MapOf(at, entries)
 
@@ -446,7 +482,7 @@ class _Parser:
             if token.kind not in ("name", "escaped"):
                 self.issue(
                     token.at,
-                    f"Syntax error: mismatched input '{token.text}' expecting {{'}}', ',', '?', IDENTIFIER, ESC_IDENTIFIER}}",
+                    f"Syntax error: mismatched input '{token.shown}' expecting {{'}}', ',', '?', IDENTIFIER, ESC_IDENTIFIER}}",
                 )
                 raise _GiveUp
             self.next()
@@ -471,7 +507,10 @@ class _Parser:
                     self.issue(at, "invalid uint literal")
                 return Const(at, Uint(number))
             case "float":
-                return Const(at, float(sign + token.text))
+                double = float(sign + token.text)
+                if math.isinf(double):
+                    self.issue(at, "invalid double literal")
+                return Const(at, double)
             case "string":
                 return Const(at, token.text)
             case "bytes":
@@ -493,8 +532,6 @@ class _Parser:
     def has(self, at: int, operand: Expr) -> Expr:
         if isinstance(operand, Select):
             return Select(at, operand.operand, operand.name, test=True)
-        if isinstance(operand, Call) and operand.function == "_?._":
-            return Call(at, "hasValue", operand, [])
         self.issue(operand.at, "invalid argument to has() macro")
         return Const(at, False)
 
@@ -560,10 +597,10 @@ def _collect(at: int, over: Expr, one: str, two: str, condition: Expr | None, it
     return Loop(at, over, one, two, ListOf(at, []), Const(at, True), step, _result(at))
 
 
-def _collect_map(function: str) -> Callable[..., Loop]:
+def _collect_map(by: str) -> Callable[..., Loop]:
     def collect(at: int, over: Expr, one: str, two: str, condition: Expr | None, item: Expr) -> Loop:
-        key: list[Expr] = [Ident(at, one)] if function == "@insert" else []
-        step: Expr = _call(at, function, _result(at), *key, item)
+        key: list[Expr] = [Ident(at, one)] if by == "key" else []
+        step: Expr = _call(at, "cel.@mapInsert", _result(at), *key, item)
         if condition is not None:
             step = _call(at, "_?_:_", condition, step, _result(at))
         return Loop(at, over, one, two, MapOf(at, []), Const(at, True), step, _result(at))
@@ -578,6 +615,8 @@ def _quantifier(make: Callable[..., Loop], two: bool = False) -> Macro:
     def expand(parser: _Parser, at: int, over: Expr, args: list[Expr]) -> Expr:
         one = parser.simple_name(args[0])
         second = parser.simple_name(args[1]) if two else ""
+        if one == second:
+            parser.issue(args[1].at, f"duplicate variable name: {one}")
         return make(at, over, one, second, args[-1])
 
     return expand
@@ -586,6 +625,8 @@ def _quantifier(make: Callable[..., Loop], two: bool = False) -> Macro:
 def _collector(make: Callable[..., Loop], variables: int, conditional: bool) -> Macro:
     def expand(parser: _Parser, at: int, over: Expr, args: list[Expr]) -> Expr:
         names = [parser.simple_name(arg) for arg in args[:variables]]
+        if variables == 2 and names[0] == names[1]:
+            parser.issue(args[1].at, f"duplicate variable name: {names[0]}")
         condition = args[variables] if conditional else None
         return make(at, over, names[0], names[1] if variables == 2 else "", condition, args[-1])
 
@@ -630,10 +671,10 @@ _MACROS: dict[tuple[str, int], Macro] = {
     ("filter", 2): _filter,
     ("transformList", 3): _collector(_collect, 2, False),
     ("transformList", 4): _collector(_collect, 2, True),
-    ("transformMap", 3): _collector(_collect_map("@insert"), 2, False),
-    ("transformMap", 4): _collector(_collect_map("@insert"), 2, True),
-    ("transformMapEntry", 3): _collector(_collect_map("@insertEntry"), 2, False),
-    ("transformMapEntry", 4): _collector(_collect_map("@insertEntry"), 2, True),
+    ("transformMap", 3): _collector(_collect_map("key"), 2, False),
+    ("transformMap", 4): _collector(_collect_map("key"), 2, True),
+    ("transformMapEntry", 3): _collector(_collect_map("entry"), 2, False),
+    ("transformMapEntry", 4): _collector(_collect_map("entry"), 2, True),
     ("optMap", 2): _opt_map(False),
     ("optFlatMap", 2): _opt_map(True),
     ("sortBy", 2): _sort_by,

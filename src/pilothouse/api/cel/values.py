@@ -7,13 +7,13 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from datetime import timezone as fixed_zone
 from fractions import Fraction
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
 from urllib.parse import quote as urlquote
+from urllib.parse import unquote, unquote_plus
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from ..fielderrors import quoted
 from ..quantity import Quantity
 from .errors import CelError
 
@@ -56,7 +56,7 @@ class Duration:
 
     def __post_init__(self) -> None:
         if not INT_MIN <= self.nanos <= INT_MAX:
-            raise CelError("duration overflow")
+            raise CelError("integer overflow")
 
     @classmethod
     def parse(cls, text: str) -> Duration:
@@ -137,9 +137,15 @@ class Timestamp:
         moment = _EPOCH + timedelta(microseconds=self.nanos // 1000)
         if zone in ("", "UTC"):
             return moment
-        if match := re.fullmatch(r"([+-]?)(\d\d):(\d\d)", zone):
-            shift = timedelta(hours=int(match[2]), minutes=int(match[3]))
-            return moment.astimezone(fixed_zone(-shift if match[1] == "-" else shift))
+        if ":" in zone:
+            hours, _, minutes = zone.partition(":")
+            for part in (hours, minutes):
+                if not re.fullmatch(r"[+-]?\d+", part, re.ASCII):
+                    raise CelError(f"strconv.Atoi: parsing {quoted(part)}: invalid syntax")
+            sign = -1 if zone[0] == "-" else 1
+            return moment + timedelta(hours=int(hours), minutes=sign * int(minutes))
+        if zone == "Local":
+            return moment
         try:
             return moment.astimezone(ZoneInfo(zone))
         except (ZoneInfoNotFoundError, ValueError, OSError):
@@ -180,42 +186,52 @@ NONE = Optional(False)
 
 
 _PATH = re.compile(r"(?:[A-Za-z0-9\-_.~$&+,/:;=@!'()*\[\]]|%[0-9A-Fa-f]{2})*")
-_AUTHORITY = re.compile(r"(?:[^@ ]*@)?(?:\[[^\] ]*\]|[^\[\] ]*?)(?::\d*)?")
-
-
-def _is_authority(text: str) -> bool:
-    host = text.rpartition("@")[2]
-    colon = host.rfind(":") if not host.startswith("[") else host.find(":", host.find("]"))
-    return _AUTHORITY.fullmatch(text) is not None and (
-        colon < 0 or host[colon + 1 :].isdigit() or not host[colon + 1 :]
-    )
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*):")
+_BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2}).{0,2}", re.DOTALL)
+_NO_HOST = re.compile(r"[^A-Za-z0-9\-_.~!$&'()*+,;=:\[\]<>\"%\u0080-\U0010ffff]")
 
 
 @dataclass(frozen=True, slots=True)
 class Url:
     text: str
+    scheme: str
+    host: str
+    raw_path: str
+    raw_query: str
 
     @classmethod
     def parse(cls, text: str) -> Url:
-        """net/url.ParseRequestURI. Raises ValueError."""
-        odd = not text or any(ord(char) < 32 or ord(char) == 127 for char in text)
-        parts = urlsplit(text) if not odd else None
-        if parts is None or not (parts.scheme or text.startswith("/")) or not _is_authority(parts.netloc):
-            raise ValueError(
-                f'URL parse error during conversion from string: parse "{text}": invalid URI for request'
-            )
-        return cls(text)
-
-    @property
-    def host(self) -> str:
-        return urlsplit(self.text).netloc.rpartition("@")[2]
+        """What both of net/url's ParseRequestURI and Parse accept. Raises ValueError, in their words."""
+        scheme, host = "", ""
+        why = ""
+        match = _SCHEME.match(text)
+        rest = text
+        if match is not None:
+            scheme, rest = match[1].lower(), text[match.end() :]
+        rest, _, query = rest.partition("#")[0].partition("?")
+        if any(ord(char) < 32 or ord(char) == 127 for char in text):
+            why = "net/url: invalid control character in URL"
+        elif not text:
+            why = "empty url"
+        elif text[0] == ":":
+            why = "missing protocol scheme"
+        elif not rest.startswith("/"):
+            why, rest = "" if scheme else "invalid URI for request", ""
+        elif rest.startswith("//") and (scheme or not rest.startswith("///")):
+            authority, slash, path = rest[2:].partition("/")
+            host, rest = authority.rpartition("@")[2], slash + path
+            why = _host_problem(host)
+        if not why and (bad := _BAD_ESCAPE.search(rest)) is not None:
+            why = f"invalid URL escape {quoted(bad[0])}"
+        if why:
+            raise ValueError(f"URL parse error during conversion from string: parse {quoted(text)}: {why}")
+        return cls(text, scheme, host, rest, query)
 
     @property
     def hostname(self) -> str:
-        host = self.host
-        if host.startswith("["):
-            return host[1 : host.find("]")]
-        return host.rpartition(":")[0] if re.search(r":\d*$", host) else host
+        if self.host.startswith("["):
+            return self.host[1 : self.host.find("]")]
+        return self.host.rpartition(":")[0] if re.search(r":\d*$", self.host) else self.host
 
     @property
     def port(self) -> str:
@@ -223,39 +239,99 @@ class Url:
         return match[1] if match else ""
 
     @property
-    def scheme(self) -> str:
-        return urlsplit(self.text).scheme
-
-    @property
     def path(self) -> str:
-        path = urlsplit(self.text).path
+        path = self.raw_path
         return path if _PATH.fullmatch(path) else urlquote(unquote(path), safe="$&+,/:;=@~")
 
     @property
     def query(self) -> dict[str, list[str]]:
-        return parse_qs(urlsplit(self.text).query, keep_blank_values=True)
+        found: dict[str, list[str]] = {}
+        for part in self.raw_query.split("&"):
+            if part and ";" not in part and not _BAD_ESCAPE.search(part):
+                key, _, value = part.partition("=")
+                found.setdefault(unquote_plus(key), []).append(unquote_plus(value))
+        return found
+
+
+def _host_problem(host: str) -> str:
+    end = host.rfind("]") if host.startswith("[") else host.rfind(":") - 1
+    if host.startswith("[") and end < 0:
+        return "missing ']' in host"
+    port = host[end + 1 :] if end >= -1 and ":" in host else ""
+    if port and not re.fullmatch(r":\d*", port, re.ASCII):
+        return f"invalid port {quoted(port)} after host"
+    if (bad := _BAD_ESCAPE.search(host) or re.search(r"%(?!25).{0,2}", host)) is not None:
+        return f"invalid URL escape {quoted(bad[0])}"
+    odd = _NO_HOST.search(host)
+    return f"invalid character {quoted(odd[0])} in host name" if odd is not None else ""
 
 
 def _address_problem(text: str) -> str:
-    """In the words of Go's netip, for the commonest."""
-    if ":" in text:
-        if re.search(r":::|^:[^:]", text):
-            at = text[text.index(":::") + 2 :] if ":::" in text else text
-            return f'each colon-separated field must have at least one digit (at "{at}")'
+    """In the words of Go's netip."""
+    sign = re.search(r"[.:%]", text)
+    if sign is None:
         return "unable to parse IP"
-    fields = text.split(".")
-    if len(fields) == 1:
-        return "unable to parse IP"
-    for field_ in fields:
-        if not field_:
-            return "IPv4 field must have at least one digit"
-        if not field_.isdigit():
-            return f'unexpected character (at "{text[text.index(field_) :]}")'
-        if int(field_) > 255:
-            return "IPv4 field has value >255"
-        if len(field_) > 1 and field_[0] == "0":
-            return "IPv4 field has octet with leading zero"
-    return "IPv4 address too long" if len(fields) > 4 else "IPv4 address too short"
+    if sign[0] == "%":
+        return "missing IPv6 address"
+    return _ipv4_problem(text) if sign[0] == "." else _ipv6_problem(text)
+
+
+def _ipv4_problem(text: str) -> str:
+    fields = 1
+    value = ""
+    for index, char in enumerate(text):
+        if char in "0123456789":
+            if value == "0":
+                return "IPv4 field has octet with leading zero"
+            value += char
+            if int(value) > 255:
+                return "IPv4 field has value >255"
+        elif char == ".":
+            if not value or index == len(text) - 1:
+                return f"IPv4 field must have at least one digit (at {quoted(text[index:])})"
+            if fields == 4:
+                return "IPv4 address too long"
+            fields, value = fields + 1, ""
+        else:
+            return f"unexpected character (at {quoted(text[index:])})"
+    return "IPv4 address too short"
+
+
+def _ipv6_problem(text: str) -> str:
+    rest, percent, zone = text.partition("%")
+    if percent and not zone:
+        return "zone must be a non-empty string"
+    shortened = rest.startswith("::")
+    rest = rest[2:] if shortened else rest
+    groups = 0
+    while groups < 8 and rest:
+        digits = re.match(r"[0-9a-fA-F]*", rest)
+        length = len(digits[0]) if digits is not None else 0
+        if length > 4:
+            return f"each group must have 4 or less digits (at {quoted(rest)})"
+        if not length:
+            return f"each colon-separated field must have at least one digit (at {quoted(rest)})"
+        if rest[length : length + 1] == ".":
+            if not shortened and groups != 6:
+                return f"embedded IPv4 address must replace the final 2 fields of the address (at {quoted(rest)})"
+            if groups > 6:
+                return f"too many hex fields to fit an embedded IPv4 at the end of the address (at {quoted(rest)})"
+            return _ipv4_problem(rest)
+        groups, rest = groups + 1, rest[length:]
+        if not rest:
+            break
+        if rest[0] != ":":
+            return f"unexpected character, want colon (at {quoted(rest)})"
+        if len(rest) == 1:
+            return f"colon must be followed by more characters (at {quoted(rest)})"
+        rest = rest[1:]
+        if rest[0] == ":":
+            if shortened:
+                return f"multiple :: in address (at {quoted(rest)})"
+            shortened, rest = True, rest[1:]
+    if rest:
+        return f"trailing garbage after address (at {quoted(rest)})"
+    return "the :: must expand to at least one field of zeros" if groups == 8 else "address string too short"
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,7 +382,8 @@ class Cidr:
             problem = "network address parse error during conversion from string"  # twice, as it comes from two places
             raise ValueError(f'{problem}: {problem}: netip.ParsePrefix("{text}"): {why}')
         if isinstance(interface, ipaddress.IPv6Interface) and interface.ipv4_mapped is not None:
-            raise ValueError(f'IPv4-mapped IPv6 address "{address}" is not allowed')
+            mapped = f'IPv4-mapped IPv6 address "{text}" is not allowed'
+            raise ValueError(f"network address parse error during conversion from string: {mapped}")
         return cls(interface)
 
     @property
@@ -328,35 +405,52 @@ class Cidr:
         return str(self.network)
 
 
-_SEMVER = re.compile(
-    r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(?:-((?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*)(?:\.(?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*))*))?"
-    r"(?:\+[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*)?",
-    re.ASCII,
-)
+_DIGITS, _WORD = re.compile(r"[0-9]*"), re.compile(r"[0-9A-Za-z-]*")
 
 
 @dataclass(frozen=True, slots=True)
 class Semver:
-    numbers: tuple[int, int, int]
+    numbers: tuple[int, ...]
     pre: tuple[str, ...]
 
     @classmethod
     def parse(cls, text: str, loose: bool = False) -> Semver:
-        """`loose`: `v1.2`, `01.2.3`."""
-        given = text
+        """`loose`: `v1.2`, `01.2.3`. Raises ValueError, in the words of Kubernetes' library (blang/semver)."""
         if loose:
-            text = text.removeprefix("v")
-            core, *rest = re.split(r"(?=[-+])", text, maxsplit=1)
-            parts = [part.lstrip("0") or part[:1] for part in core.split(".")]
-            text = ".".join(parts + ["0"] * (3 - len(parts))) + "".join(rest)
-        match = _SEMVER.fullmatch(text)
-        if not match:
-            raise ValueError(
-                f"semver parse error during conversion from string: No Major.Minor.Patch elements found in {given!r}"
-            )
-        return cls(
-            (int(match[1]), int(match[2]), int(match[3])), tuple(match[4].split(".")) if match[4] else ()
+            parts = text.removeprefix("v").split(".", 2)
+            for index, part in enumerate(parts):
+                if len(part) > 1:
+                    rest = part.lstrip("0")
+                    parts[index] = rest if rest[:1].isdigit() else f"0{rest}"
+            if len(parts) < 3 and re.search(r"[+-]", parts[-1]):
+                raise ValueError("short version cannot contain PreRelease/Build meta data")
+            text = ".".join(parts + ["0"] * (3 - len(parts)))
+        if not text:
+            raise ValueError("Version string empty")
+        parts = text.split(".", 2)
+        if len(parts) != 3:
+            raise ValueError("No Major.Minor.Patch elements found")
+        core, plus, build = parts[2].partition("+")
+        core, minus, pre = core.partition("-")
+        numbers = tuple(
+            _version_number(part, name) for part, name in zip((*parts[:2], core), ("major", "minor", "patch"))
         )
+        for part in pre.split(".") if minus else ():
+            if not part:
+                raise ValueError("Prerelease is empty")
+            if _DIGITS.fullmatch(part):
+                if len(part) > 1 and part[0] == "0":
+                    raise ValueError(
+                        f"Numeric PreRelease version must not contain leading zeroes {quoted(part)}"
+                    )
+            elif not _WORD.fullmatch(part):
+                raise ValueError(f"Invalid character(s) found in prerelease {quoted(part)}")
+        for part in build.split(".") if plus else ():
+            if not part:
+                raise ValueError("Build meta data is empty")
+            if not _WORD.fullmatch(part):
+                raise ValueError(f"Invalid character(s) found in build meta data {quoted(part)}")
+        return cls(numbers, tuple(pre.split(".")) if minus else ())
 
     @property
     def order(self) -> tuple[Any, ...]:
@@ -365,6 +459,17 @@ class Semver:
 
     def __str__(self) -> str:
         return ".".join(map(str, self.numbers)) + (f"-{'.'.join(self.pre)}" if self.pre else "")
+
+
+def _version_number(text: str, name: str) -> int:
+    if not _DIGITS.fullmatch(text):
+        raise ValueError(f"Invalid character(s) found in {name} number {quoted(text)}")
+    if len(text) > 1 and text[0] == "0":
+        raise ValueError(f"{name.capitalize()} number must not contain leading zeroes {quoted(text)}")
+    if not text or int(text) > UINT_MAX:
+        why = "value out of range" if text else "invalid syntax"
+        raise ValueError(f"strconv.ParseUint: parsing {quoted(text)}: {why}")
+    return int(text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -385,7 +490,7 @@ def parse_quantity(text: str) -> Quantity:
             raise ValueError(f"quantities must match the regular expression '{form}'")
         return Quantity.parse(text)
     except ValueError as error:
-        raise ValueError(f"quantity parse error during conversion from string: {error}") from None
+        raise ValueError(str(error)) from None
 
 
 # -- comparing -----------------------------------------------------------------------------------------------------------
