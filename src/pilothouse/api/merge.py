@@ -294,7 +294,8 @@ def _added(shape: Shape, value: Any) -> FieldSet:
             if name not in value:
                 result[f"f:{name}"] = _ALONE
     elif isinstance(value, list) and not shape.atomic:
-        assert shape.element is not None
+        if shape.element is None:
+            raise Mismatch(f"expected map, got {_go(value)}")
         for item in value:
             key = item_key(shape, item)
             below = resolved(shape.element, item)

@@ -311,7 +311,7 @@ class _Changed(Exception):
 def _store_version(crd: Object) -> None:
     name, status = definitions.storage_version(crd), crd["status"]
     stored = list(status.get("storedVersions") or ())
-    if name and name not in stored:
+    if name is not None and name not in stored:
         crd["status"] = {**status, "storedVersions": [*stored, name]}
 
 

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NoReturn
 
-import orjson
-
 from .. import cel
 from ..cel import cost as costs
 from ..cel import types
@@ -19,7 +17,7 @@ from ..cel.runtime import TOO_COSTLY, Budget
 from ..cel.types import Field, Type
 from ..cel.values import Duration, MapList, SetList, Timestamp
 from ..errors import Cause
-from ..fielderrors import FieldErrors, quoted, shown
+from ..fielderrors import FieldErrors, InOrder, quoted, shown
 from ..object import Object
 from . import rules
 from .schema import Node
@@ -295,6 +293,9 @@ class Context:
     def check_rules(self, path: str, uncorrelatable: str, errors: FieldErrors) -> None:
         decl = self._decl
         if decl is None:
+            if self.schema.get("x-kubernetes-validations"):
+                why = "failed to construct type information for x-kubernetes-validations rules: unable to convert structural schema to CEL declarations"
+                errors.internal(f"{path}.x-kubernetes-validations", f"internal error: {why}")
             return
         decl.node = Node(self.schema)
         for index, rule in enumerate(compile_rules(decl, with_cost=True)):
@@ -317,7 +318,7 @@ class Context:
                 if uncorrelatable:
                     why = f"oldSelf cannot be used on the uncorrelatable portion of the schema within {uncorrelatable}"
                     errors.invalid(f"{at}.rule", rule.source["rule"], why)
-            elif rule.source.get("optionalOldSelf") is not None and not rule.problem:
+            elif rule.source.get("optionalOldSelf") is not None:
                 why = "may not be set if oldSelf is not used in rule"
                 errors.invalid(f"{at}.optionalOldSelf", rule.source["optionalOldSelf"], why)
 
@@ -345,18 +346,16 @@ def _too_costly(what: str, cost: int, limit: int) -> str:
 
 def _invalid_rule(errors: FieldErrors, path: str, rule: Rule) -> None:
     source = rule.source
-    as_go_has_it = {
-        "Rule": source.get("rule") or "",
-        "Message": source.get("message") or "",
-        "MessageExpression": source.get("messageExpression") or "",
-        "Reason": source.get("reason"),
-        "FieldPath": source.get("fieldPath") or "",
-        "OptionalOldSelf": source.get("optionalOldSelf"),
-    }
-    problem = rule.message_problem if path.endswith("messageExpression") else rule.problem
-    errors.append(
-        Cause("FieldValueInvalid", f"Invalid value: {orjson.dumps(as_go_has_it).decode()}: {problem}", path)
+    as_go_has_it = InOrder(
+        Rule=source.get("rule") or "",
+        Message=source.get("message") or "",
+        MessageExpression=source.get("messageExpression") or "",
+        Reason=source.get("reason"),
+        FieldPath=source.get("fieldPath") or "",
+        OptionalOldSelf=source.get("optionalOldSelf"),
     )
+    problem = rule.message_problem if path.endswith("messageExpression") else rule.problem
+    errors.invalid(path, as_go_has_it, problem)
 
 
 # -- evaluating --------------------------------------------------------------------------------------------------------

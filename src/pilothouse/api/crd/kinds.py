@@ -52,7 +52,7 @@ class Definition:
         self.crd = crd
         spec = crd["spec"]
         self.edition = f"{crd['metadata']['uid']}/{crd['metadata'].get('generation')}"
-        self.storage = storage_version(crd)
+        self.storage = storage_version(crd) or ""
         self.terminating = bool(crd["metadata"].get("deletionTimestamp")) or is_true(crd, "Terminating")
         self.versions: dict[str, Object] = {version["name"]: version for version in spec["versions"]}
         self.conversions: Conversions | None = None

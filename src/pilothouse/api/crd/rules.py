@@ -288,9 +288,10 @@ def _default(
     wrong = (
         []
         if inside
-        else _uncoercible(value, node, at, node.embedded) or values.validate_embedded(node, value, at)
+        else _uncoercible(value, node, at, is_resource)
+        or values.validate_embedded(node, value, at, root=is_resource)
     )
-    wrong = wrong or values.validate(node, value, at)
+    wrong = wrong or values.validate(Node(node.raw, loose=True), value, at)
     if not wrong and cel.has_rules(node):
         checked = cel.compiled(node, resource=is_resource)
         wrong = checked.validate(value, value, at) or checked.validate(value, None, at)

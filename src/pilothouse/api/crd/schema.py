@@ -26,7 +26,8 @@ class Node:
         "one_of", "pattern", "preserve", "properties", "raw", "required", "rules", "type", "types", "unique",
     )  # fmt: skip
 
-    def __init__(self, schema: Object):
+    def __init__(self, schema: Object, *, loose: bool = False):
+        """`loose`: as defaults are checked, where an integer or a string may be anything."""
         self.raw = schema
         self.type: str = schema.get("type") or ""
         self.nullable = bool(schema.get("nullable"))
@@ -39,7 +40,7 @@ class Node:
         self.map_type: str = schema.get("x-kubernetes-map-type") or ""
         self.rules: list[Object] = schema.get("x-kubernetes-validations") or []
         self.types: tuple[str, ...] = (
-            ("integer", "string") if self.int_or_string else (self.type,) * bool(self.type)
+            ("integer", "string") * (not loose) if self.int_or_string else (self.type,) * bool(self.type)
         )
         self.format = effective_format(schema.get("format") or "", self.types)
         self.enum: list[Any] = schema.get("enum") or []
@@ -49,14 +50,18 @@ class Node:
         self.exclusive_maximum = bool(schema.get("exclusiveMaximum"))
         self.exclusive_minimum = bool(schema.get("exclusiveMinimum"))
         self.unique = bool(schema.get("uniqueItems"))
-        self.properties = {name: Node(inner) for name, inner in (schema.get("properties") or {}).items()}
+        self.properties = {
+            name: Node(inner, loose=loose) for name, inner in (schema.get("properties") or {}).items()
+        }
         items, additional = schema.get("items"), schema.get("additionalProperties")
-        self.items = Node(items) if isinstance(items, dict) else None
-        self.additional: Node | bool | None = Node(additional) if isinstance(additional, dict) else additional
-        self.all_of = [Node(inner) for inner in schema.get("allOf") or ()]
-        self.any_of = [Node(inner) for inner in schema.get("anyOf") or ()]
-        self.one_of = [Node(inner) for inner in schema.get("oneOf") or ()]
-        self.negated = Node(schema["not"]) if schema.get("not") is not None else None
+        self.items = Node(items, loose=loose) if isinstance(items, dict) else None
+        self.additional: Node | bool | None = (
+            Node(additional, loose=loose) if isinstance(additional, dict) else additional
+        )
+        self.all_of = [Node(inner, loose=loose) for inner in schema.get("allOf") or ()]
+        self.any_of = [Node(inner, loose=loose) for inner in schema.get("anyOf") or ()]
+        self.one_of = [Node(inner, loose=loose) for inner in schema.get("oneOf") or ()]
+        self.negated = Node(schema["not"], loose=loose) if schema.get("not") is not None else None
         self.junctors = bool(self.all_of or self.any_of or self.one_of or self.negated)
         self.has_defaults: bool = self.default is not None or any(
             inner.has_defaults for inner in self.children()
