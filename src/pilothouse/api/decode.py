@@ -172,7 +172,8 @@ def _check_kind(value: Any, data: bytes, kind: Kind) -> tuple[Object, tuple[str,
         if not given_kind:
             raise _unrecognized(kind.kind, f"Object 'Kind' is missing in '{_text(data)}'", data)
         if not api_version:
-            raise _unrecognized(kind.kind, f"Object 'apiVersion' is missing in '{_text(data)}'", data)
+            why = f"does not match the expected API version ({kind.api_version})"
+            raise bad_request(f"the API version in the data () {why}")
     if api_version and api_version.count("/") > 1:
         raise _unrecognized(kind.kind, f"unexpected GroupVersion string: {api_version}", data)
     group, _, version = api_version.rpartition("/") if api_version else (kind.group, "", kind.version)

@@ -6,7 +6,9 @@ client sees.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
+from decimal import Decimal
 from typing import Any
 
 import orjson
@@ -26,9 +28,30 @@ def shown(value: Any) -> str:
         return quoted(value)
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, (int, float)):
+    if isinstance(value, float):
+        return go_float(value)
+    if isinstance(value, int):
         return str(value)
     return orjson.dumps(_ordered(value)).decode().translate(_ESCAPED)
+
+
+def go_float(value: float) -> str:
+    """strconv.FormatFloat(v, 'g', -1), which is also %v: the shortest that reads back as the same, with an exponent from 1e+06 on."""
+    if math.isnan(value) or math.isinf(value):
+        return "NaN" if math.isnan(value) else "+Inf" if value > 0 else "-Inf"
+    sign, digits, exponent = Decimal(repr(value)).normalize().as_tuple()
+    assert isinstance(exponent, int)
+    text = "".join(map(str, digits))
+    point = len(text) + exponent  # where it stands in the digits
+    shown = "-" if sign else ""
+    if text == "0":
+        return f"{shown}0"
+    if not -4 < point <= 6:
+        fraction = f".{text[1:]}" if len(text) > 1 else ""
+        return f"{shown}{text[0]}{fraction}e{point - 1:+03d}"
+    if point <= 0:
+        return f"{shown}0.{'0' * -point}{text}"
+    return shown + (text.ljust(point, "0") if len(text) <= point else f"{text[:point]}.{text[point:]}")
 
 
 class InOrder(dict[str, Any]):

@@ -14,6 +14,7 @@ from fractions import Fraction
 from typing import Any
 
 from .. import names
+from ..fielderrors import go_float
 from ..quantity import Quantity
 from ..re2 import PatternError
 from ..re2 import compile as compile_re2
@@ -305,19 +306,6 @@ def to_string(value: Any) -> str:
     if kind in (int, Uint, Timestamp, Duration, Ip, Cidr):
         return str(value)
     raise no_overload()
-
-
-def go_float(value: float) -> str:
-    """strconv.FormatFloat(v, 'g', -1): the shortest that reads back as the same."""
-    if math.isnan(value) or math.isinf(value):
-        return "NaN" if math.isnan(value) else "+Inf" if value > 0 else "-Inf"
-    text = repr(value)
-    if "e" in text:
-        digits, exponent = text.split("e")
-        return f"{digits.removesuffix('.0')}e{exponent[0]}{exponent[1:].zfill(2)}"
-    if value.is_integer() and abs(value) >= 1e21:
-        return f"{value:e}"
-    return text.removesuffix(".0")
 
 
 def text_of(value: Any) -> str:

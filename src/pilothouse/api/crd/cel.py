@@ -19,9 +19,9 @@ from ..cel.values import Duration, MapList, SetList, Timestamp
 from ..errors import Cause
 from ..fielderrors import FieldErrors, InOrder, quoted, shown
 from ..object import Object
-from . import rules
+from . import formats, rules
 from .schema import Node
-from .values import NO_PATH, Correlation, matching_item, number
+from .values import NO_PATH, Correlation, matching_item
 
 REQUEST_MAX = 3 * 1024 * 1024
 RULE_COST_MAX, TOTAL_COST_MAX = 10_000_000, 100_000_000
@@ -583,16 +583,12 @@ def _for_reason(reason: str | None, path: str, value: Any, type_: str, detail: s
         case "FieldValueRequired":
             return Cause(reason, f"Required value: {detail}", at)
         case "FieldValueDuplicate":
-            return Cause(reason, "Duplicate value" if whole else f"Duplicate value: {_shown(value)}", at)
+            return Cause(reason, "Duplicate value" if whole else f"Duplicate value: {shown(value)}", at)
     return Cause(
         "FieldValueInvalid",
-        f"Invalid value: {detail}" if whole else f"Invalid value: {_shown(value)}: {detail}",
+        f"Invalid value: {detail}" if whole else f"Invalid value: {shown(value)}: {detail}",
         at,
     )
-
-
-def _shown(value: Any) -> str:
-    return number(value) if type(value) is float else shown(value)
 
 
 def to_cel(value: Any, node: Node | None) -> Any:
@@ -625,7 +621,8 @@ def to_cel(value: Any, node: Node | None) -> Any:
                 case "date-time":
                     return Timestamp.parse(value)
                 case "duration":
-                    return Duration.parse(value)
+                    nanos = formats.duration_nanos(value)
+                    return value if nanos is None else Duration(nanos)
                 case "byte":
                     import base64
 

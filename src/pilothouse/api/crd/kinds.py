@@ -427,7 +427,7 @@ def _go(value: Any) -> str:
         return f"map[{' '.join(f'{key}:{_go(inner)}' for key, inner in sorted(value.items()))}]"
     if type(value) is list:
         return f"[{' '.join(map(_go, value))}]"
-    return value if type(value) is str else values.number(value)
+    return value if type(value) is str else as_text(value)
 
 
 def rows(crd: Object) -> list[CustomKind]:

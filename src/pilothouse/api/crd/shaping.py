@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..decode_values import WrongValue, normalize
+from ..fielderrors import shown
 from ..object import Object
 from ..schema import type_of
 from .schema import META_FIELDS, Node
@@ -217,8 +218,12 @@ def _coerce_embedded(value: Any, node: Node | None, path: str, unknown: list[str
         if node.embedded:
             for name in ("apiVersion", "kind"):
                 if name in value and type(value[name]) is not str:
-                    raise BadMetadata(f"{path}.{name}: Invalid value: {value[name]}: must be a string")
-            metadata = object_meta(value, path, unknown)
+                    raise BadMetadata(f"{path}.{name}: Invalid value: {shown(value[name])}: must be a string")
+            try:
+                metadata = object_meta(value, path, unknown)
+            except BadMetadata as error:
+                given = shown(value["metadata"])
+                raise BadMetadata(f"{path}.metadata: Invalid value: {given}: {error}") from None
             if metadata is not None:
                 value["metadata"] = metadata
         for name, inner in value.items():

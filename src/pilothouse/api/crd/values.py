@@ -131,7 +131,7 @@ class _Result:
         self.problems.append(_Problem(kind, name, message))
 
     def invalid(self, name: str, value: Any, text: str) -> None:
-        self.add("FieldValueInvalid", name, f"Invalid value: {number(value)}: {name} in body {text}")
+        self.add("FieldValueInvalid", name, f"Invalid value: {shown(value)}: {name} in body {text}")
 
     def whole(self, text: str) -> None:
         self.add("FieldValueInvalid", None, f'Invalid value: "": {text}')
@@ -151,13 +151,6 @@ def _ratcheted(node: Node, value: Any, name: str, correlation: Correlation | Non
     if result.problems and correlation is not None and correlation.unchanged:
         result.problems = []
     return result
-
-
-def number(value: Any) -> str:
-    """As Go's %v shows a value: 10 for 10.0."""
-    if type(value) is float:
-        return str(int(value)) if value.is_integer() and abs(value) < 1e21 else repr(value)
-    return shown(value)
 
 
 def _check(node: Node, value: Any, name: str, correlation: Correlation | None) -> _Result:
@@ -183,7 +176,7 @@ def _check(node: Node, value: Any, name: str, correlation: Correlation | None) -
                 result.wrong_type(name, node.format, value)
             result.count += 1
     elif kind is int or kind is float:
-        _check_number(node, value, name, result)
+        _check_shown(node, value, name, result)
         result.count += 2
     elif kind is list:
         if node.items is not None:
@@ -250,7 +243,7 @@ _JSON_INTEGER_MAX = 2**53 - 1  # a greater float is no integer to Go
 _FLOAT32_MAX = 3.4028234663852886e38
 
 
-def _check_number(node: Node, value: int | float, name: str, result: _Result) -> None:
+def _check_shown(node: Node, value: int | float, name: str, result: _Result) -> None:
     type_ = node.types[0] if len(node.types) == 1 else ""
     how = f"with format {node.format}" if node.format else "(default format)"
     if type_ == "integer":
@@ -265,10 +258,10 @@ def _check_number(node: Node, value: int | float, name: str, result: _Result) ->
     if (factor := bounds.get("multipleOf")) is not None:
         used = _limit("MultipleOf", factor, type_, whole, name, result)
         if used <= 0:
-            text = f"factor MultipleOf declared for {name} must be positive: {number(used)}"
-            result.add("FieldValueInvalid", name, f"Invalid value: {number(used)}: {text}")
+            text = f"factor MultipleOf declared for {name} must be positive: {shown(used)}"
+            result.add("FieldValueInvalid", name, f"Invalid value: {shown(used)}: {text}")
         elif not _is_multiple(value, used):
-            result.invalid(name, value, f"should be a multiple of {number(used)}")
+            result.invalid(name, value, f"should be a multiple of {shown(used)}")
     for bound, least, exclusive, words in (
         ("minimum", True, node.exclusive_minimum, "greater than"),
         ("maximum", False, node.exclusive_maximum, "less than"),
@@ -279,7 +272,7 @@ def _check_number(node: Node, value: int | float, name: str, result: _Result) ->
         used = _limit(f"{bound.capitalize()} boundary", limit, type_, whole, name, result)
         if (value < used if least else value > used) or (exclusive and value == used):
             result.invalid(
-                name, value, f"should be {words} {'' if exclusive else 'or equal to '}{number(used)}"
+                name, value, f"should be {words} {'' if exclusive else 'or equal to '}{shown(used)}"
             )
 
 
@@ -295,6 +288,8 @@ def _is_multiple(value: int | float, factor: float) -> bool:
     if type(value) is int and type(factor) is int:
         return value % factor == 0
     quotient = value / factor if factor >= 1 else 1 / factor * value
+    if abs(quotient) > _JSON_INTEGER_MAX:
+        return False
     return abs(quotient - round(quotient)) < 1e-9 * max(1.0, abs(quotient))
 
 
@@ -307,9 +302,12 @@ def _too_many(name: str, count: int, most: int, result: _Result) -> None:
 
 
 def _check_enum(node: Node, value: Any, name: str, result: _Result) -> None:
-    if node.enum and not any(same(value, one) for one in node.enum):
+    if node.enum and not any(
+        same(value, one) or (type(value) is float and type(one) is int and int(value) == one)
+        for one in node.enum
+    ):  # Go cuts a number to an integer to compare it with one
         allowed = ", ".join(quoted(one if type(one) is str else shown(one)) for one in node.enum)
-        text = f"Unsupported value: {number(value)}: supported values: {allowed}"
+        text = f"Unsupported value: {shown(value)}: supported values: {allowed}"
         result.add("FieldValueNotSupported", name, text)
 
 
@@ -386,17 +384,8 @@ def validate_lists(node: Node, value: Any, path: str = "") -> list[Cause]:
     """That sets have no member twice, and maps no key."""
     found: list[Cause] = []
     if type(value) is list:
-        if node.list_type in ("set", "map") and len(value) > 1:
-            keys: list[Any] = value
-            if node.list_type == "map":
-                keys = [
-                    {k: item[k] for k in node.map_keys if k in item} if type(item) is dict else {}
-                    for item in value
-                ]
-            for index in _repeated(keys):
-                found.append(
-                    Cause("FieldValueDuplicate", f"Duplicate value: {shown(keys[index])}", f"{path}[{index}]")
-                )
+        if node.list_type in ("set", "map"):
+            found += _repetitions(node, value, path)
         if node.items is not None:
             for index, inner in enumerate(value):
                 found += validate_lists(node.items, inner, f"{path}[{index}]")
@@ -409,6 +398,20 @@ def validate_lists(node: Node, value: Any, path: str = "") -> list[Cause]:
             elif isinstance(node.additional, Node):
                 found += validate_lists(node.additional, inner, f"{path}[{key}]")
     return found
+
+
+def _repetitions(node: Node, items: list[Any], path: str) -> list[Cause]:
+    keys: list[Any] = items
+    if node.list_type == "map":
+        for index, item in enumerate(items):
+            if item is not None and type(item) is not dict:
+                why = f"Invalid value: {shown(item)}: must be an object for an array of list-type map"
+                return [Cause("FieldValueInvalid", why, f"{path}[{index}]")]
+        keys = [{k: item[k] for k in node.map_keys if k in (item or {})} for item in items]
+    return [
+        Cause("FieldValueDuplicate", f"Duplicate value: {shown(keys[index])}", f"{path}[{index}]")
+        for index in _repeated(keys)
+    ]
 
 
 def _repeated(keys: list[Any]) -> list[int]:

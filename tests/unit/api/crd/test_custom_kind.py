@@ -6,6 +6,7 @@ import pytest
 
 from pilothouse.api.crd.kinds import CustomKind, rows
 from pilothouse.api.crd.shaping import BadMetadata
+from pilothouse.api.fielderrors import shown
 
 
 def kind_of(spec: dict, **version) -> CustomKind:
@@ -116,6 +117,16 @@ def test_metadata_is_what_it_is_everywhere():
             'spec[1]: Duplicate value: {"k":"a"}',
         ),
         (
+            {
+                "type": "array",
+                "x-kubernetes-list-type": "map",
+                "x-kubernetes-list-map-keys": ["k"],
+                "items": {"x-kubernetes-preserve-unknown-fields": True},
+            },
+            ["a"],
+            'spec[0]: Invalid value: "a": must be an object for an array of list-type map',
+        ),
+        (
             {"x-kubernetes-int-or-string": True},
             1.5,
             'spec: Invalid value: "number": spec in body must be of type integer,string: "number"',
@@ -129,6 +140,30 @@ def test_metadata_is_what_it_is_everywhere():
 )
 def test_values_that_the_schema_forbids(schema, value, found):
     assert problems(schema, value) == [found]
+
+
+FORMATS = [
+    ("hostname", ["a", "a.bc", "ü.com", "1a"], ["a.b", "a.b.", "-a", "1.2", "a_b"]),
+    ("date-time", ["2024-02-29T00:00:00Z", "2024-02-29t23:59:59.1+02:00"], ["2024-02-29T00:00:00", "2024-02-29T00:00:60Z", "2024-02-29T00:00:00+0200"]),
+    ("duration", ["1h30m", "1 day", "1w2d", "P1D"], ["1", "x"]),
+    ("mac", ["01:02:03:04:05:06", "0102.0304.0506", "01-02-03-04-05-06-07-08"], ["01:02:03:04:05", "01:02-03:04:05:06"]),
+    ("ipv6", ["::1"], ["fe80::1%eth0", "1.2.3.4"]),
+    ("ssn", ["123-45-6789"], ["123456789"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "good", "bad"), FORMATS)
+def test_formats_of_strings(name, good, bad):
+    schema = {"type": "string", "format": name}
+    assert [value for value in good if problems(schema, value)] == []
+    assert [value for value in bad if not problems(schema, value)] == []
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(1e6, "1e+06"), (123456.5, "123456.5"), (1e-5, "1e-05"), (2.0, "2"), (-0.25, "-0.25")]
+)
+def test_numbers_are_shown_as_go_does(value, text):
+    assert shown(value) == text
 
 
 def test_exactly_one_of_several_must_hold():
