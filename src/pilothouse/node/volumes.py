@@ -34,6 +34,7 @@ from .environment import (
 from .mounts import mount_tmpfs, unmount
 
 DEFAULT_MODE = 0o644
+CLAIM_S = 0.3  # kubelet looks at its volumes so often
 
 
 class MountError(Exception):
@@ -155,6 +156,9 @@ class VolumeManager:
     async def _claim(self, pod: Object, claim_name: str) -> str:
         processing = f"error processing PVC {namespace_of(pod)}/{claim_name}"
         claim = await self.sources.claim(namespace_of(pod), claim_name)
+        if claim is not None and (claim.get("status") or {}).get("phase") != "Bound":
+            await self.clock.sleep(CLAIM_S)  # who has bound it says so in a second step
+            claim = await self.sources.claim(namespace_of(pod), claim_name)
         if claim is None:
             why = f'persistentvolumeclaims "{claim_name}" not found'
             raise ClaimError(f"{processing}: failed to fetch PVC from API server: {why}")

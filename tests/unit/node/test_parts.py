@@ -197,7 +197,12 @@ def volumes_of(tmp_path: Path, body: Object, **known: Object) -> tuple[dict[str,
 
     config = NodeConfig("node-1", "10.0.0.1", tmp_path, volumes_root=tmp_path / "pv")
     body["metadata"]["uid"] = "u"
-    manager = VolumeManager(config, Known(), VirtualClock(), Random(1))  # type: ignore[arg-type]
+
+    class Patient(VirtualClock):
+        async def sleep(self, seconds: float) -> None:
+            """Files are written by threads, for which virtual time would not wait."""
+
+    manager = VolumeManager(config, Known(), Patient(), Random(1))  # type: ignore[arg-type]
     return asyncio.run(manager.set_up(body, {"memory": "1Gi"}))
 
 
