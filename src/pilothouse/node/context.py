@@ -47,12 +47,17 @@ class NodeContext:
     allocatable: dict[str, str] = field(default_factory=dict)
     dns: DnsConfig = DnsConfig()
     uid_of_sandbox: dict[str, str] = field(default_factory=dict)
+    pressures: set[str] = field(default_factory=set)  # conditions: MemoryPressure, DiskPressure
     admit: Callable[[Object], Awaitable[Waiting | None]] = _takes_all
     others: Callable[[str], list[Object]] = lambda uid: []  # the pods that take room here, but for that one
 
     def event(self, pod: Object, type_: str, reason: str, message: str, container: str = "") -> None:
         """`container`: the field path of the container that it is about."""
         self.recorder.event(pod, type_, reason, message, field_path=container)
+
+    def node_event(self, reason: str, message: str, type_: str = "Normal") -> None:
+        name = self.config.name
+        self.recorder.event({"kind": "Node", "name": name, "uid": name}, type_, reason, message)
 
 
 async def to_its_end(call: Coroutine[Any, Any, T]) -> T:

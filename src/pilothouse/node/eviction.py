@@ -1,7 +1,7 @@
 """Pods that use more of the node's disk than they said: the limits of emptyDirs and of ephemeral storage, kept by eviction.
 
-Nothing stops a write to a directory, so it is measured from time to time (kubelet's localStorageEviction). The node's own pressure
-(its disk or memory running out) evicts nobody here: nodes share one machine, whose fullness is not theirs.
+Nothing stops a write to a directory, so it is measured from time to time (kubelet's localStorageEviction). What a node does when its own
+memory or disk runs out is in `pressure.py`.
 """
 
 from __future__ import annotations

@@ -12,18 +12,13 @@ from ..api.openapi import VERSION
 from ..base.clock import timestamp_micro
 from ..runtime.interface import EngineError
 from .context import NodeContext
-from .node_status import changed, new_node, node_status
+from .node_status import PRESSURES, changed, new_node, node_status
 
 log = logging.getLogger(__name__)
 
 LEASE_NAMESPACE, LEASE_S, RENEW_S = "kube-node-lease", 40, 10.0
 STATUS_S, REPORT_S = 10.0, 300.0  # looked at so often, and told at least so often
 RETRY_FIRST_S, RETRY_MAX_S = 0.2, 7.0
-_NODE_EVENTS = (
-    ("MemoryPressure", "NodeHasSufficientMemory"),
-    ("DiskPressure", "NodeHasNoDiskPressure"),
-    ("PIDPressure", "NodeHasSufficientPID"),
-)
 
 
 @dataclass(slots=True)
@@ -33,6 +28,7 @@ class Heartbeat:
     object: Object = field(default_factory=dict)  # the Node as the server last answered
     _reported_at: float = 0.0
     _unschedulable: bool = False
+    _pressed: set[str] = field(default_factory=set)
     _lease: Object | None = None
 
     async def register(self) -> None:
@@ -50,10 +46,10 @@ class Heartbeat:
 
     async def _register(self) -> None:
         client, wanted = self.node.client, new_node(self.node.config)
-        self.tell("Starting", "Starting kubelet.")
-        for _, reason in _NODE_EVENTS:
-            self._became(reason)
-        self.tell("NodeAllocatableEnforced", "Updated Node Allocatable limit across pods")
+        self.node.node_event("Starting", "Starting kubelet.")
+        for well, _ in PRESSURES.values():
+            self._became(well.event)
+        self.node.node_event("NodeAllocatableEnforced", "Updated Node Allocatable limit across pods")
         try:
             self.object = await client.create("nodes", wanted, field_manager="kubelet")
         except ApiError as error:
@@ -95,7 +91,7 @@ class Heartbeat:
         except EngineError:
             found = []
         now = node.clock.now()
-        status = node_status(config, old, found, not_ready, now, VERSION)
+        status = node_status(config, old, found, not_ready, now, VERSION, node.pressures)
         if not changed(old, status) and now - self._reported_at < REPORT_S:
             return
         was_ready = (condition_of(self.object, "Ready") or {}).get("status") == "True"
@@ -109,6 +105,10 @@ class Heartbeat:
             field_manager="kubelet",
         )
         self._reported_at = now
+        for type_, (well, badly) in PRESSURES.items():
+            if (type_ in self._pressed) != (type_ in node.pressures):
+                self._became((badly if type_ in node.pressures else well).event)
+        self._pressed = set(node.pressures)
         if was_ready == bool(not_ready):
             self._became("NodeNotReady" if not_ready else "NodeReady")
         if not not_ready:
@@ -164,8 +164,4 @@ class Heartbeat:
         self._lease = await node.client.update("leases.coordination.k8s.io", {**self._lease, "spec": spec})
 
     def _became(self, reason: str) -> None:
-        self.tell(reason, f"Node {self.node.config.name} status is now: {reason}")
-
-    def tell(self, reason: str, message: str, type_: str = "Normal") -> None:
-        name = self.node.config.name
-        self.node.recorder.event({"kind": "Node", "name": name, "uid": name}, type_, reason, message)
+        self.node.node_event(reason, f"Node {self.node.config.name} status is now: {reason}")

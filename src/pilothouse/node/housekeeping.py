@@ -15,6 +15,7 @@ from ..runtime.interface import ContainerStatus, EngineError, PodSandboxStatus
 from .context import NodeContext
 from .eviction import exceeded, is_limited, measure
 from .logs import rotate
+from .pressure import IMAGES_S, NodePressure
 from .worker import PodWorker
 
 log = logging.getLogger(__name__)
@@ -51,21 +52,32 @@ class Housekeeping:
             await self._rotate([c for c in containers if c.state == "RUNNING"])
 
     async def run_evictions(self) -> None:
-        """Ends pods that have written more than they may."""
+        """Ends pods that have written more than they may, else those that the node can do without when it has too little."""
+        pressure, images_at = NodePressure(self.node, self.workers), 0.0
         while True:
             await self.node.clock.sleep(MEASURE_S)
-            limited = [w for w in self.workers.values() if w.is_active and is_limited(w.pod)]
-            if not limited:
-                continue
             try:
-                layers = {s.id: s.writable_layer_bytes for s in await self.node.engine.container_stats()}
-                for worker in limited:
-                    volumes, logs = await asyncio.to_thread(measure, worker.pod, self.node.config)
-                    own = {c.name: layers.get(c.id, 0) for c in worker.observed.running()}
-                    if why := exceeded(worker.pod, volumes, logs, own):
-                        worker.evict(why)
+                if not await self._evict_limited():
+                    await pressure.relieve()
+                if (now := self.node.clock.monotonic()) >= images_at:
+                    images_at = now + IMAGES_S
+                    await pressure.collect_images()
             except (EngineError, OSError) as error:
                 log.warning("measuring pods of %s: %s", self.node.config.name, error)
+
+    async def _evict_limited(self) -> bool:
+        limited = [w for w in self.workers.values() if w.is_active and is_limited(w.pod)]
+        if not limited:
+            return False
+        evicted = False
+        layers = {s.id: s.writable_layer_bytes for s in await self.node.engine.container_stats()}
+        for worker in limited:
+            volumes, logs = await asyncio.to_thread(measure, worker.pod, self.node.config)
+            own = {c.name: layers.get(c.id, 0) for c in worker.observed.running()}
+            if why := exceeded(worker.pod, volumes, logs, own):
+                worker.evict(why)
+                evicted = True
+        return evicted
 
     def wake_changed(self, sandboxes: list[PodSandboxStatus], containers: list[ContainerStatus]) -> None:
         """The workers whose picture is not what the engine shows."""

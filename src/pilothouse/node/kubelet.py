@@ -29,6 +29,7 @@ from .images import ImagePuller
 from .names import resolv_conf
 from .node_status import allocatable, new_node
 from .observed import Waiting
+from .pressure import refused
 from .sources import ApiSources
 from .statuses import StatusWriter
 from .volumes import VolumeManager
@@ -132,6 +133,8 @@ class Kubelet:
             node = await self.node.client.get("nodes", "", self.config.name)
         except ApiError:
             node = self._heartbeat.object or new_node(self.config)
+        if why := refused(pod, self.node.pressures):
+            return why
         simulated = not self.config.files
         return admit(pod, self._others(uid_of(pod)), node, self.node.allocatable, simulated=simulated)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
+from typing import NamedTuple
 
 from ..api.object import Object
 from ..api.quantity import canonical
@@ -24,11 +25,37 @@ FEATURES = (
     "RestartAllContainersOnContainerExits",
 )
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
-# type: (status, reason, message) while there is enough of everything
-_PRESSURES = {
-    "MemoryPressure": ("KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
-    "DiskPressure": ("KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
-    "PIDPressure": ("KubeletHasSufficientPID", "kubelet has sufficient PID available"),
+
+
+class Words(NamedTuple):
+    """What is said of a condition."""
+
+    event: str
+    reason: str
+    message: str
+
+
+PRESSURES = {  # condition → while there is enough, while there is not
+    "MemoryPressure": (
+        Words(
+            "NodeHasSufficientMemory", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"
+        ),
+        Words(
+            "NodeHasInsufficientMemory",
+            "KubeletHasInsufficientMemory",
+            "kubelet has insufficient memory available",
+        ),
+    ),
+    "DiskPressure": (
+        Words("NodeHasNoDiskPressure", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
+        Words("NodeHasDiskPressure", "KubeletHasDiskPressure", "kubelet has disk pressure"),
+    ),
+    "PIDPressure": (
+        Words("NodeHasSufficientPID", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
+        Words(
+            "NodeHasInsufficientPID", "KubeletHasInsufficientPID", "kubelet has insufficient PID available"
+        ),
+    ),
 }
 
 
@@ -85,9 +112,14 @@ def _cpu(milli: int) -> str:
     return str(milli // 1000) if milli % 1000 == 0 else f"{milli}m"
 
 
-def conditions(old: Iterable[Object], not_ready: str, now: float) -> list[Object]:
-    """`not_ready`: why not, or ""."""
-    wanted = [(type_, "False", *words) for type_, words in _PRESSURES.items()]
+def conditions(
+    old: Iterable[Object], not_ready: str, now: float, pressures: Container[str] = ()
+) -> list[Object]:
+    """`not_ready`: why not, or ""; `pressures`: the conditions that hold."""
+    wanted = []
+    for type_, words in PRESSURES.items():
+        _, reason, message = words[type_ in pressures]
+        wanted.append((type_, "True" if type_ in pressures else "False", reason, message))
     wanted.append(
         ("Ready", "False", "KubeletNotReady", not_ready)
         if not_ready
@@ -122,7 +154,13 @@ def images(found: Iterable[Image]) -> list[Object]:
 
 
 def node_status(
-    config: NodeConfig, old: Object, found: Iterable[Image], not_ready: str, now: float, version: str
+    config: NodeConfig,
+    old: Object,
+    found: Iterable[Image],
+    not_ready: str,
+    now: float,
+    version: str,
+    pressures: Container[str] = (),
 ) -> Object:
     """What is to be patched into `old`."""
     return {
@@ -132,7 +170,7 @@ def node_status(
         ],
         "allocatable": {**allocatable(config), **_extended(old)},
         "capacity": capacity(config),
-        "conditions": conditions(old.get("conditions") or (), not_ready, now),
+        "conditions": conditions(old.get("conditions") or (), not_ready, now, pressures),
         "daemonEndpoints": {"kubeletEndpoint": {"Port": KUBELET_PORT}},
         "declaredFeatures": list(FEATURES),
         "images": images(found),

@@ -57,6 +57,27 @@ def test_a_node_tells_that_it_was_cordoned():
     on_node(story)
 
 
+def test_a_node_under_pressure_says_so_and_takes_no_more():
+    async def story(lab: NodeLab) -> None:
+        seen = []
+        for pressures in ({"MemoryPressure"}, set()):
+            lab.kubelet.node.pressures = pressures
+            await lab.create(pod(f"web-{len(pressures)}"))
+            await lab.wait(11)
+            node = await lab.client.get("nodes", "", "node-1")
+            condition = next(c for c in node["status"]["conditions"] if c["type"] == "MemoryPressure")
+            seen.append((condition["status"], condition["reason"]))
+        assert seen == [("True", "KubeletHasInsufficientMemory"), ("False", "KubeletHasSufficientMemory")]
+        told = [reason for reason, _ in await lab.events("node-1")]
+        assert told[-2:] == ["NodeHasInsufficientMemory", "NodeHasSufficientMemory"]
+        status = await lab.status("web-1")
+        why = "Pod was rejected: The node had condition: [MemoryPressure]. "
+        assert (status["reason"], status["message"]) == ("Evicted", why)
+        assert (await lab.status("web-0"))["phase"] == "Running"
+
+    on_node(story)
+
+
 def test_a_pod_runs_and_says_so():
     async def story(lab: NodeLab) -> None:
         await lab.create(pod())

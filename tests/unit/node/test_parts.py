@@ -19,10 +19,12 @@ from pilothouse.node.environment import ConfigError, read_env_file
 from pilothouse.node.eviction import exceeded, is_limited
 from pilothouse.node.logs import Selection, last_lines, read_log, rotate, tail_offset
 from pilothouse.node.names import SandboxError, dns_config, hosts_file, resolv_conf, sandbox_hostname
+from pilothouse.node.pressure import ImageRecords, message, met, ranked, refused, size
 from pilothouse.node.resize import too_low
 from pilothouse.node.resources import container_resources, oom_score_adj
 from pilothouse.node.statuses import status_patch
 from pilothouse.node.volumes import File, VolumeManager, write_atomically
+from pilothouse.runtime.interface import ContainerStatus, Image
 
 from .conftest import pod
 
@@ -312,3 +314,64 @@ def test_who_writes_more_than_allowed_is_evicted():
     body["spec"]["containers"].append({"name": "d"})  # counts, though it has no limit of its own
     found = exceeded(body, {}, {"c": 1024**2}, {"d": 1024**2 + 1})
     assert found is not None and found.message.endswith("the total limit of containers 2Mi. ")
+
+
+FULL = {"memory.available": (50 * 1024**2, 1024**3), "imagefs.available": (10 * 1024**2, 100 * 1024**2)}
+
+
+def test_what_is_short_is_found_and_told():
+    assert met(FULL) == ["memory.available", "imagefs.available"]
+    assert met({"memory.available": (100 * 1024**2, 1024**3), "nodefs.inodesFree": (5, 100)}) == []
+    body = pod(container={"resources": {"requests": {"memory": "10Mi"}}})
+    assert message(body, "memory.available", FULL, {"c": 20 * 1024**2}) == (
+        "The node was low on resource: memory. Threshold quantity: 100Mi, available: 50Mi. "
+        "Container c was using 20Mi, request is 10Mi, has larger consumption of memory. "
+    )
+    assert message(pod(), "imagefs.available", FULL, {}) == (
+        "The node was low on resource: ephemeral-storage. Threshold quantity: 15Mi, available: 10Mi. "
+    )
+    assert [size(n) for n in (512, 1536, 1.5 * 1024**4)] == ["512 B", "1.5 KiB", "1.5 TiB"]
+
+
+def test_who_is_evicted_first():
+    def using(name: str, used: int, asked: int, **spec: Object) -> Object:
+        requests = {"resources": {"requests": {"memory": str(asked)}}}
+        return {**pod(name, container=requests, **spec), "used": used}
+
+    pods = [
+        using("within", 90, 100),
+        using("much", 900, 100),
+        using("more", 950, 100),
+        using("dear", 900, 100, priority=5),
+        using("critical", 900, 0, priority=2_000_000_000),
+    ]
+    order = ranked(pods, "memory", lambda p: p["used"])
+    assert [p["metadata"]["name"] for p in order] == ["more", "much", "dear", "within"]
+
+
+@pytest.mark.parametrize(
+    ("conditions", "spec", "reason"),
+    [
+        ([], {}, None),
+        (["MemoryPressure"], {}, "The node had condition: [MemoryPressure]. "),
+        (["MemoryPressure"], {"resources": {"requests": {"cpu": "1"}}}, None),
+        (["MemoryPressure"], {"tolerations": [{"operator": "Exists"}]}, None),
+        (["MemoryPressure", "DiskPressure"], {}, "The node had condition: [DiskPressure MemoryPressure]. "),
+        (["DiskPressure"], {"priority": 2_000_000_000}, None),
+    ],
+)
+def test_whom_a_node_under_pressure_takes(conditions: list[str], spec: Object, reason: str | None):
+    why = refused(pod(**spec), conditions)
+    assert (why and why.message) == reason
+
+
+def test_images_go_when_they_have_long_been_unused():
+    def image(name: str) -> Image:
+        return Image(f"sha256:{name}", (f"docker.io/library/{name}:1",), (), 1)
+
+    records, images = ImageRecords(), [image(n) for n in ("old", "new", "used", "pilothouse-pause")]
+    runs = [ContainerStatus("c", "s", "c", 0, "RUNNING", image_ref="sha256:used")]
+    assert records.unused([i for i in images if "new" not in i.id], runs, 0) == []
+    assert records.unused(images, runs, 60) == []
+    assert [i.id for i in records.unused(images, runs, 130)] == ["sha256:old"]
+    assert [i.id for i in records.unused(images, [], 200)] == ["sha256:old", "sha256:new", "sha256:used"]
