@@ -6,13 +6,15 @@ most 100. What is already in a slice stays in it, so that a change of one pod re
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from ..api.object import (
     Object,
     annotations_of,
+    condition_of,
     get,
     is_deleting,
+    key_of,
     labels_of,
     name_of,
     namespace_of,
@@ -24,14 +26,28 @@ from ..client.informer import IndexFunction
 from . import endpoints as lib
 from . import pods as podlib
 from .common import with_metadata
-from .plan import NOTHING, Action, Controller, Create, Delete, Event, Plan, Source, Tell, Update, View, own
+from .plan import (
+    NOTHING,
+    Action,
+    Controller,
+    Create,
+    Delete,
+    Environment,
+    Event,
+    Plan,
+    Source,
+    Tell,
+    Update,
+    View,
+    own,
+)
+from .topology_hints import NoHints, Slice, add_hints, wants_topology
 
 MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
 SERVICE_NAME = "kubernetes.io/service-name"
 RESOURCE = "endpointslices.discovery.k8s.io"
 _CONTROLLER = "endpointslice-controller.k8s.io"
 _ENDPOINTS_MAX = 100
-_HINTS, _MODE = "service.kubernetes.io/topology-aware-hints", "service.kubernetes.io/topology-mode"
 
 PortSet = tuple[lib.Port, ...]
 
@@ -59,12 +75,16 @@ class EndpointSliceController(Controller):
     component = "endpoint-slice-controller"
     account = "endpointslice-controller"
 
+    def __init__(self, env: Environment):
+        super().__init__(env)
+        self._hinted: set[str] = set()  # services whose slices have hints for their topology
+
     @property
     def sources(self) -> Mapping[str, Source]:
         return {
             "services": own,
             "pods": lib.services_of_pod,
-            "nodes": lib.services_on_node,
+            "nodes": self._of_node,
             RESOURCE: service_of_slice(_CONTROLLER),
         }
 
@@ -74,6 +94,8 @@ class EndpointSliceController(Controller):
 
     def reconcile(self, key: str, view: View, now: float) -> Plan:
         service = view.of("services").get(*split_key(key))
+        if service is None:
+            self._hinted.discard(key)
         if service is None or is_deleting(service) or not lib.has_endpoints(service):
             return NOTHING  # slices of a service that is gone are the garbage collector's
         slices = [
@@ -84,18 +106,57 @@ class EndpointSliceController(Controller):
         actions = [_delete(s) for s in slices if s not in owned]
         skipped: dict[str, None] = {}
         trigger = _trigger_time(service, slices, view)
+        events: list[Action] = []
         for family in families:
             mine = sorted((s for s in owned if s["addressType"] == family), key=name_of)
             desired = _desired(service, family, view, skipped)
-            actions += _reconcile_family(service, family, mine, desired, trigger)
+            hint = self._hinter(service, family, view, events)
+            actions += _reconcile_family(service, family, mine, desired, trigger, hint)
         if skipped:  # without those; the node's arrival wakes us again
             what = next(iter(skipped)) if len(skipped) == 1 else f"[{', '.join(skipped)}]"
             message = f"Error updating Endpoint Slices for Service {key}: {what}"
-            actions.append(Event(service, "Warning", "FailedToUpdateEndpointSlices", message))
-        return Plan(actions)
+            events.append(Event(service, "Warning", "FailedToUpdateEndpointSlices", message))
+        return Plan([*actions, *events])
+
+    def _of_node(self, old: Object | None, new: Object | None, view: View) -> list[str]:
+        keys = lib.services_on_node(old, new, view)
+        if old is None or new is None or _topology_of(old) != _topology_of(new):
+            keys += sorted(self._hinted.difference(keys))
+        return keys
+
+    def _hinter(self, service: Object, family: str, view: View, events: list[Action]) -> Hinter | None:
+        key = key_of(service)
+
+        def tell(type_: str, what: str, message: str) -> None:
+            message = f"{message}, addressType: {family}"
+            events.append(Event(service, type_, f"TopologyAwareHints{what}", message))
+
+        def hint(slices: list[Slice]) -> None:
+            try:
+                add_hints(slices, view.of("nodes").list())
+            except NoHints as error:
+                self._hinted.discard(key)
+                tell("Warning", "Disabled", str(error))
+            else:
+                if key not in self._hinted:
+                    self._hinted.add(key)
+                    tell("Normal", "Enabled", "Topology Aware Hints has been enabled")
+
+        if wants_topology(service):
+            return hint
+        if key in self._hinted:
+            self._hinted.discard(key)
+            tell("Warning", "Disabled", "Topology Aware Hints has been disabled")
+        return None
 
 
+Hinter = Callable[[list[Slice]], None]
 Desired = dict[PortSet, dict[str, Object]]  # ports → pod uid → endpoint
+
+
+def _topology_of(node: Object) -> tuple[object, ...]:
+    ready = condition_of(node, "Ready") or {}
+    return labels_of(node).get("topology.kubernetes.io/zone"), ready.get("status") == "True"
 
 
 def _is_owned(s: Object, service: Object) -> bool:
@@ -168,13 +229,13 @@ def _hints(service: Object, endpoint: Object) -> Object:
     return hints
 
 
-def wants_topology(service: Object) -> bool:
-    annotations = annotations_of(service)
-    return annotations.get(_HINTS, annotations.get(_MODE)) in ("Auto", "auto")
-
-
 def _reconcile_family(
-    service: Object, family: str, slices: list[Object], desired: Desired, trigger: str
+    service: Object,
+    family: str,
+    slices: list[Object],
+    desired: Desired,
+    trigger: str,
+    hint: Hinter | None,
 ) -> list[Action]:
     """Same ports: keep what is there, add what is missing. Other ports: such slices are used again before new ones."""
     by_ports: dict[PortSet, list[Object]] = {}
@@ -186,6 +247,8 @@ def _reconcile_family(
     contents: list[tuple[Object | None, PortSet, list[Object]]] = []
     for ports, wanted in desired.items():
         contents += _distribute(by_ports.get(ports, []), ports, wanted)
+    if hint is not None:
+        hint([(old, endpoints) for old, _, endpoints in contents])
     actions: list[Action] = []
     for old, ports, endpoints in contents:
         if old is None and spare:

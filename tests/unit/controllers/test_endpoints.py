@@ -226,3 +226,36 @@ def test_what_is_new_is_not_spread_over_slices_that_stay(run):
         assert before in slices(w)
 
     run(story, ["endpointslice"])
+
+
+def test_a_topology_mode_shares_endpoints_by_the_cpu_of_zones(run):
+    def zones(w: Any) -> list[str]:
+        return [e["hints"]["forZones"][0]["name"] for e in slices(w)[0]["endpoints"] if "hints" in e]
+
+    async def story(w):
+        for name, zone in (("n", "z1"), ("m", "z2")):
+            labels = {"topology.kubernetes.io/zone": zone}
+            status = {"allocatable": {"cpu": "4"}, "conditions": [{"type": "Ready", "status": "True"}]}
+            await w.apply("nodes", name, metadata={"labels": labels}, status=status)
+        auto = {"service.kubernetes.io/topology-mode": "Auto"}
+        await w.apply("services", "web", metadata={"annotations": auto}, **service())
+        await w.settle()
+        few = "Insufficient number of endpoints (0 endpoints, 2 zones), addressType: IPv4"
+        assert w.events() == [("TopologyAwareHintsDisabled", few)]
+        for i in range(4):
+            await pod(w, f"p{i}", f"192.0.2.{i + 1}")
+        await w.settle()
+        assert sorted(zones(w)) == ["z1", "z1", "z2", "z2"]  # all of them are in z1
+        enabled = "Topology Aware Hints has been enabled, addressType: IPv4"
+        assert w.events("TopologyAwareHintsEnabled") == [("TopologyAwareHintsEnabled", enabled)]
+        before = w.api.revision
+        await w.change("services", "web", {"metadata": {"annotations": {"other": "1"}}})
+        await w.settle()
+        assert w.api.revision == before + 1
+        ready = [{"type": "Ready", "status": "False"}]
+        await w.change("nodes", "m", {"status": {"conditions": ready}})
+        await w.settle()
+        assert zones(w) == []
+        assert any(m.startswith("Insufficient Node information: ") for _, m in w.events())
+
+    run(story, ["endpointslice"])
