@@ -24,7 +24,7 @@ from ..client.informer import IndexFunction
 from . import endpoints as lib
 from .common import same, with_metadata
 from .endpointslice import MANAGED_BY, RESOURCE, SERVICE_NAME, by_service, service_of_slice
-from .plan import Action, Controller, Create, Delete, Plan, Source, Update, View, own
+from .plan import Action, Controller, Create, Delete, Event, Plan, Source, Update, View, own
 
 _CONTROLLER = "endpointslicemirroring-controller.k8s.io"
 _SKIP = "endpointslice.kubernetes.io/skip-mirror"
@@ -54,28 +54,41 @@ class EndpointSliceMirroringController(Controller):
             key=name_of,
         )
         wanted: list[Object] = []
-        if endpoints is not None and service is not None and _is_mirrored(endpoints, service):
-            wanted = [body for subset in endpoints.get("subsets") or () for body in _bodies(subset)]
         actions: list[Action] = []
+        if endpoints is not None and service is not None and _is_mirrored(endpoints, service):
+            wanted, skipped = _bodies(endpoints)
+            if skipped:
+                message = (
+                    f"A max of {_ADDRESSES_MAX} addresses can be mirrored to EndpointSlices per Endpoints subset. "
+                    f"{skipped} addresses were skipped"
+                )
+                actions.append(Event(endpoints, "Warning", "TooManyAddressesToMirror", message))
         spare = list(slices)
+        pairs = []
         for body in wanted:
-            assert endpoints is not None
             old = next((s for s in spare if _matches(s, body)), None)
-            if old is None:
-                actions.append(Create(RESOURCE, _slice(endpoints, body)))
-                continue
-            spare.remove(old)
+            if old is not None:
+                spare.remove(old)
+            pairs.append((old, body))
+        for old, body in pairs:
+            assert endpoints is not None
+            if old is None:  # one that is of no use any more is used again
+                old = next((s for s in spare if s["addressType"] == body["addressType"]), None)
+                if old is not None:
+                    spare.remove(old)
             fresh = _slice(endpoints, body)
+            if old is None:
+                actions.append(Create(RESOURCE, fresh))
+                continue
             labels, annotations = fresh["metadata"]["labels"], fresh["metadata"]["annotations"]
-            if (
-                same(body["endpoints"], old.get("endpoints"))
+            if not (
+                _matches(old, body)
+                and same(body["endpoints"], old.get("endpoints"))
                 and labels == labels_of(old)
                 and annotations == annotations_of(old)
             ):
-                continue
-            actions.append(
-                Update(RESOURCE, {**with_metadata(old, labels=labels, annotations=annotations), **body})
-            )
+                updated = {**with_metadata(old, labels=labels, annotations=annotations), **body}
+                actions.append(Update(RESOURCE, updated))
         actions += [Delete(RESOURCE, namespace_of(s), name_of(s), uid_of(s)) for s in spare]
         return Plan(actions)
 
@@ -91,22 +104,34 @@ def _is_mirrored(endpoints: Object, service: Object) -> bool:
     )
 
 
-def _bodies(subset: Object) -> list[Object]:
-    ports = [{"name": "", **port} for port in subset.get("ports") or ()]
-    by_family: dict[str, list[Object]] = {}
-    count = 0
-    for part, ready in (("addresses", True), ("notReadyAddresses", False)):
-        for address in subset.get(part) or ():
-            if count >= _ADDRESSES_MAX:
-                break
-            count += 1
+def _bodies(endpoints: Object) -> tuple[list[Object], int]:
+    """One for each set of ports and family; and how many addresses were too many."""
+    found: dict[tuple[str, tuple[lib.Port, ...]], list[Object]] = {}
+    skipped = 0
+    for subset in endpoints.get("subsets") or ():
+        ports = [
+            lib.Port(p.get("name") or "", p["port"], p.get("protocol", "TCP"), p.get("appProtocol"))
+            for p in subset.get("ports") or ()
+        ]
+        key = tuple(sorted(ports, key=lambda port: port.hash(named=True)))
+        listed = [
+            (address, ready)
+            for part, ready in (("addresses", True), ("notReadyAddresses", False))
+            for address in subset.get(part) or ()
+        ]
+        skipped += max(0, len(listed) - _ADDRESSES_MAX)
+        for address, ready in listed[:_ADDRESSES_MAX]:
             endpoint: Object = {"addresses": [address["ip"]], "conditions": {"ready": ready}}
             for field in ("hostname", "nodeName", "targetRef"):
                 if address.get(field):
                     endpoint[field] = address[field]
             family = "IPv6" if ipaddress.ip_address(address["ip"]).version == 6 else "IPv4"
-            by_family.setdefault(family, []).append(endpoint)
-    return [{"addressType": f, "endpoints": e, "ports": ports} for f, e in by_family.items()]
+            found.setdefault((family, key), []).append(endpoint)
+    bodies = [
+        {"addressType": family, "endpoints": e, "ports": [port.as_object(named=True) for port in ports]}
+        for (family, ports), e in found.items()
+    ]
+    return bodies, skipped
 
 
 def _matches(s: Object, body: Object) -> bool:

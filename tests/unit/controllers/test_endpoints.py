@@ -139,6 +139,26 @@ def test_hand_written_endpoints_are_mirrored(run):
     run(story, NAMES)
 
 
+def test_hand_written_subsets_of_the_same_ports_are_one_slice_and_other_ports_use_it_again(run):
+    async def story(w):
+        def subset(ip: str, port: int) -> dict[str, Any]:
+            return {"addresses": [{"ip": ip}], "ports": [{"port": port, "protocol": "TCP"}]}
+
+        await w.apply("services", "bare", spec={"clusterIP": "10.0.0.1", "ports": [{"port": 80}]})
+        two = [subset("198.51.100.7", 80), subset("198.51.100.8", 80)]
+        await w.apply("endpoints", "bare", subsets=two)
+        await w.settle()
+        (before,) = slices(w, "bare")
+        assert len(before["endpoints"]) == 2
+        await w.change("endpoints", "bare", {"subsets": [subset("198.51.100.7", 81)]})
+        await w.settle()
+        (after,) = slices(w, "bare")
+        assert after["metadata"]["uid"] == before["metadata"]["uid"]
+        assert [port["port"] for port in after["ports"]] == [81]
+
+    run(story, NAMES)
+
+
 def test_endpoints_of_a_deleted_service_go(run):
     async def story(w):
         await w.apply("services", "web", **service())
