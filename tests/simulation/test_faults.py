@@ -54,7 +54,7 @@ def end_of_an_hour(seed: int, faults: Faults) -> tuple[dict[str, Any], History]:
             template = workload("StatefulSet", "db", f"db:{turn}")["spec"]["template"]
             await client.patch("statefulsets.apps", "default", "db", {"spec": {"template": template}})
         faults.calm()
-        await cluster.clock.sleep(900)
+        await cluster.clock.sleep(960)  # the last job has ended too
         pods = (await client.list("pods", "default")).items
         seen["pods"] = Counter((p["spec"]["containers"][0]["image"], p["status"]["phase"]) for p in pods)
         for resource, count in (
