@@ -46,11 +46,13 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Tell:
-    """The event that follows an action: `done` and `failed` are (reason, message); {name} and {error} are filled in."""
+    """The event that follows an action: `done` and `failed` are (reason, message); {name} and {error} are filled in.
+    `so`: what fails with it, and is told too."""
 
     about: Object
     done: tuple[str, str] | None = None
     failed: tuple[str, str] | None = None
+    so: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -230,10 +230,10 @@ class Runner:
                 return await self._follow_up(key, action, None)
             if isinstance(action, Create) and any(c.reason == "NamespaceTerminating" for c in error.causes):
                 return None  # nor would it work later: all that is there goes
-            if tell and tell.failed:
-                self._tell(
-                    tell.about, "Warning", tell.failed, name=_name_of_action(action), error=error.message
-                )
+            for what in (tell.failed, tell.so) if tell else ():
+                if tell and what:
+                    name = _name_of_action(action)
+                    self._tell(tell.about, "Warning", what, name=name, error=error.message)
             return error
         if tell and tell.done:
             name = (name_of(made) if made and "metadata" in made else "") or _name_of_action(action)

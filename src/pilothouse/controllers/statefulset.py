@@ -249,7 +249,7 @@ class _Turn:
         if stale:
             self.requeue_s = 1.0
             return True
-        self._claims_for(pod, ordinal)
+        self._claims_for(pod, ordinal, before_it=True)
         subject = f"Pod {name_of(pod)} in StatefulSet {name_of(self.set)}"
         tell = Tell(
             self.set,
@@ -365,7 +365,7 @@ class _Turn:
             return [owner_reference(self.set, "apps/v1", "StatefulSet")]
         return []
 
-    def _claims_for(self, pod: Object, ordinal: int) -> None:
+    def _claims_for(self, pod: Object, ordinal: int, *, before_it: bool = False) -> None:
         for claim_ in self._claims(pod, ordinal):
             if self.view.of(_CLAIMS).get(namespace_of(self.set), name_of(claim_)) is not None:
                 continue
@@ -374,6 +374,12 @@ class _Turn:
                 self.set,
                 ("SuccessfulCreate", f"Create Claim {name_of(claim_)} {subject} success"),
                 ("FailedCreate", f"Create Claim {name_of(claim_)} for {subject} failed error: {{error}}"),
+                (
+                    "FailedCreate",
+                    f"Create {subject} failed error: failed to create PVC {name_of(claim_)}: {{error}}",
+                )
+                if before_it
+                else None,
             )
             self.actions.append(Create(_CLAIMS, claim_, tell))
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from pilothouse.api.errors import forbidden
+
 STATEFUL, DAEMON = ["statefulset", "garbage-collector"], ["daemonset"]
 
 
@@ -99,6 +101,22 @@ def test_an_update_goes_from_the_back_and_a_partition_holds_it(run):
         await w.change("statefulsets.apps", "db", {"spec": {"template": template("db", "one")}})
         await w.settle()
         assert sorted(r["revision"] for r in w.all("controllerrevisions.apps")) == [2, 3]
+
+    run(story, STATEFUL)
+
+
+def test_a_claim_that_is_refused_keeps_its_pod_back(run):
+    async def story(w):
+        no = forbidden("persistentvolumeclaims", "", "data-db-0", "exceeded quota")
+        w.api.refuse = lambda verb, resource, _: no if resource == "persistentvolumeclaims" else None
+        await w.apply("statefulsets.apps", "db", **stateful_set())
+        await w.settle(0.004)
+        assert names(w) == []
+        failed = f"failed error: {no.message}"
+        assert [message for _, message in w.events("FailedCreate")] == [
+            f"Create Claim data-db-0 for Pod db-0 in StatefulSet db {failed}",
+            f"Create Pod db-0 in StatefulSet db failed error: failed to create PVC data-db-0: {no.message}",
+        ]
 
     run(story, STATEFUL)
 
