@@ -37,6 +37,7 @@ from .plan import (
     Controller,
     Create,
     Delete,
+    Environment,
     Event,
     Later,
     Patch,
@@ -72,6 +73,10 @@ class JobController(Controller):
     name = "job"
     component = "job-controller"
 
+    def __init__(self, env: Environment):
+        super().__init__(env)
+        self._ended: dict[str, rules.Ended] = {}  # by key, of Jobs that go on
+
     @property
     def sources(self) -> Mapping[str, Source]:
         return {"jobs.batch": own, "pods": _of_pod}
@@ -96,6 +101,7 @@ class JobController(Controller):
             return Plan([Batch(tuple(map(_free, strangers)))])
         manager = get(job, "spec.managedBy", "kubernetes.io/job-controller")
         if job is None or is_finished(job) or manager != "kubernetes.io/job-controller":
+            self._ended.pop(key, None)
             return NOTHING
         pods, claims = claim(
             job,
@@ -110,7 +116,13 @@ class JobController(Controller):
             lambda labels: _selects(job, labels),
             finalizer=FINALIZER,
         )
-        return Plan(claims) if claims else _Turn(job, pods, now).plan()
+        if claims:
+            return Plan(claims)
+        ended = self._ended.get(key)
+        if ended is None or ended.job_uid != uid_of(job):
+            ended = self._ended[key] = rules.Ended(uid_of(job))
+        ended.note(job, pods)
+        return _Turn(job, pods, ended, now).plan()
 
 
 def _of_pod(old: Object | None, new: Object | None, view: View) -> list[Later]:
@@ -149,8 +161,8 @@ def _free(pod: Object) -> Patch:
 class _Turn:
     """One look at one Job and its pods."""
 
-    def __init__(self, job: Object, pods: list[Object], now: float):
-        self.job, self.pods, self.now = job, pods, now
+    def __init__(self, job: Object, pods: list[Object], ended: rules.Ended, now: float):
+        self.job, self.pods, self.ended, self.now = job, pods, ended, now
         self.spec = job["spec"]
         self.status: Object = job.get("status") or {}
         self.conditions: list[Object] = list(self.status.get("conditions") or [])
@@ -417,7 +429,7 @@ class _Turn:
         if missing <= 0:
             return [], []
         if self.limit_per_index is None:
-            delay_s = rules.backoff_of(self.job, self.pods, self.now)
+            delay_s = self.ended.backoff_s(self.now)
             if delay_s > 0:
                 self._look_again(delay_s)
                 return [], []

@@ -6,6 +6,7 @@ Indexes are kept as Kubernetes prints them, "0,2-5"; sets of ints in between.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 from ..api.object import Object, annotations_of, condition_of, get, is_deleting, name_of, namespace_of
 from ..base.clock import parse_timestamp
@@ -161,13 +162,22 @@ def backoff_s(failures: int, last_failure: float, now: float) -> float:
     return max(0.0, last_failure + delay - now)
 
 
-def backoff_of(job: Object, pods: Iterable[Object], now: float) -> float:
-    """Counted over the pods that still exist: the failures since the last success."""
-    ended = [p for p in pods if podlib.phase(p) == "Succeeded" or is_failed(p, job)]
-    failures, last = 0, 0.0
-    for pod in sorted(ended, key=finished_at):
-        if podlib.phase(pod) == "Succeeded":
-            failures = 0
-        else:  # those that the failure policy ignores as well
-            failures, last = failures + 1, finished_at(pod)
-    return backoff_s(failures, last, now)
+@dataclass(slots=True)
+class Ended:
+    """How a Job's pods ended since its last success; some of them may be gone by now."""
+
+    job_uid: str
+    failures: dict[str, float] = field(default_factory=dict)  # pod uid → when
+    success: float = 0.0  # the last one
+
+    def note(self, job: Object, pods: Iterable[Object]) -> None:
+        """Also failures that the failure policy ignores."""
+        for pod in pods:
+            if podlib.phase(pod) == "Succeeded":
+                self.success = max(self.success, finished_at(pod))
+            elif is_failed(pod, job):
+                self.failures.setdefault(pod["metadata"]["uid"], finished_at(pod))
+        self.failures = {uid: at for uid, at in self.failures.items() if at > self.success}
+
+    def backoff_s(self, now: float) -> float:
+        return backoff_s(len(self.failures), max(self.failures.values(), default=0.0), now)

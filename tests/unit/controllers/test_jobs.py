@@ -107,6 +107,21 @@ def test_failures_back_off_and_end_at_the_limit(run):
     run(story, NAMES)
 
 
+def test_a_pod_that_was_deleted_backs_off_too_though_it_is_gone(run):
+    async def story(w):
+        await w.apply("jobs.batch", "one", **job())
+        await w.settle()
+        (pod,) = w.all("pods")
+        await w.api.delete("pods", "default", pod["metadata"]["name"])
+        await w.settle(7)
+        assert w.all("pods") == []
+        assert w.get("jobs.batch", "one")["status"]["failed"] == 1
+        await w.settle(5)
+        assert len(live(w)) == 1
+
+    run(story, NAMES)
+
+
 def test_the_deadline_ends_the_job_and_its_pods(run):
     async def story(w):
         await w.apply("jobs.batch", "one", **job(activeDeadlineSeconds=10))
