@@ -192,5 +192,5 @@ def _claims(errors: FieldErrors, used: list[Object], known: Collection[str], pat
                 errors.duplicate(at, claim_name)
             seen.add(key)
         if claim_name not in known:
-            listed = f": {', '.join(sorted(known))}" if known else " which is empty"
+            listed = f": {', '.join(sorted(set(known)))}" if known else " which is empty"
             errors.not_found(at, claim_name, f"must be one of the names in pod.spec.resourceClaims{listed}")
