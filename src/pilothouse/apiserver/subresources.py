@@ -27,6 +27,7 @@ from ..api.fielderrors import FieldErrors
 from ..api.kinds import Kind, kind_of_resource
 from ..api.object import Object, condition_of
 from ..base.clock import timestamp
+from .admission.pod_topology_labels import topology
 from .admission.service_account import TOKEN_SECONDS
 from .answers import with_warnings
 from .negotiation import negotiate
@@ -91,6 +92,8 @@ async def bind(server: ApiServer, request: Request, kind: Kind) -> Response:
     if errors:
         raise ApiError(500, "", errors[0] if len(errors) == 1 else f"[{', '.join(errors)}]", details=False)
     node, now = target["name"], resources.registry.now()
+    if info.name and target.get("kind"):
+        meta = {**meta, "labels": {**(meta.get("labels") or {}), **topology(server.lister, node)}}
 
     async def change(old: Object) -> Object:
         if meta.get("uid") and meta["uid"] != old["metadata"]["uid"]:

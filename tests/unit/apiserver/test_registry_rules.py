@@ -168,3 +168,78 @@ async def test_a_role_with_more_than_one_holds_is_not_even_labelled(client, alic
     role["metadata"]["labels"] = {}
     with pytest.raises(ApiError, match="attempting to grant"):
         await alice.update(kind, role)
+
+
+ZONED = {"topology.kubernetes.io/zone": "z", "topology.kubernetes.io/region": "r"}
+
+
+def pod(**spec):
+    own = {"containers": [{"name": "c", "image": "i", **spec.pop("container", {})}], **spec}
+    return {"metadata": {"name": "p", "namespace": "default", "labels": LABELS}, "spec": own}
+
+
+@pytest.fixture
+async def account(client):
+    await client.create("serviceaccounts", {"metadata": {"name": "default", "namespace": "default"}})
+
+
+@pytest.mark.usefixtures("account")
+async def test_a_pod_is_labelled_with_the_place_of_its_node(client):
+    await client.create("nodes", {"metadata": {"name": "n", "labels": {**ZONED, "other": "x"}}})
+    await client.create("pods", pod())
+    binding = {"metadata": {"name": "p"}, "target": {"kind": "Node", "name": "n"}}
+    await client.create("pods", binding, namespace="default", name="p", subresource="binding")
+    assert (await client.get("pods", "default", "p"))["metadata"]["labels"] == {**LABELS, **ZONED}
+    made = pod(nodeName="n")
+    made["metadata"] |= {"name": "q", "labels": {"topology.kubernetes.io/zone": "mine"}}
+    assert (await client.create("pods", made))["metadata"]["labels"] == ZONED
+
+
+@pytest.mark.parametrize(
+    ("node", "old", "new", "why", "reason"),
+    [
+        (
+            None,
+            {},
+            {"container": {"resources": {"requests": {"cpu": "2", "memory": "1Mi"}}}},
+            'node "n" not found',
+            "",
+        ),
+        (
+            {"labels": {"kubernetes.io/os": "windows"}},
+            {},
+            {"container": {"resources": {"requests": {"cpu": "2", "memory": "1Mi"}}}},
+            'pod resize is only supported on linux nodes, node "n" is "windows"',
+            "UnsupportedPlatform",
+        ),
+        (
+            {},
+            {},
+            {"container": {"resources": {"requests": {"cpu": "5", "memory": "2Gi"}}}},
+            "node didn't have enough allocatable resources: cpu, requested: 5000, allocatable: 4000; "
+            "memory, requested: 2147483648, allocatable: 1073741824",
+            "NodeCapacity",
+        ),
+        (
+            {},
+            {"resources": {"requests": {"cpu": "1"}}},
+            {"resources": {"requests": {"cpu": "2"}}},
+            'pod update requires features InPlacePodLevelResourcesVerticalScaling which are not available on node "n"',
+            "",
+        ),
+    ],
+)
+@pytest.mark.usefixtures("account")
+async def test_a_resize_is_one_that_the_node_can_do(client, node, old, new, why, reason):
+    if node is not None:
+        status = {"capacity": {"cpu": "4", "memory": "1Gi"}}
+        await client.create("nodes", {"metadata": {"name": "n", **node}, "status": status})
+    old, new = (
+        {"container": {"resources": {"requests": {"cpu": "1", "memory": "1Mi"}}}, **each}
+        for each in (old, new)
+    )
+    await client.create("pods", pod(nodeName="n", **old))
+    with pytest.raises(ApiError) as refused:
+        await client.update("pods", pod(**new), subresource="resize")
+    assert refused.value.message == f'pods "p" is forbidden: {why}'
+    assert [cause.reason for cause in refused.value.causes] == [reason] * bool(reason)

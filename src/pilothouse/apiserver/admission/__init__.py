@@ -118,6 +118,7 @@ def default_plugins() -> list[Plugin]:
     from .node_restriction import NodeRestriction
     from .pod_resize import PodResize
     from .pod_security import PodSecurity
+    from .pod_topology_labels import PodTopologyLabels
     from .priority import Priority
     from .resource_quota import ResourceQuota
     from .runtime_class import RuntimeClass
@@ -140,9 +141,10 @@ def default_plugins() -> list[Plugin]:
         StorageObjectInUseProtection(),
         PersistentVolumeClaimResize(),
         RuntimeClass(),
-        PodResize(),
         Certificates(),
         DefaultIngressClass(),
+        PodTopologyLabels(),
+        PodResize(),
         MutatingAdmissionPolicy(),
         MutatingAdmissionWebhook(),
         ValidatingAdmissionPolicy(),
