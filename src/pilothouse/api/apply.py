@@ -43,7 +43,7 @@ class Conflicts(Exception):
 
     def error(self) -> ApiError:
         of: dict[str, list[str]] = {}
-        for key, fields in sorted(self.found.items(), key=lambda item: _described(item[0])):
+        for key, fields in sorted(self.found.items(), key=lambda item: _identifier(item[0])):
             of[_described(key)] = list(sets.paths(fields))
         causes = [
             Cause("FieldManagerConflict", f"conflict with {who}", path) for who in of for path in of[who]
@@ -58,6 +58,12 @@ class Conflicts(Exception):
         error = ApiError(409, "Conflict", message)
         error.causes = causes
         return error
+
+
+def _identifier(key: Key) -> bytes:
+    """What upstream calls a manager, and sorts by."""
+    names = ("manager", "operation", "apiVersion", "subresource")
+    return orjson.dumps({name: part for name, part in zip(names, key, strict=True) if part})
 
 
 def _described(key: Key) -> str:

@@ -129,7 +129,9 @@ def _go(value: Any) -> str:
             return "map[" + " ".join(f"{k}:{plain(v)}" for k, v in sorted(inner.items())) + "]"
         if isinstance(inner, list):
             return "[" + " ".join(plain(v) for v in inner) + "]"
-        return {True: "true", False: "false", None: "<nil>"}.get(inner, str(inner))
+        if isinstance(inner, bool):
+            return "true" if inner else "false"
+        return "<nil>" if inner is None else str(inner)
 
     return f"&{{{plain(value)}}}"
 
