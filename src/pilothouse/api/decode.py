@@ -27,7 +27,13 @@ PROTOBUF = "application/vnd.kubernetes.protobuf"
 
 _SUMMARY_LENGTH_MAX = 30
 _NO_KIND = "couldn't get version/kind; json parse error"
-_INTERNAL_PACKAGES = {"": "core"}  # what the error of an impossible conversion calls a group
+# how Go prints the type that the head of every object is read into
+_HEAD = """struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }"""
+
+
+def go_package(group: str) -> str:
+    """What Go calls the package of a group's internal types."""
+    return group.partition(".")[0] or "core"
 
 
 def decode(
@@ -161,7 +167,7 @@ def _check_kind(value: Any, data: bytes, kind: Kind) -> tuple[Object, tuple[str,
     if value is None:
         value = {}
     if not isinstance(value, dict):
-        what = f"json: cannot unmarshal {go_kind(value)} into Go value of type struct"
+        what = f"json: cannot unmarshal {go_kind(value)} into Go value of type {_HEAD}"
         raise _unrecognized(kind.kind, f"{_NO_KIND}: {what}", data)
     api_version, given_kind = value.get("apiVersion"), value.get("kind")
     for name, given in (("apiVersion", api_version), ("kind", given_kind)):
@@ -194,8 +200,9 @@ def _check_kind(value: Any, data: bytes, kind: Kind) -> tuple[Object, tuple[str,
         )
         raise _cannot_be_handled(given, kind, what)
     if given[2] != kind.kind or group != kind.group:
-        package = _INTERNAL_PACKAGES.get(kind.group) or kind.group.partition(".")[0]
-        what = f"converting ({version}.{given[2]}) to ({package}.{kind.kind}): unknown conversion"
+        what = (
+            f"converting ({version}.{given[2]}) to ({go_package(kind.group)}.{kind.kind}): unknown conversion"
+        )
         raise _cannot_be_handled(given, kind, what)
     return value, given
 

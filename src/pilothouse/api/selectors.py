@@ -383,7 +383,7 @@ _WITHOUT_NAMESPACE = frozenset(
     }
 )
 _UNSUPPORTED = {
-    "jobs.batch": 'field label "{}" not supported for batchv1.Job',
+    "jobs.batch": 'field label "{}" not supported for Job',
     "resourceslices.resource.k8s.io": "field label not supported for resource.k8s.io/v1, Kind=ResourceSlice: {}",
 }
 

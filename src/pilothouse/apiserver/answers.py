@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from ..api.decode import go_package
 from ..api.errors import ApiError, bad_request
 from ..api.kinds import Kind
 from ..api.object import Object
 from ..api.tables import columns, in_order, row, row_conditions, rows_of_none
 from .conversion import to_storage
-from .negotiation import JSON, PARTIAL, PARTIAL_LIST, PLAIN, TABLE, YAML, Form, not_acceptable
+from .negotiation import JSON, PARTIAL, PARTIAL_LIST, PLAIN, TABLE, YAML, Form, error_form, wrong_media
 from .request import Request, Response
 
 if TYPE_CHECKING:
     pass
 
 AUTOSCALERS = "horizontalpodautoscalers.autoscaling"
-YAML_FORM = Form(YAML)
 CHUNK_BYTES = 64 << 10
 WARNINGS_LENGTH_MAX, CUT_WARNING_LENGTH = 4096, 256  # apiserver's warning recorder
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -52,8 +52,7 @@ def with_warnings(response: Response, warnings: Iterable[str]) -> Response:
 
 
 def error_response(error: ApiError, request: Request | None = None) -> Response:
-    accept = "" if request is None else request.headers.get("accept", "")
-    form = YAML_FORM if accept.startswith(YAML) else PLAIN
+    form = PLAIN if request is None else error_form(request.headers.get("accept", ""))
     response = Response(
         error.code, [], dumps(error.status(), form), content_type=form.media, value=error.status()
     )
@@ -97,7 +96,8 @@ def shaped(kind: Kind, obj: Object, form: Form, *, now: float, include: str = ""
     if form.as_kind == PARTIAL:
         return partial(obj, form)
     if form.as_kind == PARTIAL_LIST:
-        raise not_acceptable()
+        what = "*unstructured.Unstructured" if kind.custom else f"*{go_package(kind.group)}.{kind.kind}"
+        raise wrong_media(f"you requested {PARTIAL_LIST}, but the requested object is not a list ({what})")
     return obj
 
 
@@ -118,7 +118,10 @@ def shaped_list(
             "items": [partial(item, form) for item in items],
         }
     if form.as_kind == PARTIAL:
-        raise not_acceptable()
+        what = (
+            "*unstructured.UnstructuredList" if kind.custom else f"*{go_package(kind.group)}.{kind.list_kind}"
+        )
+        raise wrong_media(f"you requested {PARTIAL}, but the requested object is a list ({what})")
     return {
         "kind": kind.list_kind,
         "apiVersion": kind.api_version,

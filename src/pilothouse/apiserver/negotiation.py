@@ -6,12 +6,13 @@ prefer it name JSON as second, and get that.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
 from ..api.errors import ApiError
 
-JSON, YAML = "application/json", "application/yaml"
+JSON, YAML, ANY = "application/json", "application/yaml", "*/*"
 TABLE, PARTIAL, PARTIAL_LIST = "Table", "PartialObjectMetadata", "PartialObjectMetadataList"
 
 
@@ -30,17 +31,20 @@ class Form:
 PLAIN = Form()
 
 
-def not_acceptable(*available: str) -> ApiError:
-    shown = available or (
-        "application/json",
-        "application/yaml",
-        "application/vnd.kubernetes.protobuf",
-        "application/json;stream=watch",
-        "application/vnd.kubernetes.protobuf;stream=watch",
-    )
+# What a real server's routes are declared to produce: its router asks for one of these by its very name, before any handler looks.
+MEDIA = (JSON, YAML, "application/vnd.kubernetes.protobuf")
+STREAMS = ("application/json;stream=watch", "application/vnd.kubernetes.protobuf;stream=watch")
+LISTS = MEDIA + STREAMS
+
+
+def not_acceptable(available: Iterable[str] = MEDIA) -> ApiError:
     return ApiError(
-        406, "NotAcceptable", f"406: Not Acceptable\n\nAvailable representations: {', '.join(shown)}"
+        406, "NotAcceptable", f"406: Not Acceptable\n\nAvailable representations: {', '.join(available)}"
     )
+
+
+def wrong_media(why: str) -> ApiError:
+    return ApiError(406, "NotAcceptable", why, details=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,57 +55,77 @@ class Clause:
 
 
 def clauses(accept: str) -> list[Clause]:
-    """The clauses of an Accept header, best first (RFC 9110, 12.5.1)."""
+    """The clauses of an Accept header, best first, the narrower before the wider; what is none is passed over."""
     found = []
     for part in accept.split(","):
-        media, *rest = (piece.strip() for piece in part.split(";"))
-        if not media:
+        media, *rest = part.strip(" ").split(";")
+        type_, _, subtype = media.partition("/")
+        if media == "*":
+            subtype = "*"
+        if not subtype or "/" in subtype:
             continue
         parameters = {}
         quality = 1.0
         for piece in rest:
-            name, _, value = piece.partition("=")
-            if name.strip() == "q":
-                try:
-                    quality = float(value)
-                except ValueError:
-                    quality = 1.0
-            else:
-                parameters[name.strip()] = value.strip()
-        found.append(Clause(media.lower(), parameters, quality))
-    return sorted(found, key=lambda clause: -clause.quality)
+            name, _, value = (text.strip(" ") for text in piece.partition("="))
+            if not value or "=" in value:
+                continue
+            if name != "q":
+                parameters[name] = value
+                continue
+            try:
+                quality = float(value)
+            except ValueError:
+                quality = 0.0
+        found.append(Clause(f"{type_.strip(' ')}/{subtype.strip(' ')}", parameters, quality))
+    return sorted(found, key=lambda c: (-c.quality, c.media.startswith("*/"), c.media.endswith("/*")))
 
 
-_MEDIA = "application/json, application/yaml, application/vnd.kubernetes.protobuf"
+def routed(accept: str, produced: Iterable[str] = MEDIA) -> None:
+    """Raises 406 for what the router of a real server turns away: it knows no `application/*` and no weights."""
+    for part in (accept or ANY).split(","):
+        media = part.partition(";")[0].strip(" ")
+        if media == ANY or media in produced:
+            return
+    raise not_acceptable(produced)
 
 
 @lru_cache(maxsize=1024)
-def negotiate(accept: str, *, transforms: bool = True, tables: bool = True, watch: bool = False) -> Form:
-    """Raises 406. `transforms`: whether this endpoint can answer with Tables and metadata; `tables`: with Tables."""
+def negotiate(
+    accept: str,
+    *,
+    produced: tuple[str, ...] = MEDIA,
+    transforms: bool = True,
+    tables: bool = True,
+    watch: bool = False,
+) -> Form:
+    """Raises 406. `produced`: what the route is declared to produce (nothing: there is no such route in a real server);
+    `transforms`: whether this endpoint can answer with Tables and metadata; `tables`: with Tables."""
     if not accept or accept == JSON:
         return PLAIN
-    unfit = False
+    if produced:
+        routed(accept, produced)
     for clause in clauses(accept):
-        media = {"*/*": JSON, "application/*": JSON, JSON: JSON, YAML: YAML, "text/yaml": ""}.get(
-            clause.media, ""
-        )
-        if not media or clause.quality == 0:
+        media = {ANY: JSON, "application/*": JSON, JSON: JSON, YAML: YAML}.get(clause.media, "")
+        parameters = clause.parameters
+        if not media or parameters.get("stream", "watch") != "watch":
             continue
-        if watch and media == YAML:
-            continue
-        if watch and clause.parameters.get("stream") not in (None, "watch"):
-            continue
-        as_kind = clause.parameters.get("as", "")
-        if as_kind:
-            known = clause.parameters.get("g") == "meta.k8s.io" and (
-                clause.parameters.get("v") in ("v1", "v1beta1") and as_kind in (TABLE, PARTIAL, PARTIAL_LIST)
-            )
-            if not known or not transforms or (as_kind == TABLE and not tables):
-                unfit = True
+        as_kind, version = parameters.get("as", ""), parameters.get("v", "")
+        if as_kind or version or "g" in parameters:
+            known = parameters.get("g") == "meta.k8s.io" and version in ("v1", "v1beta1")
+            if not known or as_kind not in (TABLE, PARTIAL, PARTIAL_LIST):
                 continue
-        pretty = clause.parameters.get("pretty") == "1"
-        return Form(media, as_kind, clause.parameters.get("v", "") if as_kind else "", pretty)
-    if unfit:
-        why = f"only the following media types are accepted: {_MEDIA}"
-        raise ApiError(406, "NotAcceptable", why, details=False)
-    raise not_acceptable()
+            if not transforms or (as_kind == TABLE and not tables):
+                continue
+        if watch and media == YAML:
+            raise wrong_media(f"only the following media types are accepted: {', '.join(STREAMS)}")
+        return Form(media, as_kind, version if as_kind else "", parameters.get("pretty") == "1")
+    raise wrong_media(f"only the following media types are accepted: {', '.join(MEDIA)}")
+
+
+def error_form(accept: str) -> Form:
+    """How an error is shown: JSON to who accepts nothing that we have."""
+    try:
+        return negotiate(accept, produced=(), transforms=False)
+    except ApiError:
+        return PLAIN

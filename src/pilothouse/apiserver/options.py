@@ -262,7 +262,7 @@ def too_large_resource_version(asked: int, current: int, retry_after_s: int = 1)
     error = ApiError(
         504,
         "Timeout",
-        f"Too large resource version: {asked}, current: {current}",
+        f"Timeout: Too large resource version: {asked}, current: {current}",
         retry_after_s=retry_after_s,
     )
     error.causes = [Cause("ResourceVersionTooLarge", "Too large resource version", "")]

@@ -13,7 +13,7 @@ from ..api import discovery
 from ..api.errors import method_not_allowed
 from ..api.fielderrors import quoted
 from .answers import dumps
-from .negotiation import JSON, clauses, negotiate, not_acceptable
+from .negotiation import JSON, MEDIA, clauses, negotiate, not_acceptable, routed
 from .request import Request, Response
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ def standard_paths(server: ApiServer) -> dict[str, PathFunction]:
 
     def version(request: Request) -> Response:
         only_get(request)
+        routed(request.headers.get("accept", ""), (JSON,))
         return Response(200, [], orjson.dumps(VERSION, option=orjson.OPT_INDENT_2))
 
     def health(request: Request) -> Response:
@@ -69,7 +70,7 @@ def standard_paths(server: ApiServer) -> dict[str, PathFunction]:
     def apis(request: Request) -> Response:
         if aggregated(request):
             return _aggregated(server, core=False)
-        form = negotiate(request.headers.get("accept", ""), transforms=False)
+        form = negotiate(request.headers.get("accept", ""), produced=(), transforms=False)
         document = discovery.api_group_list(server.kinds)
         others = server.aggregator.groups()
         document["groups"] += [discovery.group_of(name, versions) for name, versions in others.items()]
@@ -82,6 +83,7 @@ def standard_paths(server: ApiServer) -> dict[str, PathFunction]:
 
     def openid(request: Request) -> Response:
         only_get(request)
+        routed(request.headers.get("accept", ""), (JSON,))
         uri = f"https://{server.config.advertise_address}:{server.config.advertise_port}/openid/v1/jwks"
         return Response(
             200,
@@ -91,9 +93,7 @@ def standard_paths(server: ApiServer) -> dict[str, PathFunction]:
 
     def jwks(request: Request) -> Response:
         only_get(request)
-        accept = request.headers.get("accept", "") or "*/*"
-        if not any(c.media in ("*/*", "application/*", JWKS) for c in clauses(accept)):
-            raise not_acceptable(JWKS)
+        routed(request.headers.get("accept", ""), (JWKS,))
         headers = [("Cache-Control", "public, max-age=3600")]
         return Response(200, headers, orjson.dumps(server.tokens.jwks()), content_type=JWKS)
 
@@ -189,12 +189,7 @@ def aggregated(request: Request) -> bool:
             continue
         if clause.media in ("application/json", "*/*", "application/*") and "as" not in clause.parameters:
             return False
-    raise not_acceptable(
-        "application/json",
-        "application/yaml",
-        "application/vnd.kubernetes.protobuf",
-        "application/json;as=APIGroupDiscoveryList;g=apidiscovery.k8s.io;v=v2",
-    )
+    raise not_acceptable((*MEDIA, "application/json;as=APIGroupDiscoveryList;g=apidiscovery.k8s.io;v=v2"))
 
 
 def _aggregated(server: ApiServer, *, core: bool) -> Response:

@@ -19,7 +19,7 @@ from ..api.object import Object
 from ..store.interface import Compacted
 from .answers import dumps, list_bytes, list_chunks, shaped_list
 from .conversion import from_storage
-from .negotiation import TABLE, Form, negotiate
+from .negotiation import LISTS, TABLE, Form, negotiate
 from .options import (
     ListOptions,
     check_list_options,
@@ -67,7 +67,7 @@ class Found:
 
 def list_answer(resources: Resources, request: Request, kind: Kind) -> Response | Awaitable[Response]:
     options = list_options(request)
-    form = negotiate(request.headers.get("accept", ""))
+    form = negotiate(request.headers.get("accept", ""), produced=() if kind.custom else LISTS)
     check_list_options(options, watch=False)
     found = select_at(resources, request, kind, options)
     if isinstance(found, Found):
@@ -164,7 +164,7 @@ def scope(kind: Kind, namespace: str) -> str:
 
 
 def encode_continue(revision: int, start: str) -> str:
-    token = orjson.dumps({"v": "meta.k8s.io/v1", "rv": revision, "start": start})
+    token = orjson.dumps({"v": "meta.k8s.io/v1", "rv": revision, "start": f"/{start}"})
     return base64.urlsafe_b64encode(token).rstrip(b"=").decode()
 
 

@@ -21,7 +21,7 @@ from . import reads, watches
 from .answers import bare, dumps, object_response, shaped_list, status_success, with_warnings
 from .conversion import from_storage, to_storage
 from .large_bodies import decoded
-from .negotiation import Form, negotiate
+from .negotiation import MEDIA, Form, negotiate
 from .options import DeleteOptions, check_get_options, delete_options, list_options, write_options
 from .patches import patch_type, patched
 from .registry.generic import Outcome, Registry
@@ -72,7 +72,8 @@ class Resources:
     def form(self, request: Request, kind: Kind) -> Form:
         subresource = _info(request).subresource
         tables = not subresource or (kind.plural, subresource) not in WITHOUT_TABLES
-        return negotiate(request.headers.get("accept", ""), tables=tables)
+        produced = () if kind.custom else MEDIA
+        return negotiate(request.headers.get("accept", ""), produced=produced, tables=tables)
 
     # -- writes ------------------------------------------------------------------------------------------------
 
@@ -251,9 +252,9 @@ class Resources:
 
 def manager_of(request: Request) -> str:
     """Whose fields a write sets that does not say: the client's, by its User-Agent; an actor's in this process, by its account."""
-    agent = request.headers.get("user-agent")
+    agent = request.headers.get("user-agent", "" if request.peer else None)
     if agent is not None:
-        return manager_of_agent(agent)
+        return manager_of_agent(agent) or "unknown"
     name = request.user.name
     for prefix, manager in COMPONENTS.items():
         if name.startswith(prefix):

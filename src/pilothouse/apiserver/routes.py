@@ -102,9 +102,6 @@ def _request_info(method: str, path: str, parameters: dict[str, list[str]]) -> R
         wanted = parameters.get("watch")
         if wanted and is_true(wanted[0]):
             watching = True
-    elif name and verb == "get" and not subresource:
-        wanted = parameters.get("watch")
-        watching = watching or bool(wanted and is_true(wanted[0]) and method == "GET")
     if watching and verb in ("get", "list"):
         verb = "watch"
     if not name and verb == "delete":

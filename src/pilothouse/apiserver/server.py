@@ -38,7 +38,7 @@ from .flow_control import FlowControl, TooMany, too_many
 from .http import HttpServer, Limits
 from .impersonation import Impersonation
 from .metrics import ApiMetrics
-from .negotiation import negotiate
+from .negotiation import MEDIA, negotiate
 from .node_authorizer import NodeAuthorizer
 from .nodes import NodeConnectors
 from .registry.generic import Registry
@@ -295,7 +295,7 @@ class ApiServer:
                 raise no_such_resource()
             if info.verb != "create":
                 raise method_not_allowed()
-            negotiate(request.headers.get("accept", ""), transforms=False)
+            negotiate(request.headers.get("accept", ""), tables=False)
             return review(self, request, kind)
         if request.method == "HEAD":
             raise method_not_allowed()
@@ -318,6 +318,10 @@ class ApiServer:
         known = kind.subresource(info.subresource)
         if known is None:
             raise no_such_resource()
+        if info.subresource not in ("exec", "attach", "portforward", "proxy"):
+            produced = ("text/plain", *MEDIA) if info.subresource == "log" else MEDIA
+            tables = info.verb != "create" and info.subresource != "log"
+            negotiate(request.headers.get("accept", ""), produced=produced, tables=tables)
         special = subresources.SUBRESOURCES.get((kind.resource, info.subresource, info.verb))
         if special is not None:
             return special(self, request, kind)
@@ -366,7 +370,8 @@ class ApiServer:
             return page_not_found()
         if request.method != "GET" and (parts[0] == "api" or len(parts) != 2):
             raise method_not_allowed()
-        form = negotiate(request.headers.get("accept", ""), transforms=False)
+        routes = MEDIA if len(parts) == 3 - (parts[0] == "api") and not self.custom.is_group(parts[1]) else ()
+        form = negotiate(request.headers.get("accept", ""), produced=routes, transforms=False)
         return Response(200, [], dumps(document, form), content_type=form.media)
 
 

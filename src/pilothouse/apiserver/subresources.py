@@ -47,7 +47,7 @@ PODS = kind_of_resource("pods")
 
 
 def reply(resources: Resources, request: Request, kind: Kind, obj: Object, code: int) -> Response:
-    form = negotiate(request.headers.get("accept", ""), transforms=kind.kind == "Scale")
+    form = negotiate(request.headers.get("accept", ""), tables=kind.kind == "Scale")
     return with_warnings(resources.answer_object(kind, obj, form, code, request), request.warnings)
 
 

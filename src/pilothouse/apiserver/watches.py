@@ -21,7 +21,7 @@ from ..store.interface import Compacted
 from .answers import check_include, partial, table
 from .cache import Change, Entry, left
 from .conversion import from_storage
-from .negotiation import PARTIAL, PARTIAL_LIST, TABLE, Form, negotiate, not_acceptable
+from .negotiation import LISTS, PARTIAL, PARTIAL_LIST, TABLE, Form, negotiate, not_acceptable
 from .options import (
     ListOptions,
     check_list_options,
@@ -46,9 +46,10 @@ INITIAL_EVENTS_END = "k8s.io/initial-events-end"
 def watch_answer(resources: Resources, request: Request, kind: Kind) -> Response | Awaitable[Response]:
     assert request.info is not None
     options = with_initial_events(list_options(request))
-    form = negotiate(request.headers.get("accept", ""), watch=True)
+    produced = () if kind.custom else LISTS
+    form = negotiate(request.headers.get("accept", ""), produced=produced, watch=True)
     if form.as_kind == PARTIAL_LIST:
-        raise not_acceptable()
+        raise not_acceptable(LISTS)
     check_list_options(options, watch=True)
     asked = parse_resource_version(options.resource_version)
     selection = selection_of(kind, options, request.info.name)

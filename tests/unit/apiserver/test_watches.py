@@ -102,7 +102,7 @@ async def test_a_watch_from_the_future_waits_for_it_and_gives_up(server, client,
     reader = await asyncio.wait_for(watch(server, f"{LIST}&resourceVersion={future}"), 10)
     (event,) = reader.events
     assert (event["type"], event["object"]["code"]) == ("ERROR", 504)
-    assert event["object"]["message"].startswith("Too large resource version")
+    assert event["object"]["message"].startswith("Timeout: Too large resource version")
 
 
 async def test_a_watch_from_a_version_that_is_forgotten_is_told_so(server, client):

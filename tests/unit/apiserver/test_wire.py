@@ -5,9 +5,11 @@ from urllib.parse import quote
 
 import orjson
 import pytest
+import yaml
 
 from pilothouse.api.selectors import SelectorError, parse_fields, parse_labels
 from pilothouse.apiserver.config import ADMIN, ApiConfig
+from pilothouse.apiserver.negotiation import negotiate
 from pilothouse.apiserver.request import Request
 from pilothouse.apiserver.server import ApiServer
 from pilothouse.base.clock import VirtualClock
@@ -118,7 +120,7 @@ FUTURE = "resourceVersion=999999"
 BAD_CONTINUE = "invalid continue token: continue key is not valid"
 REFUSED = [
     ("GET /api/v1/namespaces?fieldSelector=name%3Da", 400, "field label not supported: name"),
-    ("GET /apis/batch/v1/jobs?fieldSelector=x%3D1", 400, 'field label "x" not supported for batchv1.Job'),
+    ("GET /apis/batch/v1/jobs?fieldSelector=x%3D1", 400, 'field label "x" not supported for Job'),
     (
         "GET /apis/resource.k8s.io/v1/resourceslices?fieldSelector=x%3D1",
         400,
@@ -130,12 +132,12 @@ REFUSED = [
         "field label not supported: involvedObject.name",
     ),
     (
-        f"GET {MAPS}/a?watch=1&fieldSelector=metadata.name%3Db",
+        f"GET {MAPS.replace('v1', 'v1/watch')}/a?fieldSelector=metadata.name%3Db",
         400,
         "fieldSelector metadata.name doesn't match requested name",
     ),
     (f"GET {MAPS}/a?resourceVersion=x", 500, 'resourceVersion: Invalid value: "x": strconv.ParseUint: '),
-    (f"GET {MAPS}/a?{FUTURE}", 504, "Too large resource version: 999999, current: "),
+    (f"GET {MAPS}/a?{FUTURE}", 504, "Timeout: Too large resource version: 999999, current: "),
     (
         f"GET {MAPS}/a?export=true",
         400,
@@ -225,3 +227,44 @@ async def test_health_checks_can_be_left_out(server):
         'warn: some health checks cannot be excluded: no matches for "x"',
         "livez check passed",
     ]
+
+
+MEDIA = "application/json, application/yaml, application/vnd.kubernetes.protobuf"
+ONLY = "only the following media types are accepted: application/json"
+ROUTES = "406: Not Acceptable\n\nAvailable representations: "
+METADATA = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io"
+
+
+@pytest.mark.parametrize(
+    ("line", "accept", "why"),
+    [
+        (f"GET {MAPS}/a", "application/*", f"{ROUTES}{MEDIA}"),
+        (f"GET {MAPS}", "text/html", f"{ROUTES}{MEDIA}, application/json;stream=watch"),
+        (f"GET {MAPS}", "application/json;v=v1", ONLY),
+        (f"GET {MAPS}?watch=1", "application/yaml", f"{ONLY};stream=watch"),
+        (f"GET {MAPS}", METADATA, "you requested PartialObjectMetadata, but the req"),
+        ("GET /version", "application/yaml", f"{ROUTES}application/json"),
+        ("GET /apis/apps", "APPLICATION/JSON", ONLY),
+        ("GET /api/v1/namespaces/default/pods/p/log", "text/html", f"{ROUTES}text/plain, {MEDIA}"),
+        (
+            "POST /api/v1/namespaces/default/pods/p/eviction",
+            TABLE,
+            f"{ONLY}, application/yaml",
+        ),
+    ],
+)
+async def test_an_answer_that_the_client_does_not_take(server, line, accept, why):
+    answer = await ask(server, line, accept=accept)
+    assert answer.status == 406
+    assert yaml.safe_load(answer.body)["message"].startswith(why)
+
+
+def test_the_best_of_an_accept_header_is_found_as_goautoneg_does():
+    def media(accept):
+        return negotiate(accept).media.removeprefix("application/")
+
+    assert media("*/*,application/yaml") == "yaml"
+    assert media("application/json;q=0") == "json"
+    assert media("application/json;q=x,application/yaml;q=0.1") == "yaml"
+    assert media("application/yaml/x,application/json") == "json"
+    assert not negotiate(f"application/yaml;as=Nope;v=v1;g=meta.k8s.io,{TABLE}").plain
