@@ -26,9 +26,12 @@ YAML = "application/yaml"
 PROTOBUF = "application/vnd.kubernetes.protobuf"
 
 _SUMMARY_LENGTH_MAX = 30
-_NO_KIND = "couldn't get version/kind; json parse error"
+NO_KIND = "couldn't get version/kind; json parse error"
 # how Go prints the type that the head of every object is read into
-_HEAD = """struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }"""
+HEAD = """struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }"""
+
+
+_OPTIONS_SCHEME = "k8s.io/apimachinery/pkg/apis/meta/internalversion/scheme/register.go:27"
 
 
 def go_package(group: str) -> str:
@@ -146,12 +149,21 @@ def decode_options(data: bytes, content_type: str, kind: str = "DeleteOptions") 
             raise bad_request(f"unable to decode request body: {error}") from None
         parsed = Parsed(value)
     else:
-        parsed = parse(data, media_type, kind, "Ignore")
+        try:
+            parsed = parse_yaml(data) if media_type == YAML else parse_json(data, find_duplicates=False)
+        except SyntaxFailure as failure:
+            raise bad_request(f"{'' if media_type == YAML else f'{NO_KIND}: '}{failure}") from None
     value = {} if parsed.value is None else parsed.value
-    given = value.get("kind") if isinstance(value, dict) else None
+    if not isinstance(value, dict):
+        raise bad_request(f"{NO_KIND}: json: cannot unmarshal {go_kind(value)} into Go value of type {HEAD}")
+    given = value.get("kind")
     if given and given != kind:
-        raise bad_request(f"decoded object cannot be converted to {kind}")
-    return normalize_or_400(type_, value, kind, "v1")
+        what = f'no kind "{given}" is registered for version "{value.get("apiVersion") or "v1"}"'
+        raise bad_request(f'{what} in scheme "{_OPTIONS_SCHEME}"')
+    try:
+        return normalize(type_, value)[0]
+    except WrongValue as error:
+        raise bad_request(str(error)) from None
 
 
 def normalize_or_400(type_: Type, value: Any, kind: str, version: str) -> Object:
@@ -167,13 +179,13 @@ def _check_kind(value: Any, data: bytes, kind: Kind) -> tuple[Object, tuple[str,
     if value is None:
         value = {}
     if not isinstance(value, dict):
-        what = f"json: cannot unmarshal {go_kind(value)} into Go value of type {_HEAD}"
-        raise _unrecognized(kind.kind, f"{_NO_KIND}: {what}", data)
+        what = f"json: cannot unmarshal {go_kind(value)} into Go value of type {HEAD}"
+        raise _unrecognized(kind.kind, f"{NO_KIND}: {what}", data)
     api_version, given_kind = value.get("apiVersion"), value.get("kind")
     for name, given in (("apiVersion", api_version), ("kind", given_kind)):
         if given is not None and not isinstance(given, str):
             what = f"json: cannot unmarshal {go_kind(given)} into Go struct field .{name} of type string"
-            raise _unrecognized(kind.kind, f"{_NO_KIND}: {what}", data)
+            raise _unrecognized(kind.kind, f"{NO_KIND}: {what}", data)
     if kind.custom:
         if not given_kind:
             raise _unrecognized(kind.kind, f"Object 'Kind' is missing in '{_text(data)}'", data)

@@ -80,7 +80,17 @@ def _ordered(value: Any) -> Any:
 
 def quoted(text: str) -> str:
     """Go's %q."""
-    return orjson.dumps(text).decode().replace("\\u00", "\\x").replace("\\b", "\\b")
+    text = text.replace("\\", "\\\\").replace('"', '\\"')
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else _CONTROLS.get(c) or _escaped(ord(c)) for c in text)
+    return f'"{text}"'
+
+
+_CONTROLS = dict(zip("\a\b\f\n\r\t\v", ("\\a", "\\b", "\\f", "\\n", "\\r", "\\t", "\\v"), strict=True))
+
+
+def _escaped(code: int) -> str:
+    return f"\\x{code:02x}" if code < 0x80 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 class FieldErrors(list[Cause]):

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-import orjson
-
 from ..api.errors import ApiError, Cause, bad_request, invalid
 from ..api.fielderrors import FieldErrors, quoted
 from ..api.object import Object
@@ -178,8 +176,7 @@ def _field_manager_causes(manager: str) -> list[Cause]:
     for position, character in enumerate(manager):
         if not character.isprintable():
             why = f"invalid character U+{ord(character):04X} (at position {position})"
-            shown = orjson.dumps(manager).decode()
-            return [Cause("FieldValueInvalid", f"Invalid value: {shown}: {why}", "fieldManager")]
+            return [Cause("FieldValueInvalid", f"Invalid value: {quoted(manager)}: {why}", "fieldManager")]
     return []
 
 
@@ -210,13 +207,13 @@ def delete_options(request: Request, body: Object | None) -> DeleteOptions:
             given["orphanDependents"] = orphan
         if "dryRun" in request.parameters:
             given["dryRun"] = request.parameters["dryRun"]
-    policy = given.get("propagationPolicy") or ""
+    policy = given.get("propagationPolicy")
     orphan_dependents = given.get("orphanDependents")
     causes = []
-    if policy and orphan_dependents is not None:
+    if policy is not None and orphan_dependents is not None:
         why = f'Invalid value: "{policy}": orphanDependents and deletionPropagation cannot be both set'
         causes.append(Cause("FieldValueInvalid", why, "propagationPolicy"))
-    if policy not in ("", "Foreground", "Background", "Orphan"):
+    if policy not in (None, "Foreground", "Background", "Orphan"):
         why = f'Unsupported value: "{policy}": supported values: "Foreground", "Background", "Orphan", "nil"'
         causes.append(Cause("FieldValueNotSupported", why, "propagationPolicy"))
     causes += _dry_run_causes(given.get("dryRun") or [])
@@ -228,7 +225,7 @@ def delete_options(request: Request, body: Object | None) -> DeleteOptions:
     preconditions = given.get("preconditions") or {}
     return DeleteOptions(
         grace_period_s=grace,
-        propagation=policy,
+        propagation=policy or "",
         orphan_dependents=orphan_dependents,
         uid=preconditions.get("uid"),
         resource_version=preconditions.get("resourceVersion"),

@@ -13,7 +13,7 @@ import orjson
 
 from ..api import apply, managed_fields
 from ..api import patch as patching
-from ..api.decode import custom_problems
+from ..api.decode import HEAD, NO_KIND, custom_problems
 from ..api.decode_text import SyntaxFailure, parse_json, parse_yaml
 from ..api.decode_values import WrongValue, go_kind, normalize
 from ..api.errors import ApiError, Cause, bad_request, conflict, invalid
@@ -25,7 +25,7 @@ from .conversion import from_storage
 from .custom_resources import patched as patched_custom
 from .large_bodies import decoded
 from .options import WriteOptions
-from .registry.generic import Change, Outcome
+from .registry.generic import OTHER_NAMESPACE, Change, Outcome, nameless
 from .registry.operation import Operation
 from .registry.ownership import request_of, versions_of
 from .request import Request
@@ -46,8 +46,8 @@ def unsupported_media_type() -> ApiError:
 
 
 def patch_type(request: Request, kind: Kind) -> str:
-    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    found = TYPES.get(content_type)
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip()
+    found = TYPES.get(content_type.lower() if kind.custom else content_type)
     if kind.custom and (found is None or found == "strategic"):
         accepted = ", ".join(type_ for type_, how in TYPES.items() if how != "strategic")
         why = f"the body of the request was in an unknown format - accepted media types include: {accepted}"
@@ -86,13 +86,10 @@ def check_identity(op: Operation, new: Object) -> None:
     """What a patch made must still be the object that the URL names."""
     meta = new.get("metadata") or {}
     if op.kind.namespaced and (meta.get("namespace") or op.namespace) != op.namespace:
-        raise bad_request(
-            "the namespace of the provided object does not match the namespace sent on the request"
-        )
+        raise bad_request(OTHER_NAMESPACE)
     name = meta.get("name") or ""
     if not name:
-        why = f"the name of the object ({op.name} based on URL) was undeterminable: name must be provided"
-        raise bad_request(why)
+        raise bad_request(nameless(op.name))
     if name != op.name:
         raise bad_request(f"the name of the object ({name}) does not match the name on the URL ({op.name})")
 
@@ -212,6 +209,8 @@ def parse_patch(body: bytes, how: str, validation: str = "Ignore") -> tuple[Any,
         return operations, [f"json patch {problem}" for problem in problems]
     if parsed.value is None and how == "strategic":
         return {}, []
+    if isinstance(parsed.value, list) and how == "merge" and not strict:
+        raise _unfit(parsed.value, f"{NO_KIND}: json: cannot unmarshal array into Go value of type {HEAD}")
     if parsed.value is None or (not isinstance(parsed.value, dict) and how == "merge" and not strict):
         raise bad_request("Invalid JSON Patch")
     if not isinstance(parsed.value, dict):
@@ -257,8 +256,13 @@ def checked(
     for field, wanted in (("apiVersion", kind.api_version), ("kind", kind.kind)):
         if obj.get(field, wanted) != wanted and not strategic:
             raise _unfit(obj, f"{field} {obj[field]} does not match {wanted}")
+    read = obj
+    if not obj.get("apiVersion") and not strategic:
+        # A real server reads this into the type that it has in memory, whose fields have no such names.
+        problems = [*problems, *(f'unknown field "{name}"' for name in sorted(obj) if name != "kind")]
+        read = {}
     try:
-        new, found = normalize(schema_of(kind.group, kind.version, kind.kind), obj)
+        new, found = normalize(schema_of(kind.group, kind.version, kind.kind), read)
     except WrongValue as error:
         raise _unfit(obj, error.restoring if strategic else str(error), strategic)
     problems = [*problems, *(sorted(found) if strategic else found)]
@@ -270,6 +274,6 @@ def checked(
     return new
 
 
-def _unfit(obj: Object, why: str, strategic: str = "") -> ApiError:
+def _unfit(obj: Any, why: str, strategic: str = "") -> ApiError:
     shown = quoted(strategic or orjson.dumps(obj).decode())
     return invalid("", "", "", [Cause("FieldValueInvalid", f"Invalid value: {shown}: {why}", "patch")])

@@ -22,9 +22,16 @@ from .answers import bare, dumps, object_response, shaped_list, status_success, 
 from .conversion import from_storage, to_storage
 from .large_bodies import decoded
 from .negotiation import MEDIA, Form, negotiate
-from .options import DeleteOptions, check_get_options, delete_options, list_options, write_options
+from .options import (
+    DeleteOptions,
+    check_get_options,
+    check_list_options,
+    delete_options,
+    list_options,
+    write_options,
+)
 from .patches import patch_type, patched
-from .registry.generic import Outcome, Registry
+from .registry.generic import OTHER_NAMESPACE, Outcome, Registry, nameless
 from .registry.operation import CREATE, DELETE, UPDATE, Operation
 from .registry.ownership import manager_of_agent
 from .request import Request, Response
@@ -200,7 +207,8 @@ class Resources:
         form = self.form(request, kind)
         options = self.delete_options(request)
         selection = list_options(request)
-        found = reads.select(self, request, kind, selection)
+        check_list_options(selection, watch=False)
+        found = await reads.select_async(self, request, kind, selection)
         deleted: list[Object] = []
         for entry in found.entries:
             op = self.operation(request, kind, DELETE, dry_run=options.dry_run)
@@ -299,13 +307,13 @@ def _from_process(obj: Object, kind: Kind) -> Object:
 def check_name(obj: Object, info: RequestInfo, kind: Kind) -> None:
     meta = obj.setdefault("metadata", {})
     name = meta.get("name") or ""
-    if name != info.name:
-        raise bad_request(f"the name of the object ({name}) does not match the name on the URL ({info.name})")
     namespace = meta.get("namespace") or ""
     if namespace and namespace != info.namespace and storage_kind(kind).namespaced:
-        raise bad_request(
-            f"the namespace of the object ({namespace}) does not match the namespace on the URL ({info.namespace})"
-        )
+        raise bad_request(OTHER_NAMESPACE)
+    if not name:
+        raise bad_request(nameless(info.name))
+    if name != info.name:
+        raise bad_request(f"the name of the object ({name}) does not match the name on the URL ({info.name})")
 
 
 def too_large() -> ApiError:

@@ -33,6 +33,7 @@ from .answers import with_warnings
 from .negotiation import negotiate
 from .options import DeleteOptions, WriteOptions, delete_options, write_options
 from .patches import apply_patch, check_duplicates, parse_apply, parse_patch, patch_type
+from .registry.generic import other_uid, wrong_uid
 from .registry.operation import CREATE, DELETE, UPDATE
 from .registry.ownership import ScaleWrite
 from .request import Request, Response, User
@@ -97,7 +98,7 @@ async def bind(server: ApiServer, request: Request, kind: Kind) -> Response:
 
     async def change(old: Object) -> Object:
         if meta.get("uid") and meta["uid"] != old["metadata"]["uid"]:
-            why = f"Precondition failed: UID in precondition: {meta['uid']}, UID in object meta: {old['metadata']['uid']}"
+            why = wrong_uid(meta["uid"], old["metadata"]["uid"])
             raise conflict("pods/binding", "", name, why)
         spec = old.get("spec") or {}
         if old["metadata"].get("deletionTimestamp"):
@@ -436,8 +437,10 @@ async def _write_scale(
         _check_scale(scale, info.name)
         meta = scale.get("metadata") or {}
         if meta.get("uid") and meta["uid"] != old["metadata"]["uid"]:
-            why = f"Precondition failed: UID in precondition: {meta['uid']}, UID in object meta: {old['metadata']['uid']}"
-            raise conflict(kind.plural, kind.group, info.name, why)
+            if how:
+                why = wrong_uid(meta["uid"], old["metadata"]["uid"])
+                raise conflict(f"{kind.plural}/scale", kind.group, info.name, why)
+            raise other_uid(kind, info.namespace, info.name, meta["uid"], old["metadata"]["uid"])
         metadata = dict(old["metadata"])
         if meta.get("resourceVersion"):
             metadata["resourceVersion"] = meta["resourceVersion"]

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Protocol
 
+from ..api.fielderrors import quoted
 from ..api.names import env_var_name
 from ..api.object import Object, annotations_of, labels_of, name_of, namespace_of, uid_of
 from ..api.quantity import Quantity
@@ -211,19 +212,8 @@ def field_value(pod: Object, path: str) -> str:
         return simple[path]
     if path in ("metadata.labels", "metadata.annotations"):
         values = labels_of(pod) if path.endswith("labels") else annotations_of(pod)
-        return "\n".join(f'{key}="{_quoted(value)}"' for key, value in sorted(values.items()))
+        return "\n".join(f"{key}={quoted(value)}" for key, value in sorted(values.items()))
     raise ConfigError(f"unsupported fieldPath: {path}")
-
-
-def _quoted(text: str) -> str:
-    """As Go's %q writes it, without the quotes."""
-    return (
-        text.replace("\\", "\\\\")
-        .replace('"', '\\"')
-        .replace("\n", "\\n")
-        .replace("\t", "\\t")
-        .replace("\r", "\\r")
-    )
 
 
 def resource_value(container: Object, resource: str, divisor: str, allocatable: Mapping[str, str]) -> str:

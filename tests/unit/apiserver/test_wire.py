@@ -268,3 +268,73 @@ def test_the_best_of_an_accept_header_is_found_as_goautoneg_does():
     assert media("application/json;q=x,application/yaml;q=0.1") == "yaml"
     assert media("application/yaml/x,application/json") == "json"
     assert not negotiate(f"application/yaml;as=Nope;v=v1;g=meta.k8s.io,{TABLE}").plain
+
+
+OPTIONS_SCHEME = "k8s.io/apimachinery/pkg/apis/meta/internalversion/scheme/register.go:27"
+STORED = (
+    "StorageError: invalid object, Code: 4, Key: /registry/configmaps/default/a, ResourceVersion: 0, "
+    "AdditionalErrorMsg: Precondition failed: UID in precondition: x, UID in object meta: "
+)
+
+
+@pytest.mark.parametrize(
+    ("line", "body", "code", "why"),
+    [
+        (
+            f"DELETE {MAPS}/a",
+            {"gracePeriodSeconds": "x"},
+            400,
+            "json: cannot unmarshal string into Go struct",
+        ),
+        (f"DELETE {MAPS}/a", {"kind": "Foo"}, 400, f'in scheme "{OPTIONS_SCHEME}"'),
+        (f"DELETE {MAPS}/a", [], 400, 'json:\\"apiVersion,omitempty\\"'),
+        (f"DELETE {MAPS}/a", {"propagationPolicy": ""}, 422, 'propagationPolicy: Unsupported value: ""'),
+        (f"DELETE {MAPS}?continue=x", None, 400, "invalid continue token"),
+        (
+            f"DELETE {MAPS}?resourceVersionMatch=Exact",
+            None,
+            422,
+            "forbidden unless resourceVersion is provided",
+        ),
+        (
+            f"PUT {MAPS}/a",
+            {"metadata": {}},
+            400,
+            "(a based on URL) was undeterminable: name must be provided",
+        ),
+        (f"PUT {MAPS}/a", {"metadata": {"name": "a", "uid": "x"}}, 409, STORED),
+        (f"PUT {MAPS}/a", {"metadata": {"name": "a", "namespace": "b"}}, 400, "the provided object does not"),
+        (f"PUT {MAPS}/a?fieldManager=%07", {"metadata": {"name": "a"}}, 422, 'Invalid value: "\\a": invalid'),
+        (f"POST {MAPS}", {"metadata": {"name": "n", "resourceVersion": "0"}}, 201, ""),
+        (
+            f"POST {MAPS}",
+            {
+                "metadata": {
+                    "name": "n",
+                    "ownerReferences": [{"apiVersion": "a/b/c", "kind": "K", "name": "n", "uid": "u"}],
+                }
+            },
+            422,
+            'metadata.ownerReferences.apiVersion: Invalid value: "a/b/c": version must not be empty',
+        ),
+    ],
+)
+async def test_a_write_is_refused(server, line, body, code, why):
+    answer = await ask(server, line, body)
+    assert answer.status == code
+    assert why in message(answer)
+
+
+async def test_what_came_of_a_patch_must_say_its_version(server):
+    answer = await ask(
+        server,
+        f"PATCH {MAPS}/a",
+        {"apiVersion": None, "data": {"k": "v"}},
+        content_type="application/merge-patch+json",
+    )
+    assert answer.status == 400
+    warnings = [value for name, value in answer.headers if name == "Warning"]
+    assert warnings == [
+        '299 - "unknown field \\"data\\""',
+        '299 - "unknown field \\"metadata\\""',
+    ]

@@ -119,7 +119,7 @@ def _owner_references(errors: FieldErrors, references: list[Object], path: str) 
     controller = ""
     for reference in references:
         kind, version = reference.get("kind") or "", reference.get("apiVersion") or ""
-        if not version.rpartition("/")[2]:
+        if not version.rpartition("/")[2] or version.count("/") > 1:
             errors.invalid(f"{path}.apiVersion", version, "version must not be empty")
         for field in ("kind", "name", "uid"):
             if not reference.get(field):

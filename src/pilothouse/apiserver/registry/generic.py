@@ -70,6 +70,38 @@ class Outcome:
         return self.object
 
 
+OTHER_NAMESPACE = "the namespace of the provided object does not match the namespace sent on the request"
+
+
+def nameless(name: str) -> str:
+    return f"the name of the object ({name} based on URL) was undeterminable: name must be provided"
+
+
+def wrong_uid(given: str, held: str) -> str:
+    return f"Precondition failed: UID in precondition: {given}, UID in object meta: {held}"
+
+
+# where etcd has what a real server does not keep under its plural
+_ETCD_KEYS = {
+    "nodes": "minions",
+    "services": "services/specs",
+    "endpoints": "services/endpoints",
+    "replicationcontrollers": "controllers",
+    "ingresses.networking.k8s.io": "ingress",
+}
+_KEYS_WITH_GROUP = ("apiextensions.k8s.io", "apiregistration.k8s.io")
+
+
+def other_uid(kind: Kind, namespace: str, name: str, given: str, held: str) -> ApiError:
+    """What the store of a real server says of an update that names another uid."""
+    where = _ETCD_KEYS.get(kind.resource, kind.plural)
+    if kind.custom or kind.group in _KEYS_WITH_GROUP:
+        where = f"{kind.group}/{kind.plural}"
+    key = "/".join(part for part in ("/registry", where, namespace if kind.namespaced else "", name) if part)
+    why = f"StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: "
+    return conflict(kind.plural, kind.group, name, why + wrong_uid(given, held))
+
+
 def shallow(obj: Object) -> Object:
     """A copy whose top level and metadata may be changed."""
     new = dict(obj)
@@ -131,14 +163,14 @@ class Registry:
         meta = obj.setdefault("metadata", {})
         if op.kind.namespaced:
             if meta.get("namespace") and meta["namespace"] != op.namespace:
-                raise bad_request(
-                    "the namespace of the provided object does not match the namespace sent on the request"
-                )
+                raise bad_request(OTHER_NAMESPACE)
             meta["namespace"] = op.namespace
         else:
             meta.pop("namespace", None)
         op.name = meta.get("name") or ""
         generate = not op.name and meta.get("generateName")
+        for field in ("deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"):
+            meta.pop(field, None)
         own(op, None, obj, self.now())
         await self.admission.mutate(op)
         if generate:
@@ -149,7 +181,7 @@ class Registry:
         if op.by_update:
             self.admission.environment.authorizer.check(_create_attributes(op))
         await self.admission.validate(op)
-        if meta.pop("resourceVersion", ""):
+        if meta.pop("resourceVersion", "") not in ("", "0"):
             raise ApiError(
                 500, "", "resourceVersion should not be set on objects to be created", details=False
             )
@@ -190,8 +222,6 @@ class Registry:
         obj = op.object
         assert obj is not None
         meta = obj["metadata"]
-        for field in ("deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"):
-            meta.pop(field, None)
         strategy = op.strategy
         meta["uid"] = self.random.uid()
         meta["creationTimestamp"] = self.now()
@@ -293,8 +323,7 @@ class Registry:
         new = await change({})
         uid = new.get("metadata", {}).get("uid")
         if uid:
-            why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: "
-            raise conflict(op.kind.plural, op.kind.group, op.name, why)
+            raise other_uid(op.kind, op.namespace, op.name, uid, "")
         new["metadata"].pop("resourceVersion", None)
         op = op.of_verb(CREATE)
         op.by_update = True
@@ -304,8 +333,7 @@ class Registry:
         """Checks the name, uid and version that the new object claims. True: the client insists on a version."""
         meta, old_meta = new.setdefault("metadata", {}), old["metadata"]
         if meta.get("uid") and meta["uid"] != old_meta["uid"] and not op.patch:
-            why = f"Precondition failed: UID in precondition: {meta['uid']}, UID in object meta: {old_meta['uid']}"
-            raise conflict(op.kind.plural, op.kind.group, op.name, why)
+            raise other_uid(op.kind, op.namespace, op.name, meta["uid"], old_meta["uid"])
         version = meta.get("resourceVersion") or ""
         if version and not version.isdigit():
             raise ApiError(500, "", f'strconv.ParseUint: parsing "{version}": invalid syntax', details=False)
@@ -453,10 +481,7 @@ class Registry:
     def _check_preconditions(self, op: Operation, obj: Object, options: DeleteOptions) -> None:
         meta = obj["metadata"]
         if op.resource == "namespaces" and options.uid is not None and options.uid != meta["uid"]:
-            why = (
-                f"Precondition failed: UID in precondition: {options.uid}, UID in object meta: {meta['uid']}"
-            )
-            raise conflict("namespaces", "", op.name, why)
+            raise conflict("namespaces", "", op.name, wrong_uid(options.uid, meta["uid"]))
         if options.uid is not None and options.uid != meta["uid"]:
             why = (
                 f"the UID in the precondition ({options.uid}) does not match the UID in record ({meta['uid']}). "
