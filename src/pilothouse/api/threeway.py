@@ -28,7 +28,7 @@ def _maps(original: Object, modified: Object, current: Object, type_: Type | Non
         field = _field(type_, key)
         there, before = current.get(key), original.get(key)
         if value is None:
-            if there is not None:
+            if there is not None or (type_ is not None and key not in current):
                 patch[key] = None
         elif isinstance(value, dict) and isinstance(there, dict):
             inner = _maps(
@@ -57,6 +57,8 @@ def _lists(
         patch: Object = {key: come} if come else {}
         if gone:
             patch[f"$deleteFromPrimitiveList/{key}"] = gone
+        if current and (gone or sorted(current, key=str) != modified):
+            patch[f"$setElementOrder/{key}"] = modified
         return patch
     name = field.merge_key
     if any(not isinstance(item, dict) or name not in item for item in (*modified, *current)):
@@ -73,6 +75,8 @@ def _lists(
     changes += [
         {"$patch": "delete", name: value} for value in before if value not in wanted and value in there
     ]
-    if not changes:
+    order = [{name: item[name]} for item in modified]
+    if not changes and order == [{name: item[name]} for item in current]:
         return {}
-    return {f"$setElementOrder/{key}": [{name: item[name]} for item in modified], key: changes}
+    patch = {key: changes} if changes else {}
+    return patch if not current else {f"$setElementOrder/{key}": order, **patch}

@@ -18,7 +18,7 @@ from .change import Change
 from .errors import Failure, Failures, while_doing
 from .jsonpath import go_json
 from .targets import Finder, Info, documents, info_of, items_of
-from .verb import DRY_RUN_NOTE, FILES, SELECTOR, WRITE, Call, flag, many, text, verb
+from .verb import DRY_RUN_NOTE, FILES, SELECTOR, WRITE, Call, dry_run_of, flag, many, number, text, verb
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 MISSING = (
@@ -57,6 +57,8 @@ VALIDATE = text("--validate", default="strict", bare="strict", help="strict, war
     flag("--server-side", help="Let the server merge."),
     flag("--force-conflicts", help="Take over fields of other managers."),
     flag("--force"),
+    number("--grace-period", default=-1),
+    flag("--openapi-patch", default=True),
     flag("--overwrite", default=True),
     flag("--prune", help="Delete what was applied before and is in no file any more."),
     many("--prune-allowlist", split=True),
@@ -75,6 +77,17 @@ async def command(call: Call) -> None:
         raise Failure("must specify one of -f and -k")
     if options.force_conflicts and not options.server_side:
         raise Failure("--force-conflicts only works with --server-side")
+    if options.server_side and options.force:
+        raise Failure("--force cannot be used with --server-side")
+    if options.server_side and dry_run_of(options) == "client":
+        raise Failure(
+            "--dry-run=client doesn't work with --server-side (did you mean --dry-run=server instead?)"
+        )
+    if options.prune and options.selector and options.all:
+        raise Failure("cannot set --all and --selector at the same time")
+    for word in options.prune_allowlist:
+        if word.count("/") != 2:
+            raise Failure(f"invalid GroupVersionKind format: {word}, please follow <group/version/kind>")
     if options.prune and not (options.selector or options.all):
         raise Failure(
             "all resources selected for prune without explicitly passing --all. To prune all resources, pass the --all flag. If you did not mean to prune all resources, specify a label selector"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import click
 
+from ..api.errors import ApiError
 from ..api.object import Object
+from ..api.quantity import Quantity
 from .create import SAVE, make
 from .errors import Failure
 from .targets import Finder
-from .verb import FILES, WRITE, Call, number, text, verb
+from .verb import FILES, WRITE, Call, dry_run_of, number, text, verb
 
 
 @verb(
@@ -38,10 +40,14 @@ async def command(call: Call) -> None:
             "(e.g., '70%' for utilization or '500m' for milliCPU).",
             err=True,
         )
+    if options.cpu and options.given("cpu_percent"):
+        raise Failure("--cpu-percent and --cpu are mutually exclusive")
     finder = Finder(call)
     for info in await finder.run(load=True):
         if all(each.name != "scale" for each in info.kind.subresources) and not info.kind.custom:
-            raise Failure(f"cannot autoscale a {info.kind.kind}.{info.kind.group}: no scale subresource")
+            version = f"{info.kind.group}/{info.kind.version}, Resource={info.kind.plural}"
+            why = f"could not find scale subresource for {version} in discovery information"
+            raise Failure(f"cannot autoscale a {info.kind.kind}: {why}")
         reference = {"apiVersion": info.kind.api_version, "kind": info.kind.kind, "name": info.name}
         spec: Object = {"scaleTargetRef": reference, "maxReplicas": options.max}
         if options.min > 0:
@@ -58,7 +64,19 @@ async def command(call: Call) -> None:
             "spec": spec,
             "status": {"currentMetrics": None, "desiredReplicas": 0},
         }
-        await make(call, hpa, "autoscaled", manager="kubectl-autoscale")
+        done = "created" if dry_run_of(options) == "client" else "autoscaled"
+        try:
+            await make(call, hpa, done, manager="kubectl-autoscale")
+        except ApiError as error:
+            if error.reason != "AlreadyExists":
+                raise
+            raise (
+                Failure(
+                    "failed to create autoscaling/v2 HPA and the configuration is incompatible with autoscaling/v1: empty input"
+                )
+                if len(metrics) != 1
+                else error
+            )
     finder.end()
 
 
@@ -68,5 +86,9 @@ def _metric(name: str, value: str) -> Object:
             raise Failure(f"invalid resource {name} value: {value}")
         target: Object = {"type": "Utilization", "averageUtilization": int(value[:-1])}
     else:
+        try:
+            Quantity.parse(value)
+        except ValueError:
+            raise Failure(f"invalid resource {name} value: {value}")
         target = {"type": "AverageValue", "averageValue": value}
     return {"type": "Resource", "resource": {"name": name, "target": target}}

@@ -34,15 +34,28 @@ class Change:
         value = str(self._call.options.get("validate", "strict")).lower()
         modes = {"true": "Strict", "strict": "Strict", "warn": "Warn", "false": "Ignore", "ignore": "Ignore"}
         if value not in modes:
-            raise Failure(f"invalid - validate option {value}")
+            raise Failure(
+                f'invalid - validate option "{value}"; must be one of: strict (or true), warn, ignore (or false)'
+            )
         return {**self.query, "fieldValidation": modes[value]}
 
     async def patch(self, info: Info, patch: Any, type_: str = "strategic", sub: str = "") -> Object:
-        """The object afterwards; as it was, in a dry run on the client."""
+        """The object afterwards; what it would be, in a dry run on the client."""
         if self.dry_run == "client":
-            return info.obj
+            return self.locally(info, patch, type_) if self.printer else info.obj
         where = with_query(info.path + (f"/{sub}" if sub else ""), self.query)
         return await self._call.client.call("PATCH", where, patch, content_type=PATCH_TYPES[type_])
+
+    def locally(self, info: Info, patch: Any, type_: str = "strategic") -> Object:
+        from ..api import patch as patches
+        from .apply import patch_schema
+
+        if type_ == "json":
+            return dict(patches.json_patch(info.obj, patch))
+        schema = patch_schema(info.kind) if type_ == "strategic" else None
+        if schema is None:
+            return dict(patches.merge_patch(info.obj, patch))
+        return patches.strategic_merge_patch(schema, info.obj, patch)
 
     def say(self, name: str, obj: Object, done: str, *, note: bool = True) -> None:
         """The object as -o wants it, or `deployment.apps/web scaled (dry run)`."""

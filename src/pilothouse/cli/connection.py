@@ -255,7 +255,7 @@ def find_kind(kinds: Iterable[Kind], text: str) -> Kind | None:
     version, _, group = rest.partition(".")
     for matches_group in (
         lambda k: not rest or k.group == rest,
-        lambda k: k.version == version and k.group == group,
+        lambda k: "." in rest and k.version == version and k.group == group,
         lambda k: rest and k.group.startswith(rest),
     ):
         for kind in kinds:

@@ -37,6 +37,10 @@ async def command(call: Call) -> None:
         if call.words:
             raise call.usage(f"Unexpected args: [{' '.join(call.words)}]")
         raise Failure("must specify one of -f and -k")
+    if call.words:
+        raise call.usage(f"Unexpected args: [{' '.join(call.words)}]")
+    if options.raw and len(options.filename) != 1:
+        raise Failure("--raw can only use a single local file or stdin")
     finder, change = Finder(call), Change(call, "kubectl-create")
     found = await finder.run([], load=False)
     if not found and not finder.errors:

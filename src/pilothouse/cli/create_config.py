@@ -54,6 +54,8 @@ def _data(call: Call, kind: str) -> dict[str, bytes]:
         add(key, _unquoted(value).encode())
     for word in options.from_file:
         key, equals, name = word.partition("=")
+        if "=" in name:
+            raise Failure("key names or file paths cannot contain '='")
         if equals and (not key or not name):
             raise Failure(
                 f"key name for file path {name} missing"
@@ -104,8 +106,8 @@ def env_lines(text_: str) -> list[tuple[str, str]]:
             )
         if equals:
             found.append((key, value))
-        elif key in os.environ:
-            found.append((key, os.environ[key]))
+        else:
+            found.append((key, os.environ.get(key, "")))
     return found
 
 
@@ -189,6 +191,10 @@ def tls(call: Call, name: str) -> Object:
     for file in (certificate, key):
         if not Path(file).is_file():
             raise Failure(f"Cannot read file {file}, open {file}: no such file or directory")
+    if "-----BEGIN" not in Path(certificate).read_text(errors="replace"):
+        raise Failure("tls: failed to find any PEM data in certificate input")
+    if "-----BEGIN" not in Path(key).read_text(errors="replace"):
+        raise Failure("tls: failed to find any PEM data in key input")
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
     except ssl.SSLError as error:

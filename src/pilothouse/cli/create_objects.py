@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 
+from ..api.names import dns1123_subdomain, port_name, port_number
 from ..api.object import Object
+from ..api.quantity import Quantity
+from ..base.random import Random
 from .create import creates, group_of
 from .errors import Failure
 from .targets import Finder
@@ -41,8 +44,7 @@ def deployment(call: Call, name: str) -> Object:
     if len(images) > 1 and command:
         raise Failure("cannot specify multiple --image options and command")
     containers: list[Object] = [
-        {"name": _container_name(image, index, images), "image": image, "resources": {}}
-        for index, image in enumerate(images)
+        {"name": _container_name(image), "image": image, "resources": {}} for image in images
     ]
     if command:
         containers[0]["command"] = command
@@ -63,15 +65,11 @@ def deployment(call: Call, name: str) -> Object:
     }
 
 
-def _container_name(image: str, index: int, images: list[str]) -> str:
-    """The last part of the image's name, without tag and digest, as a DNS label."""
-    part = image.rpartition("/")[2].partition("@")[0].partition(":")[0]
-    name = re.sub(r"[^-a-z0-9]", "-", re.sub(r"_", "-", part.lower()))
-    return (
-        f"{name}-{index}"
-        if name in [re.split("[@:]", i.rpartition("/")[2])[0] for i in images[:index]]
-        else name
-    )
+def _container_name(image: str) -> str:
+    """The last part of the image's name, without tag and digest; what no label may have makes it a random one."""
+    part = re.split("[@:]", image.rpartition("/")[2])[0]
+    name = re.sub("[_.]", "-", part)
+    return name if name == part else f"{name}-{Random.from_os().suffix()}"
 
 
 @creates(
@@ -162,10 +160,15 @@ def _service(name: str, type_: str, ports: list[str], **spec: object) -> Object:
 
 def _service_port(word: str) -> Object:
     port, _, target = word.partition(":")
+    target = target.partition(":")[0] or port
     if not port.isdigit():
-        raise Failure(f"{port}: must be a number from 1 to 65535")
-    target = target or port
+        raise Failure(f'strconv.ParseUint: parsing "{port}": invalid syntax')
     to: int | str = int(target) if target.isdigit() else target
+    for number_ in (int(port), to):
+        if isinstance(number_, int) and (problems := port_number(number_)):
+            raise Failure(",".join(problems))
+    if isinstance(to, str) and (problems := port_name(to)):
+        raise Failure(",".join(problems))
     return {"name": word.replace(":", "-"), "protocol": "TCP", "port": int(port), "targetPort": to}
 
 
@@ -221,11 +224,13 @@ def loadbalancer(call: Call, name: str) -> Object:
     under=service,
 )
 def externalname(call: Call, name: str) -> Object:
+    if dns1123_subdomain(call.options.external_name):
+        raise Failure(f"invalid service external name {call.options.external_name}")
     return _service(name, "ExternalName", call.options.tcp, externalName=call.options.external_name)
 
 
 _RULE = re.compile(
-    r"^(?P<host>[\w*\-.]*/)(?P<path>.*)=(?P<service>[\w\-]+:[\w\-]+)(?P<tls>,tls(=[\w\-]+)?)?$"
+    r"^(?P<host>[\w*\-.]*/)(?P<path>.*)=(?P<service>[\w\-]+:[\w\-]+)(?:,(?P<tls>tls)=?(?P<secret>[\w\-]+)?)?"
 )
 
 
@@ -264,7 +269,7 @@ def ingress(call: Call, name: str) -> Object:
         )
         if match["tls"] and host not in secured:
             secured.add(host)
-            tls.setdefault(match["tls"].partition("=")[2], []).extend([host] if host else [])
+            tls.setdefault(match["secret"] or "", []).extend([host] if host else [])
     spec: Object = {}
     if getattr(options, "class"):
         spec["ingressClassName"] = getattr(options, "class")
@@ -345,10 +350,14 @@ def poddisruptionbudget(call: Call, name: str) -> Object:
 
 def selector_object(text_: str) -> Object:
     """The LabelSelector of `a=b,c in (d)`."""
-    from ..api.selectors import parse_labels
+    from ..api.selectors import SelectorError, parse_labels
 
     selector: Object = {}
-    for need in parse_labels(text_):
+    try:
+        needs = parse_labels(text_)
+    except SelectorError as error:
+        raise Failure(f'couldn\'t parse the selector string "{text_}": unable to parse requirement: {error}')
+    for need in needs:
         if need.operator in ("=", "==") or (need.operator == "in" and len(need.values) == 1):
             selector.setdefault("matchLabels", {})[need.key] = need.values[0]
         else:
@@ -375,7 +384,10 @@ def quota(call: Call, name: str) -> Object:
             key, equals, value = word.partition("=")
             if not equals or "=" in value:
                 raise Failure(f"Invalid argument syntax {word}, expected <resource>=<value>")
-            hard[key] = value
+            try:
+                hard[key] = str(Quantity.parse(value))
+            except ValueError as error:
+                raise Failure(str(error))
         spec["hard"] = hard
     if call.options.scopes:
         spec["scopes"] = call.options.scopes.split(",")

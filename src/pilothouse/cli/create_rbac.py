@@ -15,6 +15,7 @@ from .verb import OUTPUT, Call, many, text, verb
 
 RBAC = "rbac.authorization.k8s.io"
 VERBS = "get list watch create update patch delete deletecollection use bind escalate impersonate approve sign attest *".split()
+URL_VERBS = "get put post head options delete patch *".split()
 SPECIAL = {  # verbs that make sense on these resources only: (plural, group)
     "use": (("podsecuritypolicies", "policy"), ("podsecuritypolicies", "extensions")),
     "bind": (("roles", RBAC), ("clusterroles", RBAC)),
@@ -137,6 +138,9 @@ async def clusterrole(call: Call, name: str) -> Object:
                 raise Failure("nonResourceURL should start with /")
             if "*" in url[:-1]:
                 raise Failure("nonResourceURL only supports wildcard matches when '*' is at the end")
+        for name_ in options.verb:
+            if name_ not in URL_VERBS:
+                raise Failure(f"invalid verb: '{name_}' for nonResourceURL")
         made["rules"].append({"nonResourceURLs": options.non_resource_url, "verbs": _unique(options.verb)})
     return made
 

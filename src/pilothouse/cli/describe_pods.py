@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from typing import Any
 from urllib.parse import quote
 
@@ -288,14 +287,8 @@ def _environment(w: Writer, container: Object, owner: Object | None) -> None:
 
 
 def _field(owner: Object, path: str) -> str:
-    """What kubectl itself can tell of a field: only of the metadata."""
-    if match := re.fullmatch(r"metadata\.(annotations|labels)\['(.*)'\]", path):
-        return str((owner["metadata"].get(match[1]) or {}).get(match[2], ""))
-    if path in ("metadata.annotations", "metadata.labels"):
-        return "\n".join(f'{key}="{value}"' for key, value in sorted((get(owner, path) or {}).items()))
-    return (
-        str(get(owner, path, "")) if path in ("metadata.name", "metadata.namespace", "metadata.uid") else ""
-    )
+    """What kubectl itself can tell of a field."""
+    return str(get(owner, path, "")) if path in ("metadata.name", "metadata.namespace") else ""
 
 
 def _resource_field(container: Object, field: Object) -> str:

@@ -39,6 +39,8 @@ azureDisk | AzureDisk (an Azure Data Disk mount on the host and bind mount to th
 vsphereVolume | vSphereVolume (a Persistent Disk resource in vSphere) | VolumePath=volumePath FSType=fsType StoragePolicyName=storagePolicyName
 cinder | Cinder (a Persistent Disk resource in OpenStack) | VolumeID=volumeID FSType=fsType ReadOnly=readOnly! SecretRef=secretRef?
 photonPersistentDisk | PhotonPersistentDisk (a Persistent Disk resource in photon platform) | PdID=pdID FSType=fsType
+scaleIO | ScaleIO (a persistent volume backed by a block device in ScaleIO) | Gateway=gateway System=system Protection_Domain=protectionDomain Storage_Pool=storagePool Storage_Mode=storageMode VolumeName=volumeName FSType=fsType ReadOnly=readOnly!
+storageos | StorageOS (a StorageOS Persistent Disk resource) | VolumeName=volumeName VolumeNamespace=volumeNamespace FSType=fsType ReadOnly=readOnly!
 portworxVolume | PortworxVolume (a Portworx Volume resource) | VolumeID=volumeID
 cephfs | CephFS (a CephFS mount on the host that shares a pod's lifetime) | Monitors=monitors Path=path User=user SecretFile=secretFile SecretRef=secretRef? ReadOnly=readOnly!
 fc | FC (a Fibre Channel disk) | TargetWWNs=targetWWNs, LUN=lun?none FSType=fsType ReadOnly=readOnly!
@@ -65,12 +67,14 @@ def write_source(w: Writer, volume: Object, *, persistent: bool = False) -> None
     if field == "csi" and persistent:
         rows = [*rows[:2], "VolumeHandle=volumeHandle", *rows[2:]]
     for row in rows:
-        label, _, key = row.partition("=")
+        label, _, key = row.replace("_", " ").partition("=")
         colon = "" if label == "ISCSIInterface" else ":"  # as kubectl has it
         w.line(2, f"{label}{colon}\t{go_text(_value(source, key))}")
     if field == "csi":
         lines = [f"{key}={value}" for key, value in sorted((source.get("volumeAttributes") or {}).items())]
-        for index, line in enumerate(lines or ["<none>"]):
+        if not lines:
+            w.line(2, "VolumeAttributes:\t<none>")
+        for index, line in enumerate(lines):
             line = line[:140] + "..." if len(line) > 140 else line
             w.raw(f"    VolumeAttributes:\t    {line}\n" if index == 0 else f"        \t    {line}\n")
 

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 
 from ..api.errors import ApiError
@@ -36,10 +37,13 @@ async def command(call: Call) -> int:
     options = call.options
     if not options.filename:
         raise Failure("must specify one of -f and -k", 2)
-    with tempfile.TemporaryDirectory() as folder:
-        live, merged = (f"{folder}/{name}-{os.getpid()}" for name in ("LIVE", "MERGED"))
-        os.mkdir(live)
-        os.mkdir(merged)
+    if call.words:
+        raise Failure(call.usage(f"Unexpected args: [{' '.join(call.words)}]").message, 2)
+    with ExitStack() as folders:
+        live, merged = (
+            folders.enter_context(tempfile.TemporaryDirectory(prefix=f"{name}-"))
+            for name in ("LIVE", "MERGED")
+        )
         try:
             for source, obj in documents(options.filename, options.recursive):
                 info = await info_of(call.connection, obj, source)

@@ -37,6 +37,8 @@ def message_of(error: Exception) -> str:
 
 
 def _short(error: Exception) -> str:
+    if isinstance(error, Failure):  # one of several: without "error: "
+        return error.message
     if not isinstance(error, ApiError):
         return message_of(error)
     if error.reason == "Unauthorized":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -10,12 +10,13 @@ import click
 import orjson
 
 from ..api.errors import ApiError
-from ..api.object import Object, get
+from ..api.object import Object, get, name_of
+from ..base.clock import RealClock
 from ..client.http import lines, raise_for_status, with_query
 from ..client.transport import Response
 from . import printing
 from .errors import Failure, Failures
-from .jsonpath import relaxed
+from .jsonpath import go_type, relaxed
 from .tabs import table as laid_out
 from .targets import Ask, documents, fetch, info_of, parse, path
 from .verb import (
@@ -61,13 +62,24 @@ TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
     help="Display one or many resources: `get pods`, `get pod NAME`, `get deploy,svc`, `get all`.",
 )
 async def command(call: Call) -> None:
-    if call.options.given("raw"):
+    if call.options.raw:
         await _raw(call)
     else:
         await Getter(call).run()
 
 
 async def _raw(call: Call) -> None:
+    options = call.options
+    if call.words:
+        raise Failure("arguments may not be passed when --raw is specified")
+    if options.watch or options.watch_only or options.selector:
+        raise Failure(
+            "--raw may not be specified with other flags that filter the server request or alter the output"
+        )
+    if options.output:
+        raise Failure("--raw and --output are mutually exclusive")
+    if not options.raw.startswith("/"):
+        raise Failure(f'--raw must be a valid URL path: parse "{options.raw}": invalid URI for request')
     response = await call.client.transport.request(
         "GET", call.options.raw, headers={"accept": "application/json, */*"}
     )
@@ -90,7 +102,20 @@ class Getter:
                 call.options.show_managed_fields,
                 printing.GET_FORMATS,
                 not call.options.no_headers,
+                call.options.allow_missing_template_keys,
             )
+            if call.options.show_labels:
+                raise Failure(f"--show-labels option cannot be used with {output} printer")
+            if call.options.label_columns and output.startswith("custom-columns"):
+                raise Failure(f"--label-columns option cannot be used with {output} printer")
+        watches = call.options.watch or call.options.watch_only
+        if call.options.output_watch_events and not watches:
+            raise Failure("--output-watch-events option can only be used with --watch or --watch-only")
+        if watches and call.options.sort_by:
+            which = "--watch requested, --sort-by will be ignored for watch events received"
+            if not call.options.watch:
+                which = "--watch-only requested, --sort-by will be ignored"
+            click.echo(f"warning: {which}", err=True)
 
     async def run(self) -> None:
         asks = await self._asks()
@@ -159,14 +184,15 @@ class Getter:
         return found
 
     async def _tables(self, asks: list[Ask]) -> None:
-        several = len({ask.kind.resource for ask in asks}) > 1 or "all" in ",".join(
-            self._call.words[:1]
-        ).split(",")
+        found = await self._each(asks, TABLE if self._options.server_print else "application/json")
+        if not self._options.server_print:
+            found = [(ask, _name_and_age(ask, obj)) for ask, obj in found]
+        several = len({ask.kind.resource for ask, _ in found}) > 1
+        if self._options.sort_by:
+            self._sort_tables([table for _, table in found])
         blocks: list[list[printing.Row]] = []
         last = None
-        for ask, table in await self._each(asks, TABLE):
-            if self._options.sort_by:
-                table["rows"] = self._sorted(table.get("rows") or [], lambda row: row["object"])
+        for ask, table in found:
             if not table.get("rows"):
                 continue
             same = last == ask.kind.resource
@@ -184,7 +210,8 @@ class Getter:
             else:
                 blocks.append(rows)
             last = ask.kind.resource
-        click.echo("\n".join(laid_out(rows) for rows in blocks), nl=False)
+        between = "" if self._options.no_headers else "\n"
+        click.echo(between.join(laid_out(rows) for rows in blocks), nl=False)
         if not blocks and not self._errors and not self._options.ignore_not_found:
             inside = self._namespace and any(ask.kind.namespaced for ask in asks)
             click.echo(
@@ -192,16 +219,39 @@ class Getter:
                 err=True,
             )
 
-    def _sorted(self, items: list[Any], object_of: Callable[[Any], Object]) -> list[Any]:
-        found = relaxed(self._options.sort_by)
-        values = [found.find(object_of(item)) for item in items]
-        if items and not any(values):
-            path = self._options.sort_by.strip("{}").lstrip(".")
-            raise Failure(f'couldn\'t find any field with path "{{.{path}}}" in the list of objects')
-        pairs = zip(values, items, strict=True)
-        return [
-            item for _, item in sorted(pairs, key=lambda pair: _sort_key(pair[0][0] if pair[0] else None))
-        ]
+    def _sort_tables(self, tables: list[Object]) -> None:
+        if len(tables) > 1:  # what kubectl then sorts by are the tables themselves
+            self._sorted(tables)
+        for table in tables:
+            if len(rows := table.get("rows") or []) < 2:
+                continue
+            try:
+                table["rows"] = self._sorted(rows, lambda row: row["object"])
+            except LookupError:
+                table["rows"] = []  # as if there were none: kubectl does not look at the printer's error
+
+    def _sorted(self, items: list[Any], object_of: Callable[[Any], Object] = lambda item: item) -> list[Any]:
+        """In the order that --sort-by asks for. Raises Failure, and LookupError where no item has the field."""
+        try:
+            path = relaxed(self._options.sort_by)
+        except Failure as error:
+            raise _Unsorted(error.message)
+        groups = [path.find(object_of(item)) for item in items]
+        if items and not any(group and group[0] for group in groups):
+            field = self._options.sort_by.removeprefix("{").removesuffix("}").removeprefix(".")
+            raise _Unsorted(f'couldn\'t find any field with path "{{.{field}}}" in the list of objects')
+        values = [group[0][0] if group and group[0] else _ABSENT for group in groups]
+        order = list(range(len(items)))
+        if len(order) > 12:  # Go's sort is another one then
+            by_value = functools.cmp_to_key(lambda a, b: _less(b, a) - _less(a, b))
+            order.sort(key=lambda index: by_value(values[index]))
+            return [items[index] for index in order]
+        for start in range(1, len(order)):
+            at = start
+            while at and _less(values[order[at]], values[order[at - 1]]):
+                order[at - 1], order[at] = order[at], order[at - 1]
+                at -= 1
+        return [items[index] for index in order]
 
     async def _objects(self, asks: list[Ask], printer: printing.Printer) -> None:
         items: list[Object] = []
@@ -213,7 +263,7 @@ class Getter:
                 typed = {"apiVersion": ask.kind.api_version, "kind": ask.kind.kind}
                 items += [{**typed, **item} for item in found.get("items") or ()]
         if self._options.sort_by:
-            items = self._sorted(items, lambda item: item)
+            items = self._sorted(items)
         if single and not items:
             return
         if self._errors and not items:
@@ -225,8 +275,11 @@ class Getter:
         click.echo(printer.show(whole), nl=False)
 
     async def _watch(self, asks: list[Ask]) -> None:
-        if len({ask.kind.resource for ask in asks}) > 1 or len(asks) > 1:
+        if len({ask.kind.resource for ask in asks}) > 1:
             raise Failure("you may only specify a single resource type")
+        if len(asks) > 1:
+            await (self._tables(asks) if self._printer is None else self._objects(asks, self._printer))
+            raise Failure("you may only watch a single resource or type of resource at a time")
         ask = asks[0]
         query = self._selectors()
         if ask.name:
@@ -323,24 +376,40 @@ def _prefix(ask: Ask) -> str:
     return f"{kind}.{ask.kind.group}/" if ask.kind.group else f"{kind}/"
 
 
-_QUANTITY = re.compile(r"[-+]?[0-9.]+([eE][-+]?[0-9]+|[numkMGTPE]i?)?")
+def _name_and_age(ask: Ask, found: Object) -> Object:
+    """The table that kubectl makes of objects by itself (--server-print=false)."""
+    from .timing import since
+
+    now = RealClock().now()
+    columns = [{"name": "Name"}, {"name": "Age"}]
+    items = [found] if ask.name else found.get("items") or []
+    rows = [
+        {"cells": [name_of(item), since(get(item, "metadata.creationTimestamp"), now)], "object": item}
+        for item in items
+    ]
+    return {"columnDefinitions": columns, "rows": rows}
 
 
-def _sort_key(value: Any) -> tuple[int, Any, str]:
-    """Absent before everything; numbers and quantities by size; text in natural order."""
-    if value is None:
-        return (0, 0, "")
-    if isinstance(value, (bool, int, float)):
-        return (1, value, "")
-    if isinstance(value, str) and _QUANTITY.fullmatch(value):
+class _Unsorted(Failure, LookupError):
+    """What --sort-by says does not fit the objects."""
+
+
+_ABSENT = object()
+
+
+def _less(a: Any, b: Any) -> bool:
+    """kubectl's order: the absent first, numbers and quantities by size, text by its letters. Raises Failure."""
+    if a is _ABSENT or b is _ABSENT:
+        return a is _ABSENT
+    if a is None or b is None:
+        return a is None and b is not None
+    if type(a) not in (str, int, float) or type(a) is not type(b):
+        raise Failure(f"Field is an unsortable type: {go_type(a)}")
+    if isinstance(a, str):
         from ..api.quantity import Quantity
 
-        return (1, Quantity.parse(value).milli_value(), value)
-    return (
-        2,
-        [
-            (part.isdigit(), int(part) if part.isdigit() else 0, part)
-            for part in re.split(r"(\d+)", str(value))
-        ],
-        "",
-    )
+        try:
+            return Quantity.parse(a).number < Quantity.parse(b).number
+        except ValueError:
+            pass
+    return bool(a < b)

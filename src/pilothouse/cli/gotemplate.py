@@ -15,10 +15,13 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote_plus
 
+import click
+
 from .errors import Failure
-from .jsonpath import _ESCAPES, go_json, go_text
+from .jsonpath import _ESCAPES, go_json, go_quote, go_text, go_type
 
 NO_VALUE = object()
+WORDS = ("true", "false", "nil", "and", "or")
 _TOKEN = re.compile(
     r"""\s*(?:(?P<string>"(?:\\.|[^"\\])*"|`[^`]*`)|(?P<char>'(?:\\.|[^'\\])')|(?P<number>[-+]?\d+(?:\.\d+)?)
     |(?P<variable>\$\w*)(?P<path>(?:\.\w+)*)|(?P<field>(?:\.[\w]+)+|\.)|(?P<word>\w+)|(?P<mark>:=|[=|(),]))""",
@@ -49,20 +52,24 @@ class _Continue(Exception):
     pass
 
 
-def execute(text: str, data: Any) -> str:
-    """Raises Failure."""
+def execute(text: str, data: Any, missing: bool = True) -> str:
+    """`missing` False: a key that is not there is an error. Raises Failure."""
     try:
         templates: dict[str, list[Node]] = {}
         nodes = _Parser(_lex(text), templates).block(())[0]
     except TemplateError as error:
         raise Failure(f"error parsing template {text}, template: output:1: {error}")
-    run = _Run(templates, data)
+    run = _Run(templates, missing)
     try:
         run.nodes(nodes, data, [{"$": data}])
     except (TemplateError, _Break, _Continue) as error:
-        raise Failure(
-            f'error executing template "{text}": template: output:1: executing "output": {error or "break outside range"}'
+        why = f'template: output:1: executing "output": {error or "break outside range"}'
+        click.echo(
+            f"{''.join(run.out)}Error executing template: {why}. Printing more information for debugging the template:\n"
+            f"\ttemplate was:\n\t\t{text}\n\traw data was:\n\t\t{go_json(data)}\n"
+            f"\tobject given to template engine was:\n\t\t{go_text(data)}\n"
         )
+        raise Failure(f"error executing template {go_quote(text)}: {why}")
     return "".join(run.out)
 
 
@@ -126,6 +133,8 @@ class _Parser:
         return nodes, ""
 
     def _control(self, word: str, rest: str) -> Node:
+        if not rest:
+            raise TemplateError(f"missing value for {word}")
         names, declares, pipe = self._pipe(rest)
         body, end = self.block(("else", "end"))
         other: list[Node] = []
@@ -186,13 +195,15 @@ def _commands(tokens: list[tuple[str, Any]]) -> list[Any]:
             chain = tokens.pop(0)[1] if tokens and tokens[0][0] == "chain" else ""
             commands[-1].append(("pipe", (inner, chain)))
         elif kind != "mark":
+            if kind == "word" and value not in WORDS and value not in FUNCTIONS:
+                raise TemplateError(f'function "{value}" not defined')
             commands[-1].append((kind, value))
     return [command for command in commands if command]
 
 
 class _Run:
-    def __init__(self, templates: dict[str, list[Node]], root: Any):
-        self._templates, self._root = templates, root
+    def __init__(self, templates: dict[str, list[Node]], missing: bool):
+        self._templates, self._missing = templates, missing
         self.out: list[str] = []
 
     def nodes(self, nodes: list[Node], dot: Any, scopes: list[dict[str, Any]]) -> None:
@@ -270,7 +281,7 @@ class _Run:
 
     def _command(self, command: list[Any], dot: Any, scopes: list[dict[str, Any]], last: list[Any]) -> Any:
         kind, name = command[0]
-        if kind == "word" and name not in ("true", "false", "nil"):
+        if kind == "word" and name not in WORDS[:3]:
             if name in ("and", "or"):  # these look at no more operands than they need
                 value: Any = NO_VALUE
                 for operand in command[1:]:
@@ -278,9 +289,7 @@ class _Run:
                     if truth(value) == (name == "or"):
                         return value
                 return last[0] if last else value
-            function = FUNCTIONS.get(name)
-            if function is None:
-                raise TemplateError(f'function "{name}" not defined')
+            function = FUNCTIONS[name]
             arguments = [self._operand(each, dot, scopes) for each in command[1:]] + last
             try:
                 return function(*arguments)
@@ -303,30 +312,31 @@ class _Run:
         if kind == "number":
             return float(value) if "." in value else int(value)
         if kind == "field":
-            return _walk(dot, value)
+            return self._walk(dot, value)
         if kind == "variable":
             name, path = value
             for scope in reversed(scopes):
                 if name in scope:
-                    return _walk(scope[name], path)
+                    return self._walk(scope[name], path)
             raise TemplateError(f'undefined variable "{name}"')
         if kind == "pipe":
-            return _walk(self._pipe(value[0], dot, scopes), value[1])
+            return self._walk(self._pipe(value[0], dot, scopes), value[1])
         if value in ("true", "false"):
             return value == "true"
         if value == "nil":
             return None
         return self._command([token], dot, scopes, [])
 
-
-def _walk(value: Any, path: str) -> Any:
-    for key in path.split(".")[1:] if path not in ("", ".") else ():
-        if value is None or value is NO_VALUE:
-            raise TemplateError(f"nil pointer evaluating interface {{}}.{key}")
-        if not isinstance(value, dict):
-            raise TemplateError(f"<{path}>: can't evaluate field {key} in type interface {{}}")
-        value = value.get(key, NO_VALUE)
-    return value
+    def _walk(self, value: Any, path: str) -> Any:
+        for key in path.split(".")[1:] if path not in ("", ".") else ():
+            if value is None or value is NO_VALUE:
+                return NO_VALUE
+            if not isinstance(value, dict):
+                raise TemplateError(f"at <{path}>: can't evaluate field {key} in type interface {{}}")
+            if key not in value and not self._missing:
+                raise TemplateError(f'at <{path}>: map has no entry for key "{key}"')
+            value = value.get(key, NO_VALUE)
+        return value
 
 
 def truth(value: Any) -> bool:
@@ -378,9 +388,7 @@ def _printf(format_: str, *values: Any) -> str:
         if match[2] == "t":
             return str(value).lower()
         if match[2] == "T":
-            return {str: "string", bool: "bool", int: "int64", float: "float64", list: "[]interface {}"}.get(
-                type(value), "map[string]interface {}"
-            )
+            return go_type(value)
         return str(f"%{match[1]}{match[2]}" % value)
 
     return re.sub(r"%([-+# 0]*\d*(?:\.\d+)?)([vsqdftTxXeg%])", one, format_)
@@ -397,7 +405,13 @@ def _print(*values: Any) -> str:
 
 
 def _compare(name: str, a: Any, *others: Any) -> bool:
+    if not others:
+        raise TypeError("missing argument for comparison")
     b = others[0]
+    basic = (str, int, float, bool)
+    if type(a) in basic and type(b) in basic and type(a) is not type(b):
+        types = " and ".join(go_type(each).replace("int64", "int") for each in (a, b))
+        raise TypeError(f"incompatible types for comparison: {types}")
     if name == "eq":
         return any(a == each for each in others)
     if name == "ne":

@@ -42,8 +42,11 @@ class Printer:
         managed_fields: bool = False,
         formats: list[str] = FORMATS,
         headers: bool = True,
+        missing: bool = True,
     ):
+        """`missing`: fields that a template names need not be there."""
         name, _, argument = output.partition("=")
+        name = name.lower() if name.lower() in PLAIN else name
         argument = argument or (template if name in ARGUMENT else "")
         if name not in formats or (argument and name not in ARGUMENT):
             raise Failure(
@@ -58,13 +61,16 @@ class Printer:
             try:
                 argument = File(argument).read_text()
             except OSError as error:
-                raise Failure(f"error reading --template {argument}, {error.strerror}\n")
+                what = "template" if "custom" in name else "--template"
+                why = (error.strerror or "").lower()
+                raise Failure(f"error reading {what} {argument}, open {argument}: {why}")
         self.name, self.argument, self._managed_fields, self._headers = (
             name,
             argument,
             managed_fields,
             headers,
         )
+        self._missing = missing
         self._shown = 0
 
     def show(self, obj: Object) -> str:
@@ -81,15 +87,15 @@ class Printer:
             items = obj["items"] if obj.get("kind", "").endswith("List") and "items" in obj else [obj]
             return "".join(resource_name(item) + "\n" for item in items)
         if self.name.startswith("jsonpath"):
-            return render(self.argument, obj, as_json=self.name == "jsonpath-as-json")
+            return render(self.argument, obj, as_json=self.name == "jsonpath-as-json", missing=self._missing)
         if self.name.startswith("custom-columns"):
             items = obj["items"] if "items" in obj and obj.get("kind", "").endswith("List") else [obj]
             if self.name.endswith("file"):
-                return _columns_of_file(self.argument, items, self._headers)
+                return _columns_of_file(self.argument, items)
             return custom_columns(self.argument, items, self._headers)
         from .gotemplate import execute
 
-        return str(execute(self.argument, obj))
+        return execute(self.argument, obj, self._missing)
 
 
 def printer(options: Any) -> Printer | None:
@@ -108,13 +114,11 @@ def resource_name(obj: Object) -> str:
 
 
 def cell_text(value: Any) -> str:
-    return (
-        "<none>"
-        if value is None
-        else go_text(value).replace("\n", "\\n")
-        if isinstance(value, str)
-        else go_text(value)
-    )
+    if value is None:
+        return "<none>"
+    text = go_text(value)
+    line = re.split("[\f\n\r]", text, maxsplit=1)[0]
+    return text if line == text else line + "..."
 
 
 def table_rows(
@@ -143,13 +147,17 @@ def table_rows(
         rows.append((["NAMESPACE"] if namespaces else []) + head)
     for row in found.get("rows") or ():
         metadata = (row.get("object") or {}).get("metadata") or {}
-        cells = [cell_text(row["cells"][index]) for index, _ in columns]
+        labels = metadata.get("labels") or {}
+        added = [labels.get(label, "") for label in label_columns]
+        if show_labels:
+            added.append(label_text({"metadata": metadata}))
+        # labels go after the cells, of which a few kinds have more than columns: those then stand under LABELS
+        first = len(found.get("columnDefinitions") or ())
+        everything = [*row["cells"], *added]
+        cells = [cell_text(everything[index]) for index, _ in columns]
         if cells:
             cells[0] = prefix + cells[0]
-        labels = metadata.get("labels") or {}
-        cells += [labels.get(label, "") for label in label_columns]
-        if show_labels:
-            cells.append(label_text({"metadata": metadata}))
+        cells += map(cell_text, everything[first : first + len(added)])
         rows.append(([metadata.get("namespace") or ""] if namespaces else []) + cells)
     return rows
 
@@ -237,23 +245,43 @@ def custom_columns(spec: str, items: list[Object], headers: bool) -> str:
     columns = []
     for part in spec.split(","):
         name, colon, path = part.partition(":")
-        if not colon or not path:
+        if not colon:
             raise Failure(f"unexpected custom-columns spec: {part}, expected <header>:<json-path-expr>")
-        columns.append((name, relaxed(path)))
+        columns.append((name, path))
+    return _columns(columns, items, headers)
+
+
+def _columns(columns: list[tuple[str, str]], items: list[Object], headers: bool) -> str:
+    paths = [relaxed(path) for _, path in columns]
     rows = [[name for name, _ in columns]] if headers else []
     for item in items:
-        found = [path.find(item) for _, path in columns]
-        rows.append([",".join(map(go_text, values)) if values else "<none>" for values in found])
+        try:
+            found = [path.find(item) for path in paths]
+        except LookupError as error:
+            raise Failure(error.args[0])
+        rows.append(
+            [
+                ",".join(
+                    ["<none>"] * (not groups or not groups[0])
+                    + [go_text(value) for values in groups for value in values]
+                )
+                for groups in found
+            ]
+        )
     return table(rows)
 
 
-def _columns_of_file(text: str, items: list[Object], headers: bool) -> str:
+def _columns_of_file(text: str, items: list[Object]) -> str:
     """Two lines: the headers, and the paths below them."""
-    lines = [line.split() for line in text.splitlines() if line.strip()]
-    if len(lines) < 2:
-        raise Failure("invalid template, missing headers or paths" if not lines else "unexpected EOF")
+    lines = [line.split() for line in text.splitlines()]
+    for index, what in enumerate(("header", "spec")):
+        if len(lines) <= index:
+            raise Failure(
+                f"invalid template, missing {what} line. Expected format is one line of space separated headers, one "
+                "line of space separated column specs."
+            )
     if len(lines[0]) != len(lines[1]):
         raise Failure(
             f"number of headers ({len(lines[0])}) and field specifications ({len(lines[1])}) don't match"
         )
-    return custom_columns(",".join(f"{a}:{b}" for a, b in zip(lines[0], lines[1])), items, headers)
+    return _columns(list(zip(lines[0], lines[1], strict=True)), items, True)

@@ -11,7 +11,7 @@ from .change import Change
 from .delete import until_gone
 from .errors import Failure, while_doing
 from .targets import Finder, Info
-from .verb import FILES, WRITE, Call, flag, number, text, verb
+from .verb import FILES, WRITE, Call, dry_run_of, flag, number, text, verb
 
 
 @verb(
@@ -32,6 +32,16 @@ async def command(call: Call) -> None:
     options = call.options
     if not options.filename:
         raise Failure("must specify one of -f and -k")
+    if not options.force:
+        for name in ("grace_period", "timeout"):
+            if options.given(name):
+                raise Failure(f"--{name.replace('_', '-')} must have --force specified")
+    elif options.given("dry_run") and dry_run_of(options) != "none":
+        raise Failure("--dry-run can not be used when --force is set")
+    if options.cascade not in ("background", "foreground", "orphan"):
+        raise Failure(
+            f'invalid cascade value ({options.cascade}). Must be "background", "foreground", or "orphan"'
+        )
     finder, change = Finder(call), Change(call, "kubectl-replace")
     found = await finder.run([], load=False)
     if not found and not finder.errors:
@@ -46,6 +56,10 @@ async def command(call: Call) -> None:
                 where = info.path + (f"/{options.subresource}" if options.subresource else "")
                 obj = await _put(call, where, obj, change.writing)
         except ApiError as error:
+            if not info.name:
+                why = f'error when replacing "{info.source}": resource name may not be empty'
+                finder.errors.append(Failure(why))
+                continue
             finder.errors.append(while_doing("replacing", info.source, error))
             continue
         change.say(info.shown, obj, "replaced")

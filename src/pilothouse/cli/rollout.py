@@ -46,7 +46,14 @@ async def _targets(call: Call) -> tuple[Finder, list[Info]]:
     if not call.words and not call.options.filename:
         raise Failure("required resource not specified")
     finder = Finder(call)
-    return finder, await finder.run(everything=True)
+    found = await finder.run(everything=True)
+    if not found and not finder.errors:
+        click.echo(f"No resources found in {call.namespace} namespace.", err=True)
+    return finder, found
+
+
+def _group_kind(info: Info) -> str:
+    return info.kind.kind + (f".{info.kind.group}" if info.kind.group else "")
 
 
 def _named(info: Info) -> str:
@@ -68,6 +75,8 @@ def _named(info: Info) -> str:
     help="Show how a rollout goes, until it is done.",
 )
 async def status(call: Call) -> None:
+    if call.options.revision < 0:
+        raise Failure(f"revision must be a positive integer: {call.options.revision}")
     finder, found = await _targets(call)
     finder.end()
     for info in found:
@@ -240,7 +249,7 @@ async def _revisions(call: Call, info: Info) -> dict[int, Object]:
         }
     if info.kind.kind in ("StatefulSet", "DaemonSet"):
         return {each["revision"]: each for each in await controller_revisions(call.connection, info.obj)}
-    raise Failure(f'no history viewer has been implemented for {{"{info.kind.group}" "{info.kind.kind}"}}')
+    raise Failure(f'no history viewer has been implemented for "{_group_kind(info)}"')
 
 
 def _template_of(revision: Object, cause: bool = False) -> Object:
@@ -277,9 +286,7 @@ async def undo(call: Call) -> None:
     for info in found:
         with finder.trying():
             if info.kind.kind not in STATUS:
-                raise Failure(
-                    f'no rollbacker has been implemented for {{"{info.kind.group}" "{info.kind.kind}"}}'
-                )
+                raise Failure(f'no rollbacker has been implemented for "{_group_kind(info)}"')
             undo_one = _undo_deployment if info.kind.kind == "Deployment" else _undo_revision
             obj, done = await undo_one(call, info, change)
             if LAST_APPLIED in annotations_of(info.obj):
@@ -330,7 +337,7 @@ async def _undo_revision(call: Call, info: Info, change: Change) -> tuple[Object
     else:
         target = revisions[-2]
     if change.dry_run == "client":
-        return info.obj, _written(_template_of(target))
+        return info.obj, f"will roll back to {_written(_template_of(target))}"
     if target is revisions[-1]:
         return info.obj, f"skipped rollback (current template already matches revision {wanted})"
     return await change.patch(info, target["data"]), "rolled back"
@@ -354,13 +361,15 @@ async def restart(call: Call) -> None:
     for info in found:
         with finder.trying():
             if info.kind.kind not in STATUS:
-                raise Failure(f"{_named(info)} restarting is not supported")
+                raise Failure(f"error: {_named(info)} restarting is not supported")
             if info.obj["spec"].get("paused"):
-                raise Failure(f"{_named(info)} can't restart paused deployment (run rollout resume first)")
+                raise Failure(
+                    f"error: {_named(info)} can't restart paused deployment (run rollout resume first)"
+                )
             now = timestamp(RealClock().now())
             if get(info.obj, "spec.template.metadata.annotations", {}).get(RESTARTED_AT) == now:
                 raise Failure(
-                    f"{_named(info)} if restart has already been triggered within the past second, please wait before "
+                    f"error: {_named(info)} if restart has already been triggered within the past second, please wait before "
                     "attempting to trigger another"
                 )
             patch = {"spec": {"template": {"metadata": {"annotations": {RESTARTED_AT: now}}}}}
@@ -374,9 +383,9 @@ async def _set_paused(call: Call, paused: bool) -> None:
     for info in found:
         with finder.trying():
             if info.kind.kind != "Deployment":
-                raise Failure(f"{_named(info)} {'pausing' if paused else 'resuming'} is not supported")
+                raise Failure(f"error: {_named(info)} {'pausing' if paused else 'resuming'} is not supported")
             if bool(info.obj["spec"].get("paused")) == paused:
-                raise Failure(f"{_named(info)} is {'already' if paused else 'not'} paused")
+                raise Failure(f"error: {_named(info)} is {'already' if paused else 'not'} paused")
             obj = await change.patch(info, {"spec": {"paused": paused or None}})
             change.say(info.shown, obj, "paused" if paused else "resumed")
     finder.end()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from typing import Any
 
 import click
@@ -12,6 +13,7 @@ from ..api.errors import ApiError
 from ..api.object import Object, condition_of, get
 from ..base.clock import RealClock
 from ..client.http import delete_options
+from ..node.images import invalid_name
 from .attach import attach_to
 from .create import SAVE, make
 from .errors import Failure
@@ -51,27 +53,36 @@ async def command(call: Call) -> int | None:
     if not call.words:
         raise call.usage("NAME is required for run")
     interactive, attached = options.stdin or options.tty, options.attach or options.stdin
+    if not options.image:
+        raise Failure("--image is required")
+    if problem := invalid_name(options.image):
+        why = problem.partition(": ")[2]
+        raise Failure(f'Invalid image name "{options.image}": {why}')
     if options.tty and not options.stdin:
-        raise Failure("-i/--stdin is required for containers with -t/--tty=true")
+        raise call.usage("-i/--stdin is required for containers with -t/--tty=true")
+    if options.expose and not options.port:
+        raise call.usage("--port must be set when exposing a service")
     if options.rm and not attached:
-        raise Failure("--rm should only be used for attached containers")
+        raise call.usage("--rm should only be used for attached containers")
     if attached and dry_run_of(options) != "none":
-        raise Failure(
-            "--dry-run="
-            + dry_run_of(options)
-            + " can't be used with attached containers options (--attach, --stdin, or --tty)"
+        raise call.usage(
+            "--dry-run=[server|client] can't be used with attached containers options (--attach, --stdin, or --tty)"
         )
+    if options.image_pull_policy not in ("", "Always", "IfNotPresent", "Never"):
+        raise call.usage(f"invalid image pull policy: {options.image_pull_policy}")
     if options.restart not in ("Always", "OnFailure", "Never"):
         raise call.usage(f"invalid restart policy: {options.restart}")
+    if options.override_type not in ("merge", "strategic", "json"):
+        raise Failure(f"invalid override type: {options.override_type}")
     pod = overridden(_pod(call, words[0], words[1:], interactive), options.overrides, options.override_type)
-    made = (
-        await make(call, pod, "created", manager="kubectl-run") if not attached else await _quietly(call, pod)
-    )
     if options.expose:
         await _expose(call, words[0], pod)
+        if options.output == "yaml":
+            click.echo("---\n---")
     if not attached:
+        await make(call, pod, "created", manager="kubectl-run")
         return None
-    return await _session(call, made)
+    return await _session(call, await _quietly(call, pod))
 
 
 async def _quietly(call: Call, pod: Object) -> Object:
@@ -87,12 +98,14 @@ def _pod(call: Call, name: str, args: list[str], interactive: bool) -> Object:
     if args:
         container["command" if options.command else "args"] = args
     if options.env:
-        bad = next((word for word in options.env if "=" not in word), None)
+        bad = next((word for word in options.env if not word.partition("=")[0] or "=" not in word), None)
         if bad is not None:
             raise Failure(f"invalid env: {bad}")
         pairs = [word.split("=", 1) for word in options.env]
         container["env"] = [{"name": key, "value": value} for key, value in pairs]
     if options.port:
+        if not re.fullmatch(r"[+-]?\d+", options.port):
+            raise Failure(f'strconv.Atoi: parsing "{options.port}": invalid syntax')
         container["ports"] = [{"containerPort": int(options.port)}]
     if options.privileged:
         container["securityContext"] = {"privileged": True}
@@ -102,9 +115,10 @@ def _pod(call: Call, name: str, args: list[str], interactive: bool) -> Object:
             container["stdinOnce"] = True
     if options.tty:
         container["tty"] = True
-    labels = (
-        dict(word.split("=", 1) for word in options.labels.split(",")) if options.labels else {"run": name}
-    )
+    words = options.labels.split(",") if options.labels else [f"run={name}"]
+    if bad := next((word for word in words if "=" not in word), None):
+        raise Failure(f"unexpected label spec: {bad}")
+    labels = dict(word.split("=", 1) for word in words)
     metadata: Object = {"name": name, "labels": labels}
     if options.annotations:
         metadata["annotations"] = dict(word.split("=", 1) for word in options.annotations)
@@ -117,12 +131,8 @@ def overridden(pod: Object, text_: str, type_: str) -> Object:
         return pod
     try:
         patch: Any = json.loads(text_)
-    except ValueError as error:
-        raise Failure(
-            f"Invalid JSON Patch: {error}"
-            if type_ == "json"
-            else f"invalid character in --overrides: {error}"
-        )
+    except ValueError:
+        raise Failure("Invalid JSON Patch")
     from ..api import patch as patches
     from ..api.schema import schema_of
 
@@ -135,8 +145,6 @@ def overridden(pod: Object, text_: str, type_: str) -> Object:
 
 async def _expose(call: Call, name: str, pod: Object) -> None:
     port = call.options.port
-    if not port:
-        raise Failure("--port must be set when exposing a service")
     spec = {
         "ports": [{"port": int(port), "protocol": "TCP", "targetPort": int(port)}],
         "selector": pod["metadata"]["labels"],

@@ -28,19 +28,20 @@ async def command(call: Call) -> None:
     options, wanted = call.options, call.options.replicas
     if wanted < 0:
         raise Failure("The --replicas=COUNT flag is required, and COUNT must be greater than or equal to 0")
+    if options.current_replicas < -1:
+        raise Failure("The --current-replicas must specify an integer of -1 or greater")
     finder, change = Finder(call), Change(call, "kubectl-scale")
     found = await finder.run()
-    finder.end()
     if len(found) > 1 and options.resource_version:
         raise Failure("cannot use --resource-version with multiple resources")
-    if not found:
+    if not found and not finder.errors:
         raise Failure("no objects passed to scale")
     for info in found:
         with finder.trying():
             if options.current_replicas >= 0 or options.resource_version:
                 await _check(call, info)
-            await change.patch(info, {"spec": {"replicas": wanted}}, "merge", "scale")
-            change.say(info.shown, info.obj, "scaled")
+            after = await change.patch(info, {"spec": {"replicas": wanted}}, "merge", "scale")
+            change.say(info.shown, after if change.dry_run == "client" else info.obj, "scaled")
             if limit := duration(options.timeout):
                 await _until(call, info, wanted, limit)
     finder.end()

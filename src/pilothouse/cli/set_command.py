@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from ..api.errors import ApiError
 from ..api.object import Object, get
 from .change import Change
 from .errors import Failure
@@ -28,19 +29,33 @@ TEMPLATES = {  # where a kind has its pod spec
     ),
 }
 MANAGER = "kubectl-set"
+LOCAL = """you must specify resources by --filename when --local is set.
+Example resource specifications include:
+   '-f rsrc.yaml'
+   '--filename=rsrc.json'"""
+ENV_NAME = (
+    "a valid environment variable name must consist of alphabetic characters, digits, '_', '-', or '.', and must not "
+    "start with a digit (e.g. 'my.env-name',  or 'MY_ENV.NAME',  or 'MyEnvName1', regex used for validation is "
+    "'[-._a-zA-Z][-._a-zA-Z0-9]*')"
+)
 Maker = Callable[[Info, Object], Object]
 """(object, its pod spec) -> the patch of the pod spec; {} when nothing changes."""
 
 
-async def _update(call: Call, words: list[str], make: Maker, done: str) -> None:
-    """Patches the pod spec of every object that is meant."""
+async def _update(
+    call: Call, words: list[str], make: Maker, done: str, failed: str, problems: list[str] | None = None
+) -> None:
+    """Patches the pod spec of every object that is meant. `problems`: what `make` notes while it goes on."""
+    options = call.options
+    if options.local and not options.filename:
+        raise Failure(LOCAL)
     finder, change = Finder(call), Change(call, MANAGER)
-    for info in await finder.run(words):
+    for info in await finder.run(words, load=not options.local):
         with finder.trying():
             where = TEMPLATES.get(info.kind.kind)
             if where is None:
-                why = "the object is not a pod or does not have a pod template: *unstructured.Unstructured"
-                raise Failure(f"{info.shown} {why}")
+                why = f"the object is not a pod or does not have a pod template: *{info.kind.version}.{info.kind.kind}"
+                raise Failure(f"error: {info.kind.plural}/{info.name} {why}")
             spec = get(info.obj, ".".join(where)) or {}
             patch: Object = make(info, spec)
             for field in [field for field in ("containers", "initContainers") if field in patch]:
@@ -48,7 +63,12 @@ async def _update(call: Call, words: list[str], make: Maker, done: str) -> None:
             if patch:
                 for key in reversed(where):
                     patch = {key: patch}
-                change.say(info.shown, await change.patch(info, patch), done)
+                try:
+                    after = change.locally(info, patch) if options.local else await change.patch(info, patch)
+                except ApiError as error:
+                    raise Failure(f"failed to patch {failed} {error.message}")
+                change.say(info.shown, after, done)
+    finder.errors += [Failure(f"error: {problem}") for problem in problems or ()]
     finder.end()
 
 
@@ -76,6 +96,7 @@ async def image(call: Call) -> None:
     if not pairs:
         raise Failure("at least one image update is required")
     images = dict(pair.split("=", 1) for pair in pairs)
+    problems: list[str] = []
 
     def change(info: Info, spec: Object) -> Object:
         patch: Object = {}
@@ -88,10 +109,10 @@ async def image(call: Call) -> None:
                         if container.get("image") != wanted:
                             patch.setdefault(field, []).append({"name": container["name"], "image": wanted})
             if not found and name != "*":
-                raise Failure(f'unable to find container named "{name}"')
+                problems.append(f'unable to find container named "{name}"')
         return patch
 
-    await _update(call, resources, change, "image updated")
+    await _update(call, resources, change, "image updated", "image update to pod template:", problems)
 
 
 # -- env -------------------------------------------------------------------------------------------------------
@@ -116,7 +137,7 @@ async def image(call: Call) -> None:
 )
 async def env(call: Call) -> None:
     options = call.options
-    resources, words = _split(call.words, lambda word: "=" in word or word.endswith("-"))
+    resources, words = _split(call.words, lambda word: "=" in word[1:] or word.endswith("-"))
     if not resources and not options.filename:
         raise Failure("one or more resources must be specified as <resource> <name> or <resource>/<name>")
     stray = next((word for word in words if "=" not in word and not word.endswith("-")), None)
@@ -137,11 +158,13 @@ async def env(call: Call) -> None:
         if not chosen:
             name = f"{info.kind.kind}/{info.name}"
             click.echo(
-                f'warning: {name} does not have any containers matching "{options.containers}"', err=True
+                f'Warning: {name} does not have any containers matching "{options.containers}"', err=True
             )
         for field, container in chosen:
             before = container.get("env") or []
-            after, changes = _changed(before, added, removed, options.overwrite)
+            after, changes = _changed(
+                f"{info.kind.plural}/{info.name}", before, added, removed, options.overwrite
+            )
             lines.append(f"# {info.kind.kind} {info.name}, container {container['name']}")
             lines.extend(_shown(each) for each in after)
             if changes:
@@ -150,7 +173,7 @@ async def env(call: Call) -> None:
                 patch.setdefault(field, []).append(change_)
         return {} if options.list else patch
 
-    await _update(call, resources, change, "env updated")
+    await _update(call, resources, change, "env updated", "env update to pod template:")
     if options.list:
         for line in lines:
             click.echo(line)
@@ -169,7 +192,7 @@ def _variables(words: list[str]) -> tuple[list[Object], list[str]]:
         key, equals, value = word.partition("=")
         if equals:
             if not re.fullmatch(r"[^=\s0-9][^=\s]*", key):
-                raise Failure(f'"{key}" is not a valid key name')
+                raise Failure(f'"{key}" is not a valid key name: {ENV_NAME}')
             added.append({"name": key, "value": value})
         else:
             removed.append(word.removesuffix("-"))
@@ -203,7 +226,7 @@ async def _from(call: Call) -> list[Object]:
 
 
 def _changed(
-    before: list[Object], added: list[Object], removed: list[str], overwrite: bool
+    named: str, before: list[Object], added: list[Object], removed: list[str], overwrite: bool
 ) -> tuple[list[Object], list[Object]]:
     """(the environment afterwards, the strategic patch that makes it)."""
     have = {each["name"]: each for each in before}
@@ -211,7 +234,9 @@ def _changed(
         for each in added:
             if each["name"] in have:
                 value = have[each["name"]].get("value", "")
-                raise Failure(f"'{each['name']}' already has a value ({value}), and --overwrite is false")
+                raise Failure(
+                    f"error: {named} '{each['name']}' already has a value ({value}), and --overwrite is false"
+                )
     after = {name: each for name, each in have.items() if name not in removed}
     changes: list[Object] = []
     for each in added:
@@ -255,6 +280,9 @@ def _shown(each: Object) -> str:
 )
 async def resources(call: Call) -> None:
     options = call.options
+    if not call.words and not options.filename:
+        raise Failure(NOTHING_GIVEN)
+    problems: list[str] = []
     if not options.limits and not options.requests:
         raise Failure("you must specify an update to requests or limits (in the form of --requests/--limits)")
     wanted = {
@@ -265,10 +293,12 @@ async def resources(call: Call) -> None:
 
     def change(info: Info, spec: Object) -> Object:
         patch: Object = {}
+        found = False
         for field in ("containers", "initContainers"):
             for container in spec.get(field) or ():
                 if not fnmatch.fnmatchcase(container["name"], options.containers):
                     continue
+                found = True
                 have = container.get("resources") or {}
                 if any(
                     (have.get(side) or {}).get(k) != v
@@ -276,9 +306,12 @@ async def resources(call: Call) -> None:
                     for k, v in each.items()
                 ):
                     patch.setdefault(field, []).append({"name": container["name"], "resources": wanted})
+        if not found:
+            problems.append(f"unable to find container named {options.containers}")
         return patch
 
-    await _update(call, call.words, change, "resource requirements updated")
+    failed = "resources update to pod template"
+    await _update(call, call.words, change, "resource requirements updated", failed, problems)
 
 
 def _quantities(text_: str) -> dict[str, Any]:
@@ -288,7 +321,7 @@ def _quantities(text_: str) -> dict[str, Any]:
     for word in text_.split(","):
         key, equals, value = word.partition("=")
         if not equals or "=" in value:
-            raise Failure(f"Invalid argument syntax {word}, expected <resource>=<quantity>")
+            raise Failure(f"Invalid argument syntax {word}, expected <resource>=<value>")
         try:
             found[key] = canonical(value)
         except QuantityError as error:
@@ -313,7 +346,7 @@ async def serviceaccount(call: Call) -> None:
     def change(info: Info, spec: Object) -> Object:
         return {"serviceAccountName": name}
 
-    await _update(call, resources_, change, "serviceaccount updated")
+    await _update(call, resources_, change, "serviceaccount updated", "ServiceAccountName")
 
 
 command.subcommand(serviceaccount, "sa")
@@ -343,4 +376,45 @@ async def selector(call: Call) -> None:
         if options.resource_version:
             patch["metadata"] = {"resourceVersion": options.resource_version}
         change.say(info.shown, await change.patch(info, patch), "selector updated")
+    finder.end()
+
+
+@command.subcommand
+@verb(
+    "subject",
+    *FILES,
+    *SELECTOR,
+    *WRITE,
+    *ALL,
+    many("--user", split=True, help="Users to add."),
+    many("--group", split=True, help="Groups to add."),
+    many("--serviceaccount", split=True, help="NAMESPACE:NAME of service accounts to add."),
+    help="Add subjects to role bindings: `set subject rolebinding NAME --user=ann`.",
+)
+async def subject(call: Call) -> None:
+    options = call.options
+    finder, change = Finder(call), Change(call, MANAGER)
+    found = await finder.run()
+    finder.end()
+    if not options.user and not options.group and not options.serviceaccount:
+        raise Failure("you must specify at least one value of user, group or serviceaccount")
+    wanted = [
+        {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": name}
+        for kind, names in (("User", options.user), ("Group", options.group))
+        for name in sorted(set(names))
+    ]
+    for word in sorted(set(options.serviceaccount)):
+        namespace, colon, name = word.partition(":")
+        if not name or ":" in name:
+            raise Failure("serviceaccount must be <namespace>:<name>")
+        wanted.append({"kind": "ServiceAccount", "name": name, "namespace": namespace or call.namespace})
+    for info in found:
+        with finder.trying():
+            if info.kind.kind not in ("RoleBinding", "ClusterRoleBinding"):
+                why = "setting subjects is only supported for RoleBinding/ClusterRoleBinding"
+                raise Failure(f"error: {info.kind.plural}/{info.name} {why}")
+            have = info.obj.get("subjects") or []
+            if added := [each for each in wanted if each not in have]:
+                after = await change.patch(info, {"subjects": [*have, *added]})
+                change.say(info.shown, after, "subjects updated")
     finder.end()

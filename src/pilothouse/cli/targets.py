@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -83,12 +84,6 @@ async def parse(connection: Connection, words: list[str]) -> list[Ask]:
         return asks
     kinds: list[Kind] = []
     for type_ in words[0].split(",") if words else ():
-        if not type_:
-            raise Failure(
-                'the server doesn\'t have a resource type ""'
-                if len(words[0]) < 2
-                else f"arguments must consist of a resource and a name: {words[0]}"
-            )
         if type_ == ALL_CATEGORY:
             seen = set()
             for kind in await connection.all_kinds():
@@ -356,7 +351,7 @@ def _parse(text: str, where: str) -> Iterator[tuple[str, Object]]:
 
 
 def _plain(loader: Any) -> Any:
-    """A loader that leaves dates as text, as Kubernetes' YAML does."""
+    """A loader that leaves dates as text and takes `y` and `n` for booleans, as Kubernetes' YAML does."""
 
     class Plain(loader):  # type: ignore[misc]
         pass
@@ -365,4 +360,6 @@ def _plain(loader: Any) -> Any:
         first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
         for first, resolvers in loader.yaml_implicit_resolvers.items()
     }
+    Plain.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("[yYnN]$"), list("yYnN"))
+    Plain.bool_values = {**loader.bool_values, "y": True, "n": False}
     return Plain

@@ -353,10 +353,15 @@ def dry_run_of(options: Options) -> str:
     if value in ("none", "client", "server"):
         return str(value)
     if value == "unchanged":
-        raise Failure(
-            '--dry-run flag without a value was specified. A value must be set: "none", "server", or "client".'
-        )
-    raise Failure(f'Invalid dry-run value ({value}). Must be "none", "server", or "client".')
+        click.echo("W --dry-run is deprecated and can be replaced with --dry-run=client.", err=True)
+        return "client"
+    try:
+        meant = "client" if _boolean(value) else "none"
+    except ValueError:
+        raise Failure(f'Invalid dry-run value ({value}). Must be "none", "server", or "client".')
+    why = f"is deprecated (boolean value) and can be replaced with --dry-run={meant}."
+    click.echo(f"W --dry-run={value} {why}", err=True)
+    return meant
 
 
 DRY_RUN_NOTE = {"none": "", "client": " (dry run)", "server": " (server dry run)"}

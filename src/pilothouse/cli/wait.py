@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 
 import click
@@ -12,7 +11,7 @@ from ..api.object import Object, get, uid_of
 from ..base.clock import Clock, RealClock
 from . import printing
 from .errors import Failure, Failures
-from .jsonpath import Path, go_text
+from .jsonpath import go_text, relaxed
 from .targets import Finder, Info, parse
 from .timing import duration
 from .verb import ALL_NAMESPACES, FIELD_SELECTOR, FILES, OUTPUT, SELECTOR, Call, flag, text, verb
@@ -142,23 +141,33 @@ def _has_condition(name: str, value: str) -> Condition:
 
 
 def _has_value(spec: str) -> Condition:
-    match = re.fullmatch(r"'?(\{.*?\}|[^=']+)'?(?:=(.*))?", spec, re.DOTALL)
-    if match is None or (match[2] is not None and not match[2]):
+    parts = [
+        part.replace("\0", "==") for part in spec.replace("==", "\0").split("=")
+    ]  # a filter's == is no split
+    if len(parts) > 2:
+        shown = "--for=jsonpath='{.status.readyReplicas}'"
+        raise Failure(f"jsonpath wait format must be {shown}=3 or {shown}")
+    found, wanted = relaxed(parts[0]), parts[1].strip("'\"") if len(parts) > 1 else None
+    if wanted == "":
         raise Failure(
-            "jsonpath wait value cannot be empty" if match else "jsonpath expression cannot be empty"
+            "jsonpath wait has to have a value after equal sign, like --for=jsonpath='{.status.readyReplicas}'=3"
         )
-    expression = match[1].strip("{}")
-    found = Path(expression if expression.startswith((".", "$", "[")) else "." + expression)
-    wanted = None if match[2] is None else match[2].strip("'\"")
+    if not parts[0]:
+        raise Failure("jsonpath expression cannot be empty")
 
     def holds(obj: Object) -> bool:
-        values = found.find(obj)
-        if len(values) > 1:
-            raise Failure("given jsonpath expression matches more than one value")
-        if not values:
+        try:
+            groups = found.find(obj)
+        except LookupError as error:
+            raise Failure(error.args[0])
+        if not groups or not groups[0]:
             return False
-        if isinstance(values[0], (dict, list)) and wanted is not None:
+        if len(groups) > 1 or len(groups[0]) > 1:
+            what = "list" if len(groups) > 1 else "value"
+            raise Failure(f"given jsonpath expression matches more than one {what}")
+        value = groups[0][0]
+        if wanted is not None and isinstance(value, (dict, list)):
             raise Failure("jsonpath leads to a nested object or list which is not supported")
-        return wanted is None or go_text(values[0]) == wanted
+        return wanted is None or go_text(value).strip() == wanted.strip()
 
     return holds

@@ -32,6 +32,11 @@ PODS = {
         ("{..n}", "2 1"),
         ("{$.items[0].metadata.name}", "a"),
         ("plain", "plain"),
+        ("{range .items[*]}{$.metadata.name}{.spec.n}", "a2b1"),
+        ("{range .nope[*]}{.a}{end}x", "x"),
+        ("{.items[*].metadata['name','labels']}", 'a b {"a.b/c":"dotted","app":"x"}'),
+        ("{.items[0].metadata.labels['a.b/c']}", ""),
+        ('{1} {true} {"\\u00e9"}', "1 true é"),
     ],
 )
 def test_templates(template, text):
@@ -42,7 +47,17 @@ def test_templates(template, text):
     "template, message",
     [
         ("{.items", "error parsing jsonpath {.items, unclosed action"),
-        ("{end}", "error parsing jsonpath {end}, not in range, nothing to end"),
+        ("{end}", "not in range, nothing to end"),
+        ('{.items["a"]}', 'error parsing jsonpath {.items["a"]}, invalid array index "a"'),
+        ('{.items[?(@.a=="b" && @.c)]}', "unrecognized character in action: U+0026 '&'"),
+        ("{.items[0:5]}", "array index out of bounds: index 4, length 2"),
+        ("{.items[::-1]}", "step must be > 0"),
+        ("{.items[1:0]}", "starting index 1 is greater than ending index 0"),
+        ("{.items[?(@.spec.list[*]==1)]}", "can only compare one element at a time"),
+        ("{.items[?(@.metadata.name==1)]}", "incompatible types for comparison"),
+        ("{.items[0].metadata[0]}", "map[string]interface {} is not array or slice"),
+        ("{foo}", "unrecognized identifier foo"),
+        ("{....a}", "invalid multiple recursive descent"),
         ("{.items[9].x}", "array index out of bounds: index 9, length 2"),
     ],
 )
@@ -54,7 +69,7 @@ def test_what_is_wrong_is_said(template, message):
 
 @pytest.mark.parametrize("text", ["metadata.name", ".metadata.name", "{metadata.name}", "{.metadata.name}"])
 def test_columns_and_sorting_take_paths_without_braces(text):
-    assert relaxed(text).find(PODS["items"][0]) == ["a"]
+    assert relaxed(text).find(PODS["items"][0]) == [["a"]]
 
 
 def test_custom_columns_show_absent_values_and_maps_as_go_does():
