@@ -90,6 +90,9 @@ class NodeLifecycleController(Controller):
                 actions.append(Event(_as_seen_by_events(node), "Normal", "NodeNotReady", message))
                 actions += _pods_not_ready(key, view, now)
             return Plan([*actions, Update("nodes", silenced, "status")], self.env.node_monitor_period_s)
+        if old_names := _old_names(node):
+            actions.append(Patch("nodes", "", key, {"metadata": {"labels": old_names}}, "strategic"))
+            return Plan(actions)  # the taints when it has come true
         changed = _with_taints(node, view, now)
         if changed is not None:
             actions.append(Update("nodes", changed))
@@ -172,6 +175,16 @@ def _pods_not_ready(node: str, view: View, now: float) -> list[Action]:
         )
         patches.append(Event(pod, "Warning", "NodeNotReady", "Node is not ready"))
     return [Batch(tuple(patches))] if patches else []
+
+
+def _old_names(node: Object) -> dict[str, str]:
+    """Labels that still have a name from before Kubernetes 1.14 beside their own: those that lack it or differ."""
+    labels = labels_of(node)
+    return {
+        f"beta.{label}": labels[label]
+        for label in ("kubernetes.io/os", "kubernetes.io/arch")
+        if label in labels and labels.get(f"beta.{label}") != labels[label]
+    }
 
 
 def _with_taints(node: Object, view: View, now: float) -> Object | None:

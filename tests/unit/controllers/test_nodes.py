@@ -54,6 +54,27 @@ def test_a_ready_node_loses_the_taint_it_was_born_with(run):
     run(story, NAMES)
 
 
+def test_the_old_names_of_a_nodes_labels_follow_the_new_ones(run):
+    async def story(w):
+        await node(w, "a")
+        labels = {
+            "kubernetes.io/os": "linux",
+            "kubernetes.io/arch": "arm64",
+            "beta.kubernetes.io/arch": "arm",
+        }
+        await w.change("nodes", "a", {"metadata": {"labels": labels}})
+        await w.settle()
+        assert w.get("nodes", "a")["metadata"]["labels"] == {
+            "kubernetes.io/os": "linux",
+            "kubernetes.io/arch": "arm64",
+            "beta.kubernetes.io/os": "linux",
+            "beta.kubernetes.io/arch": "arm64",
+        }
+        assert taints(w, "a") == []
+
+    run(story, NAMES)
+
+
 def test_pressures_and_cordons_become_taints_and_go_again(run):
     async def story(w):
         await node(w, "a", condition("True"), condition("True", "DiskPressure"))
