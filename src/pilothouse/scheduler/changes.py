@@ -34,8 +34,11 @@ def of_node(old: Object | None, new: Object | None) -> Helps:
         helps |= {"TaintToleration", "NodeUnschedulable", "PodTopologySpread"}
     if labels_of(old) != labels_of(new):
         helps |= _PLACE
-    if (old.get("status") or {}).get("allocatable") != (new.get("status") or {}).get("allocatable"):
+    was, now = old.get("status") or {}, new.get("status") or {}
+    if was.get("allocatable") != now.get("allocatable"):
         helps |= {"NodeResourcesFit"}
+    if was.get("declaredFeatures") != now.get("declaredFeatures"):
+        helps |= {"NodeDeclaredFeatures"}
     return helps
 
 

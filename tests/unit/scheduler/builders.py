@@ -24,12 +24,13 @@ def node(
     labels = {"kubernetes.io/hostname": name, **options.pop("labels", {})}
     if zone := options.pop("zone", ""):
         labels["topology.kubernetes.io/zone"] = zone
+    features = options.pop("features", [])
     assert not options, options
     images = [{"names": [image], "sizeBytes": size} for image, size in images]
     return {
         "metadata": {"name": name, "labels": labels},
         "spec": {"taints": list(taints), "unschedulable": unschedulable},
-        "status": {"allocatable": allocatable, "images": images},
+        "status": {"allocatable": allocatable, "images": images, "declaredFeatures": features},
     }
 
 
@@ -49,12 +50,15 @@ def pod(
     status: Object = {"startTime": started} if (started := spec.pop("started", "")) else {}
     if nominated := spec.pop("nominated", ""):
         status["nominatedNodeName"] = nominated
+    rules = spec.pop("rules", [])
     requests = {
         **({"cpu": cpu} if cpu else {}),
         **({"memory": memory} if memory else {}),
         **spec.pop("requests", {}),
     }
     container = {"name": "c", "image": image, "resources": {"requests": requests}, "ports": list(ports)}
+    if rules:
+        container["restartPolicyRules"] = rules
     return {"metadata": metadata, "spec": {"containers": [container], **spec}, "status": status}
 
 

@@ -32,6 +32,8 @@ FAR = "node(s) didn't match pod anti-affinity rules"
 EXISTING = "node(s) didn't satisfy existing pods anti-affinity rules"
 SKEW = "node(s) didn't match pod topology spread constraints"
 WITHOUT = f"{SKEW} (missing required label)"
+FEATURES = "node(s) didn't match Pod's required features"
+RESTARTS = [{"action": "RestartAllContainers"}]
 http = {"hostPort": 80, "containerPort": 80}
 
 
@@ -206,6 +208,14 @@ CASES: list[tuple[str, Any, Any, list[Any], str]] = [
         pod(labels=WEB, topologySpreadConstraints=spread(minDomains=2)),
         node("a", zone="z"),
         [pod("x", labels=WEB, deleted=True)],
+        "",
+    ),
+    ("features: unknown to the node", pod(rules=RESTARTS), node("a"), [], FEATURES),
+    (
+        "features: declared",
+        pod(rules=RESTARTS),
+        node("a", features=["RestartAllContainersOnContainerExits"]),
+        [],
         "",
     ),
 ]

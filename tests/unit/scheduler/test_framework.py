@@ -110,6 +110,7 @@ def test_what_a_change_of_a_node_may_cure():
     assert changes.of_node(old, node("a")) == set()
     assert changes.of_node(old, node("a", unschedulable=True)) == {"NodeUnschedulable"}
     assert changes.of_node(old, node("a", cpu="9")) == {"NodeResourcesFit"}
+    assert changes.of_node(old, node("a", features=["f"])) == {"NodeDeclaredFeatures"}
     assert "NodeAffinity" in (changes.of_node(old, node("a", labels={"x": "y"})) or set())
     assert "TaintToleration" in (changes.of_node(old, node("a", taints=[{"key": "k"}])) or set())
 

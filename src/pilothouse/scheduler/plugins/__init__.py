@@ -10,6 +10,7 @@ from .default_preemption import DefaultPreemption
 from .image_locality import ImageLocality
 from .inter_pod_affinity import InterPodAffinity
 from .node_affinity import NodeAffinity
+from .node_declared_features import NodeDeclaredFeatures
 from .node_name import NodeName
 from .node_ports import NodePorts
 from .node_resources import NodeResourcesBalancedAllocation, NodeResourcesFit
@@ -40,4 +41,5 @@ def default_plugins() -> list[tuple[Plugin, int]]:
         (DefaultPreemption(), 0),
         (NodeResourcesBalancedAllocation(), 1),
         (ImageLocality(), 1),
+        (NodeDeclaredFeatures(), 0),
     ]
