@@ -25,7 +25,7 @@ from .options import DeleteOptions
 from .proxy import service_address, slices_of
 from .registry.kinds_rules import LOCAL
 from .registry.operation import CREATE, DELETE, UPDATE
-from .request import Request, Response, User
+from .request import APISERVER, Request, Response, User
 
 if TYPE_CHECKING:
     from .server import ApiServer
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 API_SERVICES = kind_of_resource("apiservices.apiregistration.k8s.io")
-AGGREGATOR = User("system:apiserver", ("system:masters", "system:authenticated"))
 CHECKER = User("system:kube-aggregator", ("system:masters",))  # as extension servers see it
 MANAGED = "kube-aggregator.kubernetes.io/automanaged"
 CHECK_EVERY_S, CHECK_TIMEOUT_S = 30.0, 5.0
@@ -243,10 +242,10 @@ class Aggregator:
         for entry in list(self._server.cache.entries(API_SERVICES.prefix)):
             name = name_of(entry.object)
             if wanted.pop(name, None) is None and labels_of(entry.object).get(MANAGED) == "true":
-                op = registry.operation(API_SERVICES, DELETE, AGGREGATOR, "", name)
+                op = registry.operation(API_SERVICES, DELETE, APISERVER, "", name)
                 await registry.delete(op, DeleteOptions())
         for name, obj in wanted.items():
-            op = registry.operation(API_SERVICES, CREATE, AGGREGATOR, "", name)
+            op = registry.operation(API_SERVICES, CREATE, APISERVER, "", name)
             await registry.create(op, self._server.resources.ready(API_SERVICES, obj))
 
     async def _keep_local(self) -> None:
@@ -264,7 +263,7 @@ class Aggregator:
             return
         since = before.get("lastTransitionTime") if before.get("status") == condition["status"] else None
         stamped = {"lastTransitionTime": since or self._server.registry.now(), **condition}
-        op = self._server.registry.operation(API_SERVICES, UPDATE, AGGREGATOR, "", name, "status")
+        op = self._server.registry.operation(API_SERVICES, UPDATE, APISERVER, "", name, "status")
 
         async def change(old: Object) -> Object:
             return {**old, "metadata": dict(old["metadata"]), "status": {"conditions": [stamped]}}

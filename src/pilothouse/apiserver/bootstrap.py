@@ -21,16 +21,18 @@ from ..base.clock import parse_timestamp
 from . import bootstrap_policy
 from .admission.priority import SYSTEM_CLASSES
 from .aggregation import local_api_services
-from .flow_defaults import flow_schemas, priority_levels
+from .flow_defaults import PRODUCER, flow_schemas, priority_levels, revised, told
 from .options import DeleteOptions
+from .registry.generic import shallow
 from .registry.operation import CREATE, DELETE, UPDATE
-from .registry.rbac import reconciled
-from .request import User
+from .registry.rbac import GROUP as RBAC_GROUP
+from .registry.rbac import protected, reconciled
+from .request import APISERVER
 
 if TYPE_CHECKING:
     from .server import ApiServer
 
-APISERVER = User("system:apiserver", ("system:masters", "system:authenticated"))
+FLOW_CONTROL = "flowcontrol.apiserver.k8s.io"
 NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 CLASS_DESCRIPTIONS = {
     "system-node-critical": "Used for system critical pods that must not be moved from their current node.",
@@ -49,6 +51,7 @@ async def run(server: ApiServer) -> None:
     for obj in _essentials(server):
         await ensure(server, obj)
     await asyncio.gather(*(ensure(server, obj) for obj in (*_useful(server), *_policy(server))))
+    await _drop_old_defaults(server)
     await server.flow_control.settle()
 
 
@@ -63,6 +66,11 @@ async def keep(server: ApiServer) -> None:
                 await ensure(server, obj)
             except ApiError as error:
                 log.warning("restoring %s %s: %s", obj["kind"], obj["metadata"]["name"], error.message)
+        if turn % REPAIR_ALL_EVERY == 0:
+            try:
+                await _drop_old_defaults(server)
+            except ApiError as error:
+                log.warning("deleting what flow control no longer has: %s", error.message)
 
 
 def _essentials(server: ApiServer) -> list[Object]:
@@ -159,18 +167,23 @@ def _kubernetes_service(server: ApiServer) -> list[Object]:
 
 
 async def ensure(server: ApiServer, obj: Object) -> None:
-    """Creates it, unless it is there."""
+    """Creates it, unless it is there; what is there is mended, where it is the server's to mend."""
     group, _, version = obj["apiVersion"].rpartition("/")
     kind = find_gvk(group, version, obj["kind"])
     assert kind is not None, obj["kind"]
     meta = obj["metadata"]
     namespace = meta.get("namespace", "")
+    obj = server.resources.ready(kind, {**obj, "metadata": dict(meta)})
     existing = server.storage.get(kind, namespace, meta["name"])
     if existing is not None:
-        await _reconcile(server, kind, existing.object, obj)
-        return
-    obj = server.resources.ready(kind, {**obj, "metadata": dict(meta)})
-    op = server.registry.operation(kind, CREATE, APISERVER, namespace, meta["name"])
+        if not _for_another_role(existing.object, obj):
+            await _reconcile(server, kind, existing.object, obj)
+            return
+        op = server.registry.operation(kind, DELETE, APISERVER, namespace, meta["name"])
+        await server.registry.delete(op, DeleteOptions())
+    op = server.registry.operation(
+        kind, CREATE, APISERVER, namespace, meta["name"], field_manager=_writer(kind)
+    )
     try:
         await server.registry.create(op, obj)
     except ApiError as error:
@@ -178,17 +191,51 @@ async def ensure(server: ApiServer, obj: Object) -> None:
             raise
 
 
+def _for_another_role(existing: Object, wanted: Object) -> bool:
+    """A default binding whose roleRef somebody has changed: that cannot be updated."""
+    return (
+        "roleRef" in wanted
+        and _role_of(existing["roleRef"]) != _role_of(wanted["roleRef"])
+        and not protected(existing)
+    )
+
+
+def _role_of(reference: Object) -> tuple[str, str, str]:
+    return reference.get("apiGroup", ""), reference.get("kind", ""), reference.get("name", "")
+
+
 async def _reconcile(server: ApiServer, kind: Kind, existing: Object, wanted: Object) -> None:
-    changed = _moved(existing, server.resources.ready(kind, wanted)) or reconciled(existing, wanted)
-    if changed is None:
+    mend = {RBAC_GROUP: reconciled, FLOW_CONTROL: revised}.get(kind.group, _moved)
+    if mend(existing, wanted) is None:
         return
     meta = existing["metadata"]
-    op = server.registry.operation(kind, UPDATE, APISERVER, meta.get("namespace", ""), meta["name"])
+    op = server.registry.operation(
+        kind, UPDATE, APISERVER, meta.get("namespace", ""), meta["name"], field_manager=_writer(kind)
+    )
 
     async def change(old: Object) -> Object:
-        return {**changed, "metadata": dict(old["metadata"])}
+        return shallow(mend(old, wanted) or old)
 
     await server.registry.update(op, change)
+
+
+def _writer(kind: Kind) -> str:
+    return PRODUCER if kind.group == FLOW_CONTROL else ""
+
+
+async def _drop_old_defaults(server: ApiServer) -> None:
+    """Flow schemas and priority levels that another version of the server had made and kept."""
+    for resource, wanted in (
+        ("flowschemas", flow_schemas()),
+        ("prioritylevelconfigurations", priority_levels()),
+    ):
+        kind = kind_of_resource(f"{resource}.{FLOW_CONTROL}")
+        names = {obj["metadata"]["name"] for obj in wanted}
+        for obj in server.storage.list(kind):
+            name = obj["metadata"]["name"]
+            if name not in names and told(obj):
+                op = server.registry.operation(kind, DELETE, APISERVER, "", name)
+                await server.registry.delete(op, DeleteOptions())
 
 
 def _moved(existing: Object, wanted: Object) -> Object | None:

@@ -28,7 +28,7 @@ from .answers import with_warnings
 from .options import DeleteOptions, WriteOptions, write_options
 from .registry.operation import DELETE, UPDATE, Operation
 from .registry.strategy import Strategy
-from .request import Request, Response, User
+from .request import APISERVER, Request, Response
 from .webhook_client import WebhookError
 
 if TYPE_CHECKING:
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CRDS = kind_of_resource("customresourcedefinitions.apiextensions.k8s.io")
-CONTROLLER = User("system:apiserver", ("system:masters", "system:authenticated"))
 CONVERSIONS_MAX, CONVERTED_AT_ONCE, CONVERSION_TIMEOUT_S = 50, 200, 30
 TERMINATING = "create not allowed while custom resource definition is terminating"
 
@@ -224,7 +223,7 @@ class CustomResources:
             return {**old, "status": status}
 
         try:
-            await registry.write(registry.operation(CRDS, UPDATE, CONTROLLER, "", name, "status"), change)
+            await registry.write(registry.operation(CRDS, UPDATE, APISERVER, "", name, "status"), change)
         except _Changed:
             pass
         except ApiError as error:
@@ -255,7 +254,7 @@ class CustomResources:
             done = names.terminating(old.get("status") or {}, "False", *outcome, now)
             return {**old, "metadata": {**old["metadata"], "finalizers": finalizers}, "status": done}
 
-        op = registry.operation(CRDS, UPDATE, CONTROLLER, "", name, "status")
+        op = registry.operation(CRDS, UPDATE, APISERVER, "", name, "status")
         op.patch = True
         await registry.update(op, change)
         self.refresh()
@@ -273,7 +272,7 @@ class CustomResources:
             meta = entry.object["metadata"]
             if meta.get("deletionTimestamp"):
                 continue
-            op = registry.operation(kind, DELETE, CONTROLLER, meta.get("namespace", ""), meta["name"])
+            op = registry.operation(kind, DELETE, APISERVER, meta.get("namespace", ""), meta["name"])
             try:
                 await registry.delete(op, DeleteOptions())
             except ApiError as error:

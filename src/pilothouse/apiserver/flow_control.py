@@ -15,12 +15,14 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+import orjson
+
 from ..api.errors import ApiError
 from ..api.kinds import kind_of_resource
 from ..api.object import Object, name_of, uid_of
 from ..base.clock import Clock
 from .backend import plain_error
-from .request import Request, Response, User
+from .request import APISERVER, Request, Response, User
 from .routes import RequestInfo
 from .seat_lending import PERIOD_S, Demand, Limits, Wish, current_limits, limits_of
 
@@ -29,10 +31,10 @@ if TYPE_CHECKING:
 
 SCHEMAS = kind_of_resource("flowschemas.flowcontrol.apiserver.k8s.io")
 LEVELS = kind_of_resource("prioritylevelconfigurations.flowcontrol.apiserver.k8s.io")
+CONSUMER = "api-priority-and-fairness-config-consumer-v1"  # who writes their status, in the managed fields
 REMEMBERED_MAX = 8_192
 RETRY_AFTER_S = "1"
 SERVICE_ACCOUNT_PREFIX = "system:serviceaccount:"
-CONTROLLER = User("system:apiserver", ("system:masters", "system:authenticated"))
 
 
 class FlowSchema:
@@ -101,6 +103,12 @@ def _asks(rule: Object, info: RequestInfo) -> bool:
 
 class Level:
     """A priority level: its seats, and its queues."""
+
+    limits: Limits
+    demand: Demand
+    seats: int
+    executing: int
+    waiting: int
 
     def __init__(self, name: str, uid: str, clock: Clock):
         self.name, self.uid, self._clock = name, uid, clock
@@ -326,22 +334,30 @@ class FlowControl:
             "message": f'This FlowSchema references the PriorityLevelConfiguration object named "{level}" '
             + ("and it exists" if there else "but there is no such object"),
         }
-        held = [dict(c) for c in (schema.get("status") or {}).get("conditions") or ()]
-        before = next((c for c in held if c.get("type") == "Dangling"), {})
+        held = (schema.get("status") or {}).get("conditions") or ()
+        before: Object = next((c for c in held if c.get("type") == "Dangling"), {})
         if all(before.get(key) == value for key, value in condition.items()):
             return
+        from .options import WriteOptions
+        from .patches import patched
         from .registry.operation import UPDATE
 
-        others = [c for c in held if c is not before]
-        stamped = {**condition, "lastTransitionTime": self._server.registry.now()}
-        registry = self._server.registry
-        op = registry.operation(SCHEMAS, UPDATE, CONTROLLER, "", name_of(schema), "status")
-
-        async def change(old: Object) -> Object:
-            return {**old, "metadata": dict(old["metadata"]), "status": {"conditions": [*others, stamped]}}
-
+        name, now = name_of(schema), self._server.registry.now()
+        applied = {
+            "apiVersion": SCHEMAS.api_version,
+            "kind": SCHEMAS.kind,
+            "metadata": {"name": name},
+            "status": {"conditions": [{**condition, "lastTransitionTime": now}]},
+        }
+        headers = {"content-type": "application/apply-patch+yaml"}
+        request = Request("PATCH", "", "", headers, orjson.dumps(applied))
+        op = self._server.registry.operation(
+            SCHEMAS, UPDATE, APISERVER, "", name, "status", field_manager=CONSUMER
+        )
+        op.patch = True
+        options = WriteOptions(field_manager=CONSUMER, force=True)
         try:
-            await registry.update(op, change)
+            await patched(self._server.resources, request, SCHEMAS, op, options)
         except ApiError as error:
             if error.code not in (404, 409):  # gone, or changed: then there is a next time
                 raise

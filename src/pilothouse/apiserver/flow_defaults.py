@@ -8,6 +8,12 @@ from ..api.object import Object
 
 API_VERSION = "flowcontrol.apiserver.k8s.io/v1"
 AUTO_UPDATE = "apf.kubernetes.io/autoupdate-spec"
+PRODUCER = "api-priority-and-fairness-config-producer-v1"  # who writes them, in their managed fields
+MANDATORY = ("exempt", "catch-all")  # what is changed in these is changed back
+BOOLEANS = {
+    **dict.fromkeys(("1", "t", "T", "TRUE", "true", "True"), True),
+    **dict.fromkeys(("0", "f", "F", "FALSE", "false", "False"), False),
+}  # as Go reads them
 ALL_USERS = ("system:unauthenticated", "system:authenticated")
 
 # name: shares, lendable percent, (queues, hand size, queue length limit) or None: refuse at once
@@ -124,6 +130,33 @@ def flow_schemas() -> list[Object]:
         _schema("global-default", "global-default", 9900, groups, everything, "ByUser", urls=True),
         _schema("catch-all", "catch-all", 10000, groups, everything, "ByUser", urls=True),
     ]
+
+
+def revised(existing: Object, wanted: Object) -> Object | None:
+    """What the server makes of a default that somebody may have changed (both with defaults filled in); None: it stays as it is."""
+    meta = existing["metadata"]
+    said = told(existing)
+    ours = meta["name"] in MANDATORY or (meta.get("generation") == 1 if said is None else said)
+    new = dict(existing)
+    if ours != said:
+        annotations = {**(meta.get("annotations") or {}), AUTO_UPDATE: str(ours).lower()}
+        new["metadata"] = {**meta, "annotations": annotations}
+    if ours and existing["spec"] != _kept_seats(existing, wanted):
+        new["spec"] = wanted["spec"]
+    return None if new == existing else new
+
+
+def told(obj: Object) -> bool | None:
+    """Whether its annotation says that the server keeps it as it was made; None: it says nothing."""
+    return BOOLEANS.get((obj["metadata"].get("annotations") or {}).get(AUTO_UPDATE, ""))
+
+
+def _kept_seats(existing: Object, wanted: Object) -> Object:
+    """The wanted spec, with the seats that an administrator has given to the level `exempt`."""
+    spec: Object = wanted["spec"]
+    if spec.get("type") != "Exempt" or not existing["spec"].get("exempt"):
+        return spec
+    return {**spec, "exempt": existing["spec"]["exempt"]}
 
 
 def _object(kind: str, name: str, spec: Object) -> Object:

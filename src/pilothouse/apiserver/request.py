@@ -50,6 +50,7 @@ def node_user(name: str) -> User:
 
 CONTROLLER_MANAGER = User("system:kube-controller-manager", (AUTHENTICATED,))
 SCHEDULER = User("system:kube-scheduler", (AUTHENTICATED,))
+APISERVER = User("system:apiserver", ("system:masters", AUTHENTICATED))
 
 
 @dataclass(slots=True)

@@ -7,6 +7,7 @@ because they are ordinary updates that the kind's strategy treats differently.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import orjson
@@ -33,10 +34,10 @@ from .answers import with_warnings
 from .negotiation import negotiate
 from .options import DeleteOptions, WriteOptions, delete_options, write_options
 from .patches import apply_patch, check_duplicates, parse_apply, parse_patch, patch_type
-from .registry.generic import other_uid, wrong_uid
+from .registry.generic import check_preconditions, other_uid, shallow, wrong_uid
 from .registry.operation import CREATE, DELETE, UPDATE
-from .registry.ownership import ScaleWrite
-from .request import Request, Response, User
+from .registry.ownership import ScaleWrite, own
+from .request import APISERVER, Request, Response, User
 from .resources import Resources, check_name, manager_of
 
 if TYPE_CHECKING:
@@ -144,6 +145,7 @@ async def bind(server: ApiServer, request: Request, kind: Kind) -> Response:
 # -- pods/eviction ---------------------------------------------------------------------------------------------
 
 MAX_DISRUPTED_PODS = 2000
+EVICTION_ATTEMPTS = 20
 
 
 async def evict(server: ApiServer, request: Request, kind: Kind) -> Response:
@@ -154,7 +156,7 @@ async def evict(server: ApiServer, request: Request, kind: Kind) -> Response:
     eviction = body_of(request, PODS.of_subresource("eviction"))
     meta = eviction.get("metadata") or {}
     name = info.name
-    if meta.get("name") and meta["name"] != name:
+    if (meta.get("name") or "") != name:
         raise bad_request("name in URL does not match name in Eviction object")
     given = dict(eviction.get("deleteOptions") or {})
     options = delete_options(request, given)
@@ -168,25 +170,26 @@ async def evict(server: ApiServer, request: Request, kind: Kind) -> Response:
         dry_run,
     )
     await _admit(resources, request, PODS, eviction, dry_run)
-    for _ in range(10):
+    budget = None
+    for _ in range(EVICTION_ATTEMPTS):
         entry = resources.storage.get(PODS, info.namespace, name)
         if entry is None:
             raise not_found("pods", "", name)
         pod = entry.object
         if not _can_ignore_budget(pod):
             budget = _budget_of(resources, pod)
-            if budget is not None:
-                taken = await _take_disruption(resources, request.user, pod, budget, dry_run)
-                if not taken:
-                    continue
+            if budget is not None and not await _take_disruption(resources, pod, budget, dry_run):
+                continue
         if not dry_run:
-            await _say_evicted(resources, request.user, info.namespace, name)
+            options = await _say_evicted(resources, request.user, info.namespace, name, options)
         op = resources.registry.operation(
             PODS, DELETE, request.user, info.namespace, name, "", dry_run=dry_run, warnings=request.warnings
         )
         await resources.registry.delete(op, options)
         return status_reply(request, 201)
-    raise too_many_requests(f"couldn't update PodDisruptionBudget {name!r} due to conflicts", 10)
+    assert budget is not None
+    why = f'couldn\'t update PodDisruptionBudget "{budget["metadata"]["name"]}" due to conflicts'
+    raise ApiError(504, "Timeout", f"Timeout: {why}", retry_after_s=10)
 
 
 async def _admit(resources: Resources, request: Request, kind: Kind, obj: Object, dry_run: bool) -> None:
@@ -201,11 +204,14 @@ async def _admit(resources: Resources, request: Request, kind: Kind, obj: Object
     await resources.registry.admission.validate(op)
 
 
-async def _say_evicted(resources: Resources, user: User, namespace: str, name: str) -> None:
-    """The pod tells why it goes, before it goes (KEP-3329)."""
+async def _say_evicted(
+    resources: Resources, user: User, namespace: str, name: str, options: DeleteOptions
+) -> DeleteOptions:
+    """The pod tells why it goes, before it goes (KEP-3329). The options, for the version that it has then."""
     now = resources.registry.now()
 
     async def change(old: Object) -> Object:
+        check_preconditions(PODS, name, old, options)
         status = old.get("status") or {}
         condition = {
             "type": "DisruptionTarget",
@@ -215,11 +221,22 @@ async def _say_evicted(resources: Resources, user: User, namespace: str, name: s
             "lastProbeTime": None,
             "lastTransitionTime": now,
         }
-        conditions = [c for c in status.get("conditions") or () if c.get("type") != "DisruptionTarget"]
-        return {**old, "status": {**status, "conditions": [*conditions, condition]}}
+        conditions = list(status.get("conditions") or ())
+        for i, held in enumerate(conditions):
+            if held.get("type") == "DisruptionTarget":
+                if held.get("status") == "True":
+                    condition["lastTransitionTime"] = held.get("lastTransitionTime")
+                conditions[i] = condition
+                break
+        else:
+            conditions.append(condition)
+        return {**old, "status": {**status, "conditions": conditions}}
 
     op = resources.registry.operation(PODS, UPDATE, user, namespace, name, "status")
-    await resources.registry.write(op, change)
+    outcome = await resources.registry.write(op, change)
+    if options.resource_version is None:
+        return options
+    return replace(options, resource_version=outcome.value()["metadata"]["resourceVersion"])
 
 
 def _can_ignore_budget(pod: Object) -> bool:
@@ -236,8 +253,6 @@ def _ready(pod: Object) -> bool:
 
 def _budget_of(resources: Resources, pod: Object) -> Object | None:
     labels = pod["metadata"].get("labels") or {}
-    if not labels:
-        return None
     budgets = [
         budget
         for budget in resources.storage.list(
@@ -254,9 +269,7 @@ def _budget_of(resources: Resources, pod: Object) -> Object | None:
     return budgets[0] if budgets else None
 
 
-async def _take_disruption(
-    resources: Resources, user: User, pod: Object, budget: Object, dry_run: bool
-) -> bool:
+async def _take_disruption(resources: Resources, pod: Object, budget: Object, dry_run: bool) -> bool:
     """Takes one of the disruptions that the budget allows; False: it changed meanwhile, look again."""
     meta, status, spec = budget["metadata"], budget.get("status") or {}, budget.get("spec") or {}
     name = meta["name"]
@@ -280,27 +293,23 @@ async def _take_disruption(
         raise error
     allowed = status.get("disruptionsAllowed", 0)
     if allowed < 0:
-        raise forbidden("poddisruptionbudgets", "policy", name, "pdb disruptions allowed is negative")
+        raise forbidden("poddisruptionbudget", "policy", name, "pdb disruptions allowed is negative")
     if len(status.get("disruptedPods") or {}) > MAX_DISRUPTED_PODS:
         raise forbidden(
-            "poddisruptionbudgets",
+            "poddisruptionbudget",
             "policy",
             name,
             "DisruptedPods map too big - too many evictions not confirmed by PDB controller",
         )
     if allowed == 0:
-        desired, current = status.get("desiredHealthy", 0), status.get("currentHealthy", 0)
-        failed = condition_of(budget, "DisruptionAllowed") or {}
-        needs = f"The disruption budget {name} does not allow evicting pods currently"
-        if current <= desired:
-            needs = f"The disruption budget {name} needs {desired} healthy pods and has {current} currently"
-        elif failed.get("reason") == "SyncFailed":
-            needs += f" because it failed sync: {failed.get('message', '')}"
+        needs = _why_none_allowed(name, status, condition_of(budget, "DisruptionAllowed") or {})
         error = ApiError(
             429, "TooManyRequests", "Cannot evict pod as it would violate the pod's disruption budget."
         )
         error.causes = [Cause("DisruptionBudget", needs, "")]
         raise error
+    if dry_run:
+        return True
     now = timestamp(resources.clock.now())
     pod_name = pod["metadata"]["name"]
 
@@ -321,10 +330,14 @@ async def _take_disruption(
             }
             conditions = [c for c in before.get("conditions") or () if c.get("type") != "DisruptionAllowed"]
             status["conditions"] = [*conditions, condition]
-        return {**old, "status": status}
+        new = shallow({**old, "status": status})
+        own(op, old, new, now)
+        return new
 
     kind = kind_of_resource("poddisruptionbudgets.policy")
-    op = resources.registry.operation(kind, UPDATE, user, meta["namespace"], name, "status", dry_run=dry_run)
+    op = resources.registry.operation(
+        kind, UPDATE, APISERVER, meta["namespace"], name, "status", field_manager="kube-apiserver"
+    )
     try:
         await resources.registry.write(op, change)
     except _Changed:
@@ -334,6 +347,19 @@ async def _take_disruption(
 
 class _Changed(Exception):
     pass
+
+
+def _why_none_allowed(name: str, status: Object, condition: Object) -> str:
+    desired, current = status.get("desiredHealthy", 0), status.get("currentHealthy", 0)
+    reason = condition.get("reason", "")
+    message = condition.get("message", "") if condition.get("status") == "False" else ""
+    if message and reason == "SyncFailed":  # the numbers are not to be trusted then
+        return f"The disruption budget {name} does not allow evicting pods currently because it failed sync: {message}"
+    if current <= desired:
+        return f"The disruption budget {name} needs {desired} healthy pods and has {current} currently"
+    if message:
+        return f"The disruption budget {name} does not allow evicting pods currently ({reason}): {message}"
+    return f"The disruption budget {name} does not allow evicting pods currently"
 
 
 # -- scale -----------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from pilothouse.store.memory import MemoryStore
 
 ROLES = "clusterroles.rbac.authorization.k8s.io"
 BINDINGS = "clusterrolebindings.rbac.authorization.k8s.io"
+SCHEMAS = "flowschemas.flowcontrol.apiserver.k8s.io"
 
 
 async def restarted(change) -> LocalClient:
@@ -133,3 +134,67 @@ async def test_the_kubernetes_service_follows_the_server_to_another_port():
         assert service["spec"]["ports"][0]["targetPort"] == port
         assert subset["ports"][0]["port"] == endpoint_slice["ports"][0]["port"] == port
         await server.stop()
+
+
+async def test_a_default_role_gets_back_single_rights_labels_and_what_it_collects():
+    async def change(client):
+        role = await client.get(ROLES, "", "view")
+        labels = {"kubernetes.io/bootstrapping": None}
+        patch = {"metadata": {"labels": labels, "annotations": None}, "aggregationRule": None}
+        await client.patch(ROLES, "", "view", patch, type="merge")
+        assert role["metadata"]["annotations"]
+        rules = [{"apiGroups": [""], "resources": ["endpoints"], "verbs": ["list"]}]
+        await client.patch(ROLES, "", "system:kube-dns", {"rules": rules}, type="merge")
+
+    client = await restarted(change)
+    view = await client.get(ROLES, "", "view")
+    assert view["metadata"]["labels"]["kubernetes.io/bootstrapping"] == "rbac-defaults"
+    assert view["metadata"]["annotations"]["rbac.authorization.kubernetes.io/autoupdate"] == "true"
+    assert view["aggregationRule"]["clusterRoleSelectors"][0]["matchLabels"] == {
+        "rbac.authorization.k8s.io/aggregate-to-view": "true"
+    }
+    rules = (await client.get(ROLES, "", "system:kube-dns"))["rules"]
+    assert {"apiGroups": [""], "resources": ["endpoints"], "verbs": ["watch"]} in rules
+    assert len(rules) == 4  # list of endpoints was there, watch of them, list and watch of services were not
+
+
+async def test_a_default_binding_of_another_role_is_made_anew():
+    async def change(client):
+        binding = await client.get(BINDINGS, "", "system:discovery")
+        await client.delete(BINDINGS, "", "system:discovery")
+        reference = {**binding["roleRef"], "name": "view"}
+        made = {"metadata": {"name": "system:discovery"}, "roleRef": reference, "subjects": []}
+        await client.create(BINDINGS, made)
+
+    client = await restarted(change)
+    binding = await client.get(BINDINGS, "", "system:discovery")
+    assert binding["roleRef"]["name"] == "system:discovery" and binding["subjects"]
+
+
+async def test_defaults_of_flow_control_are_kept_while_nobody_claims_them():
+    async def change(client):
+        for name, annotation in (("catch-all", "false"), ("probes", "false"), ("global-default", "true")):
+            annotations = {"apf.kubernetes.io/autoupdate-spec": annotation}
+            patch = {"metadata": {"annotations": annotations}, "spec": {"distinguisherMethod": None}}
+            if name != "catch-all":  # which validation guards
+                patch["spec"]["matchingPrecedence"] = 77
+            else:
+                del patch["spec"]
+            await client.patch(SCHEMAS, "", name, patch, type="merge")
+        old = await client.get(SCHEMAS, "", "probes")
+        for name, annotation in (("gone", "true"), ("kept", "no")):
+            meta = {"name": name, "annotations": {"apf.kubernetes.io/autoupdate-spec": annotation}}
+            await client.create(SCHEMAS, {"metadata": meta, "spec": old["spec"]})
+
+    client = await restarted(change)
+    schemas = {obj["metadata"]["name"]: obj for obj in (await client.list(SCHEMAS)).items}
+    assert schemas["catch-all"]["metadata"]["annotations"] == {"apf.kubernetes.io/autoupdate-spec": "true"}
+    assert schemas["probes"]["spec"]["matchingPrecedence"] == 77
+    assert schemas["global-default"]["spec"]["matchingPrecedence"] == 9900
+    assert schemas["global-default"]["spec"]["distinguisherMethod"] == {"type": "ByUser"}
+    assert "gone" not in schemas and "kept" in schemas
+    managers = [
+        (entry["manager"].removeprefix("api-priority-and-fairness-config-"), entry["operation"])
+        for entry in schemas["exempt"]["metadata"]["managedFields"]
+    ]
+    assert managers == [("consumer-v1", "Apply"), ("producer-v1", "Update")]

@@ -109,6 +109,24 @@ def shallow(obj: Object) -> Object:
     return new
 
 
+def check_preconditions(kind: Kind, name: str, obj: Object, options: DeleteOptions) -> None:
+    meta = obj["metadata"]
+    if kind.resource == "namespaces" and options.uid is not None and options.uid != meta["uid"]:
+        raise conflict("namespaces", "", name, wrong_uid(options.uid, meta["uid"]))
+    if options.uid is not None and options.uid != meta["uid"]:
+        why = (
+            f"the UID in the precondition ({options.uid}) does not match the UID in record ({meta['uid']}). "
+            "The object might have been deleted and then recreated"
+        )
+        raise conflict(kind.kind, kind.group, name, why)
+    if options.resource_version is not None and options.resource_version != meta["resourceVersion"]:
+        why = (
+            f"the ResourceVersion in the precondition ({options.resource_version}) does not match the ResourceVersion in record "
+            f"({meta['resourceVersion']}). The object might have been modified"
+        )
+        raise conflict(kind.kind, kind.group, name, why)
+
+
 # the fields of ObjectMeta in the order in which Kubernetes writes them
 _METADATA_ORDER = (
     *("name", "generateName", "namespace", "uid", "generation", "creationTimestamp"),
@@ -472,28 +490,11 @@ class Registry:
             }
             await self.admission.mutate(op)
             await self.admission.validate(op)
-            self._check_preconditions(op, existing.object, options)
+            check_preconditions(op.kind, op.name, existing.object, options)
             outcome = await self._delete_once(op, existing, options)
             if outcome is not None:
                 return outcome
         raise conflict(op.kind.plural, op.kind.group, op.name, MODIFIED)
-
-    def _check_preconditions(self, op: Operation, obj: Object, options: DeleteOptions) -> None:
-        meta = obj["metadata"]
-        if op.resource == "namespaces" and options.uid is not None and options.uid != meta["uid"]:
-            raise conflict("namespaces", "", op.name, wrong_uid(options.uid, meta["uid"]))
-        if options.uid is not None and options.uid != meta["uid"]:
-            why = (
-                f"the UID in the precondition ({options.uid}) does not match the UID in record ({meta['uid']}). "
-                "The object might have been deleted and then recreated"
-            )
-            raise conflict(op.kind.kind, op.kind.group, op.name, why)
-        if options.resource_version is not None and options.resource_version != meta["resourceVersion"]:
-            why = (
-                f"the ResourceVersion in the precondition ({options.resource_version}) does not match the ResourceVersion in record "
-                f"({meta['resourceVersion']}). The object might have been modified"
-            )
-            raise conflict(op.kind.kind, op.kind.group, op.name, why)
 
     async def _delete_once(self, op: Operation, existing: Entry, options: DeleteOptions) -> Outcome | None:
         old = existing.object

@@ -3,7 +3,7 @@ prevention")."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from ...api.errors import ApiError, forbidden, not_found
@@ -99,13 +99,15 @@ def _confirm(registry: Registry, op: Operation, rules: list[Object], namespace: 
 
 
 def _grants(rule: Object) -> Iterator[Grant]:
-    for verb in rule.get("verbs") or ():
-        for url in rule.get("nonResourceURLs") or ():
-            yield "", "", "", url, verb
-        for group in rule.get("apiGroups") or ():
-            for resource in rule.get("resources") or ():
+    verbs = rule.get("verbs") or ()
+    for group in rule.get("apiGroups") or ():
+        for resource in rule.get("resources") or ():
+            for verb in verbs:
                 for name in rule.get("resourceNames") or ("",):
                     yield group, resource, name, "", verb
+    for url in rule.get("nonResourceURLs") or ():
+        for verb in verbs:
+            yield "", "", "", url, verb
 
 
 def _covers(held: Rule, grant: Grant) -> bool:
@@ -137,20 +139,51 @@ def _shown(group: str, resource: str, name: str, url: str, verbs: list[str]) -> 
 AUTO_UPDATE = "rbac.authorization.kubernetes.io/autoupdate"
 
 
+def protected(existing: Object) -> bool:
+    return (existing["metadata"].get("annotations") or {}).get(AUTO_UPDATE) == "false"
+
+
 def reconciled(existing: Object, wanted: Object) -> Object | None:
-    """A default role or binding with what it lacks of its rules or subjects; None: it lacks nothing, or wants to be left alone."""
-    if (existing["metadata"].get("annotations") or {}).get(AUTO_UPDATE) != "true":
+    """A default role or binding with what it lacks of its labels, rules or subjects; None: it lacks nothing, or wants to be left alone."""
+    if protected(existing):
         return None
-    if "aggregationRule" in existing:
-        return None  # its rules are a controller's
+    meta = dict(existing["metadata"])
+    for field in ("annotations", "labels"):
+        merged = {**(wanted["metadata"].get(field) or {}), **(meta.get(field) or {})}
+        if merged:
+            meta[field] = merged
+    new = {**existing, "metadata": meta}
     if "roleRef" in wanted:
-        held = existing.get("subjects") or []
-        missing = [subject for subject in wanted.get("subjects") or () if subject not in held]
-        return {**existing, "subjects": [*held, *missing]} if missing else None
-    rules = [rule_of(rule, "") for rule in existing.get("rules") or ()]
+        _add(new, "subjects", wanted.get("subjects") or ())
+        return None if new == existing else new
+    held = [rule_of(rule, "") for rule in existing.get("rules") or ()]
     missing = [
-        rule
+        _rule(grant)
         for rule in wanted.get("rules") or ()
-        if not all(any(_covers(held, grant) for held in rules) for grant in _grants(rule))
+        for grant in _grants(rule)
+        if not any(_covers(rule_held, grant) for rule_held in held)
     ]
-    return {**existing, "rules": [*(existing.get("rules") or ()), *missing]} if missing else None
+    if missing:
+        new["rules"] = [*(existing.get("rules") or ()), *missing]
+    if "aggregationRule" in wanted:
+        aggregation = dict(new.get("aggregationRule") or {})
+        _add(aggregation, "clusterRoleSelectors", wanted["aggregationRule"]["clusterRoleSelectors"])
+        new["aggregationRule"] = aggregation
+    else:
+        new.pop("aggregationRule", None)
+    return None if new == existing else new
+
+
+def _add(holder: Object, field: str, wanted: Iterable[Object]) -> None:
+    held = holder.get(field) or []
+    missing = [each for each in wanted if each not in held]
+    if missing:
+        holder[field] = [*held, *missing]
+
+
+def _rule(grant: Grant) -> Object:
+    group, resource, name, url, verb = grant
+    if url:
+        return {"verbs": [verb], "nonResourceURLs": [url]}
+    rule: Object = {"verbs": [verb], "apiGroups": [group], "resources": [resource]}
+    return {**rule, "resourceNames": [name]} if name else rule
