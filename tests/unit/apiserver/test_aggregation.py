@@ -92,6 +92,7 @@ async def available(client: LocalClient, status: str) -> dict:
             held = await client.get(SERVICES, "", "v1.things.example.com")
             conditions = (held.get("status") or {}).get("conditions") or []
             if conditions and conditions[0]["status"] == status:
+                await asyncio.sleep(0.01)  # who listens to the store hears of it a turn later
                 return conditions[0]
             await asyncio.sleep(0.01)
 
