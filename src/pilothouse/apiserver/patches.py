@@ -85,7 +85,9 @@ async def patched(
 def check_identity(op: Operation, new: Object) -> None:
     """What a patch made must still be the object that the URL names."""
     meta = new.get("metadata") or {}
-    if op.kind.namespaced and (meta.get("namespace") or op.namespace) != op.namespace:
+    if not op.kind.namespaced:
+        meta.pop("namespace", None)
+    elif (meta.get("namespace") or op.namespace) != op.namespace:
         raise bad_request(OTHER_NAMESPACE)
     name = meta.get("name") or ""
     if not name:

@@ -243,3 +243,22 @@ async def test_a_resize_is_one_that_the_node_can_do(client, node, old, new, why,
         await client.update("pods", pod(**new), subresource="resize")
     assert refused.value.message == f'pods "p" is forbidden: {why}'
     assert [cause.reason for cause in refused.value.causes] == [reason] * bool(reason)
+
+
+async def test_a_namespace_says_nothing_of_what_has_none_and_a_dry_run_may_name_a_version(client):
+    classes = "priorityclasses.scheduling.k8s.io"
+    await client.create(classes, {"metadata": {"name": "a"}, "value": 1})
+    patched = await client.patch(classes, "", "a", {"metadata": {"namespace": "other"}})
+    assert "namespace" not in patched["metadata"]
+    named = {"metadata": {"name": "b", "resourceVersion": "5"}, "value": 1}
+    assert await client.create(classes, deepcopy(named), dry_run=True)
+    with pytest.raises(ApiError, match="should not be set"):
+        await client.create(classes, named)
+
+
+async def test_a_conflict_names_the_resource_that_was_asked_for(client):
+    event = {"metadata": {"name": "e", "namespace": "default"}, "involvedObject": {"namespace": "default"}}
+    await client.create("events", event)
+    stale = {"metadata": {"resourceVersion": "1"}}
+    with pytest.raises(ApiError, match='fulfilled on events.events.k8s.io "e"'):
+        await client.patch("events.events.k8s.io", "default", "e", stale)

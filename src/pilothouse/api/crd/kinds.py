@@ -212,7 +212,9 @@ class CustomKind(Kind):
         self, new: Object, old: Object, subresource: str, warnings: list[str] | None = None
     ) -> list[Cause]:
         errors = FieldErrors()
-        metadata.updated(errors, new["metadata"], old["metadata"], known_finalizers=False)
+        metadata.before_update(errors, new, old, namespaced=self.namespaced)
+        if errors:
+            metadata.updated(errors, new["metadata"], old["metadata"], known_finalizers=False)
         correlation = values.Correlation(new, old, self.node)
         if subresource == "status":
             status = self.node.properties.get("status")

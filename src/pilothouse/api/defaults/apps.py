@@ -37,7 +37,7 @@ def default_stateful_set(stateful_set: Object) -> None:
         put(strategy["rollingUpdate"], partition=0)
     put_text(sub(own, "persistentVolumeClaimRetentionPolicy"), whenDeleted="Retain", whenScaled="Retain")
     for claim in own.get("volumeClaimTemplates") or ():
-        put_text(claim, apiVersion="v1", kind="PersistentVolumeClaim")
+        claim |= {"apiVersion": "v1", "kind": "PersistentVolumeClaim"}
         default_claim_spec(spec(claim))
         put_text(sub(claim, "status"), phase="Pending")
 

@@ -42,7 +42,7 @@ def validate_update(
         return cast("CustomKind", kind).updated(new, old, subresource, warnings)
     validator = VALIDATORS.get(kind.resource)
     errors = FieldErrors()
-    metadata.updated(errors, new["metadata"], old["metadata"], known_finalizers=False)
+    metadata.before_update(errors, new, old, namespaced=kind.namespaced)
     if validator is not None:
         validator.update(errors, new, old, subresource)
     return errors

@@ -8,6 +8,7 @@ from ..object import Object
 from . import metadata
 from .conditions import conditions
 from .expressions import Problems, match_conditions, problems_of, report, variables
+from .go_struct import as_go
 from .match_rules import FAILURE_POLICIES, REINVOCATION, match_resources, one_of
 from .validator import kind
 
@@ -75,12 +76,15 @@ def _validating(errors: FieldErrors, new: Object, old: Object | None) -> None:
         _validation(errors, validation, f"spec.validations[{index}]", problems)
     if len(annotations) > _ANNOTATIONS_MAX:
         why = f"must not have more than {_ANNOTATIONS_MAX} auditAnnotations"
-        errors.invalid("spec.auditAnnotations", annotations, why)
+        shown = [as_go("admissionregistration.v1.AuditAnnotation", annotation) for annotation in annotations]
+        errors.invalid("spec.auditAnnotations", shown, why)
     seen: set[str] = set()
     for index, annotation in enumerate(annotations):
         at, key = f"spec.auditAnnotations[{index}]", annotation.get("key") or ""
-        full = f"{new['metadata'].get('name') or ''}/{key}"
-        errors.messages(f"{at}.key", full, metadata.qualified_name(full))
+        if name := new["metadata"].get("name"):
+            errors.messages(f"{at}.key", f"{name}/{key}", metadata.qualified_name(f"{name}/{key}"))
+        else:
+            errors.invalid(f"{at}.key", key, "requires metadata.name be non-empty")
         value = (annotation.get("valueExpression") or "").strip()
         if not value:
             errors.required(f"{at}.valueExpression", "valueExpression is not specified")

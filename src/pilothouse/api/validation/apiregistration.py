@@ -56,4 +56,4 @@ def _status(errors: FieldErrors, new: Object, old: Object) -> None:
             errors.not_supported(f"{at}.status", status, _STATUSES)
 
 
-SERVICE = kind(_service, "ucb", rule=names.path_segment, cluster=True, status=_status)
+SERVICE = kind(_service, "ucb", rule=names.path_segment, cluster=True, status=_status, known_finalizers=False)

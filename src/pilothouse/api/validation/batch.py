@@ -34,7 +34,7 @@ def _job(errors: FieldErrors, job: Object, old: Object | None) -> None:
         last = f"{job['metadata'].get('name') or ''}-{completions - 1}"
         if names.dns1123_label(last):
             why = f"will not able to create pod with invalid DNS label: {last}"
-            errors.invalid("metadata.name", job["metadata"].get("name"), why)
+            errors.invalid("metadata.name", job["metadata"].get("name") or "", why)
 
 
 def _job_spec(errors: FieldErrors, spec: Object, changed: bool) -> None:
@@ -275,7 +275,8 @@ def _job_change(errors: FieldErrors, new: Object, old: Object) -> None:
     elif completions not in (was, None, spec.get("parallelism")):
         why = "can only be modified in tandem with spec.parallelism"
         errors.invalid("spec.completions", completions, why)
-    immutable(errors, spec.get("selector"), before.get("selector"), "spec.selector")
+    now, was = spec.get("selector"), before.get("selector")
+    immutable(errors, now, was, "spec.selector", type_="meta.v1.LabelSelector")
     _template_change(errors, spec, before, old)
     for field, type_ in _FIXED_LATER:
         immutable(errors, spec.get(field), before.get(field), f"spec.{field}", type_=type_)

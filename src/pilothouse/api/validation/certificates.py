@@ -185,6 +185,8 @@ def _conditions(errors: FieldErrors, new: Object, old: Object) -> None:
 def _create(errors: FieldErrors, new: Object) -> None:
     metadata.created(errors, new["metadata"], _any_name, namespaced=False)
     _body(errors, new, None)
+    if not errors:
+        metadata.created(errors, new["metadata"], names.path_segment, namespaced=False)
 
 
 def _update(errors: FieldErrors, new: Object, old: Object, subresource: str) -> None:

@@ -33,10 +33,10 @@ def conditions(errors: FieldErrors, listed: list[Object], path: str) -> None:
             why = "must be greater than or equal to zero"
             errors.invalid(f"{at}.observedGeneration", condition["observedGeneration"], why)
         if not condition.get("lastTransitionTime"):
-            errors.required(f"{at}.lastTransitionTime", "must be set")
+            errors.required(f"{at}.lastTransitionTime")
         reason = condition.get("reason") or ""
         if not reason:
-            errors.required(f"{at}.reason", "must be set")
+            errors.required(f"{at}.reason")
         else:
             if not _REASON.fullmatch(reason):
                 errors.invalid(f"{at}.reason", reason, _REASON_ERROR)

@@ -30,6 +30,7 @@ _NONE = {"involvedObject": {}, "source": {}, "count": 0} | dict.fromkeys(
     ("firstTimestamp", "lastTimestamp", "eventTime", "related")
 )
 _TYPES = {
+    **dict.fromkeys(("reason", "message", "type", "action", "reportingController", "reportingInstance"), "s"),
     "involvedObject": "core.v1.ObjectReference",
     "related": "core.v1.ObjectReference",
     "source": "core.v1.EventSource",

@@ -70,7 +70,11 @@ def _schema(errors: FieldErrors, new: Object, old: Object | None) -> None:
         errors.invalid(at, precedence, "only the schema named 'exempt' may have matchingPrecedence 1")
     method = spec.get("distinguisherMethod")
     if method is not None and method.get("type") not in ("ByNamespace", "ByUser"):
-        errors.not_supported("spec.distinguisherMethod.type", method, ("ByNamespace", "ByUser"))
+        errors.not_supported(
+            "spec.distinguisherMethod.type",
+            as_go("flowcontrol.v1.FlowDistinguisherMethod", method),
+            ("ByNamespace", "ByUser"),
+        )
     level = (spec.get("priorityLevelConfiguration") or {}).get("name") or ""
     if level:
         errors.messages("spec.priorityLevelConfiguration.name", level, names.dns1123_subdomain(level))

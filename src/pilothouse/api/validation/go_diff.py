@@ -11,7 +11,6 @@ from .go_struct import as_go
 
 _LINES_MAX = 5000  # comparing more would take too long for a message
 _ESCAPED = {ord(c): f"\\u{ord(c):04x}" for c in "<>&"}
-_OF_SECURITY_CONTEXT = ("HostNetwork", "HostPID", "HostIPC", "ShareProcessNamespace", "HostUsers")
 
 
 def of_container(old: Object, new: Object) -> str:
@@ -19,7 +18,7 @@ def of_container(old: Object, new: Object) -> str:
 
 
 def of_pod_spec(old: Object, new: Object) -> str:
-    return _difference(_pod_spec(old), _pod_spec(new))
+    return _difference(*(as_go("core.v1.PodSpec", spec) for spec in (old, new)))
 
 
 def of_claim_spec(old: Object, new: Object) -> str:
@@ -36,14 +35,6 @@ def of_volume_sources(old: Object, new: Object) -> str:
     """Of PersistentVolumes."""
     before, after = (as_go("core.v1.PersistentVolumeSpec", sources) for sources in (old, new))
     return _difference(*({name: spec[name] for name in _SOURCES} for spec in (before, after)))
-
-
-def _pod_spec(spec: Object) -> Object:
-    """What a pod shares with its host is inside the internal security context, and the account has one name."""
-    made: Object = as_go("core.v1.PodSpec", {**spec, "securityContext": spec.get("securityContext") or {}})
-    del made["ServiceAccount"]
-    moved = {name: made.pop(name) for name in _OF_SECURITY_CONTEXT}
-    return made | {"SecurityContext": moved | made["SecurityContext"]}
 
 
 def _difference(old: Object, new: Object) -> str:

@@ -6,11 +6,12 @@ is empty. Types of meta/v1 (label selectors, times) are the same inside and outs
 
 from __future__ import annotations
 
+import copy
 import re
 from typing import Any
 
 from ..fielderrors import InOrder
-from ..schema import Field, Type, type_of
+from ..schema import Field, Type, complete, type_of
 
 _FIRST_WORD = re.compile(r"[a-z]+")
 _INITIALISMS = set(
@@ -49,6 +50,7 @@ _ORDERS = {  # where it is not that of the numbers
     ).split(),
     "core.v1.VolumeMount": "name readOnly recursiveReadOnly mountPath subPath mountPropagation subPathExpr".split(),
 }
+_OF_SECURITY_CONTEXT = ("HostNetwork", "HostPID", "HostIPC", "ShareProcessNamespace", "HostUsers")
 _ODD_NAMES = {
     "cephfs": "CephFS",
     "diskURI": "DataDiskURI",
@@ -65,8 +67,10 @@ def as_go(type_: Type | str, value: Any) -> Any:
     """`type_`: of the schema, or its name there (`policy.v1.PodDisruptionBudgetSpec`)."""
     if isinstance(type_, str):
         type_ = type_of(type_)
-    if value is None or type_.name.startswith("meta."):
+    if value is None:
         return value
+    if type_.name.startswith("meta."):  # the same inside as outside
+        return complete(type_, copy.deepcopy(value))
     if type_.kind == "list":
         return [as_go(type_.element, one) for one in value] or None
     if type_.kind == "map":
@@ -79,6 +83,16 @@ def as_go(type_: Type | str, value: Any) -> Any:
             made |= value.get("metadata") or {}
         else:
             made[_go_name(field.name)] = _member(field, value.get(field.name))
+    return _as_internal_pod_spec(made) if type_.name == "core.v1.PodSpec" else made
+
+
+def _as_internal_pod_spec(made: InOrder) -> InOrder:
+    """What a pod shares with its host is inside the internal security context, and the account has one name."""
+    del made["ServiceAccount"]
+    moved = InOrder({name: made.pop(name) for name in _OF_SECURITY_CONTEXT})
+    made["SecurityContext"] = InOrder(
+        moved | (made["SecurityContext"] or as_go("core.v1.PodSecurityContext", {}))
+    )
     return made
 
 

@@ -7,6 +7,7 @@ import re
 from ..fielderrors import OMIT, FieldErrors
 from ..object import Object
 from . import metadata
+from .go_struct import as_go
 from .metadata import not_negative
 
 _NUMBER = re.compile(r"\+?[0-9]+")
@@ -80,7 +81,8 @@ def _end(errors: FieldErrors, status: Object, *, never_ran: bool) -> None:
         errors.required("status.startTime", "startTime is required for finished job")
     waiting = status.get("uncountedTerminatedPods") or {}
     if waiting.get("succeeded") or waiting.get("failed"):
-        errors.invalid("status.uncountedTerminatedPods", waiting, "must be empty for finished job")
+        shown = as_go("batch.v1.UncountedTerminatedPods", waiting)
+        errors.invalid("status.uncountedTerminatedPods", shown, "must be empty for finished job")
 
 
 def _indexes(errors: FieldErrors, spec: Object, status: Object) -> None:

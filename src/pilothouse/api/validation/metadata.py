@@ -1,7 +1,7 @@
 """Object metadata and label selectors, as every kind has them (apimachinery/pkg/api/validation/objectmeta.go).
 
-A kind names its rule for names; the rest is the same for all. `updated` runs for every kind before the kind's own validator, which in
-Kubernetes runs it once more: a client sees such a cause twice.
+A kind names its rule for names; the rest is the same for all. On an update `before_update` runs for every kind before the kind's own
+validator, which in Kubernetes checks the same once more: a client sees such a cause several times.
 """
 
 import functools
@@ -11,6 +11,7 @@ from typing import Any
 from .. import names
 from ..fielderrors import FieldErrors
 from ..object import Object
+from ..schema import Type, type_of
 from .go_struct import as_go
 
 ANNOTATIONS_SIZE_MAX = 256 << 10
@@ -52,14 +53,28 @@ def created(
         errors.forbidden(f"{path}.namespace", "not allowed on this type")
     not_negative(errors, meta.get("generation"), f"{path}.generation")
     _common(errors, meta, path)
+    if meta.get("finalizers"):
+        _finalizers(errors, meta["finalizers"], f"{path}.finalizers")
     if known_finalizers:
         _known_finalizers(errors, meta, path)
 
 
+def before_update(errors: FieldErrors, new: Object, old: Object, *, namespaced: bool) -> None:
+    """What is checked on an update of any kind before the kind's own checks: as on a create, then against the old ones."""
+    created(errors, new["metadata"], names.path_segment, namespaced=namespaced, known_finalizers=False)
+    updated(errors, new["metadata"], old["metadata"], known_finalizers=False, found_well=not errors)
+
+
 def updated(
-    errors: FieldErrors, new: Object, old: Object, path: str = "metadata", *, known_finalizers: bool = True
+    errors: FieldErrors,
+    new: Object,
+    old: Object,
+    path: str = "metadata",
+    *,
+    known_finalizers: bool = True,
+    found_well: bool = False,
 ) -> None:
-    """The resourceVersion is the registry's to check."""
+    """The resourceVersion is the registry's to check. `found_well`: labels and the like have just been looked at."""
     if old.get("deletionTimestamp"):
         extra = sorted(set(new.get("finalizers") or ()) - set(old.get("finalizers") or ()))
         if extra:
@@ -81,7 +96,8 @@ def updated(
     ):
         if new.get(field) != old.get(field):
             immutable(errors, new.get(field), old.get(field), f"{path}.{field}")
-    _common(errors, new, path)
+    if not found_well:
+        _common(errors, new, path)
     if known_finalizers:
         _known_finalizers(errors, new, path)
 
@@ -93,14 +109,11 @@ def _common(errors: FieldErrors, meta: Object, path: str) -> None:
         annotations(errors, meta["annotations"], f"{path}.annotations")
     if meta.get("ownerReferences"):
         _owner_references(errors, meta["ownerReferences"], f"{path}.ownerReferences")
-    if meta.get("finalizers"):
-        _finalizers(errors, meta["finalizers"], f"{path}.finalizers")
 
 
 def labels(errors: FieldErrors, values: dict[str, str] | None, path: str) -> None:
     for key, value in (values or {}).items():
-        if problems := qualified_name(key):
-            errors.messages(path, key, problems)
+        errors.messages(path, key, qualified_name(key))
         errors.messages(path, value, label_value(value))
 
 
@@ -199,18 +212,42 @@ def not_negative(errors: FieldErrors, value: int | None, path: str) -> None:
 
 
 def immutable(errors: FieldErrors, new: Any, old: Any, path: str, shown: Any = ..., type_: str = "") -> None:
-    """Absent and empty are the same, as in Go. `shown`: what the message shows, if not `new`; `type_`: the struct that `new` is."""
-    if new != old and not same(new, old):
+    """Absent and empty are the same, as in Go. `shown`: what the message shows, if not `new`; `type_`: what `new` is in the schema."""
+    if new != old and not same(new, old, type_):
         given = new if shown is ... else shown
+        if given is None and type_ == "s":  # which is no pointer
+            given = ""
         errors.invalid(path, as_go(type_, given) if type_ else given, IMMUTABLE)
 
 
-def same(new: Any, old: Any) -> bool:
-    """`apiequality.Semantic.DeepEqual`: absent, null and empty lists, maps and strings are one."""
-    if new == old or (not new and not old and new != 0 != old):  # a zero or a false is not absent
+def same(new: Any, old: Any, type_: Type | str = "") -> bool:
+    """`apiequality.Semantic.DeepEqual`: absent, null and empty lists, maps and strings are one; with `type_`, what it has as
+    pointers and as the keys of maps counts even if it is empty."""
+    if new == old:
+        return True
+    if type_:
+        return _same(new, old, type_of(type_) if isinstance(type_, str) else type_)
+    if not new and not old and new != 0 != old:  # a zero or a false is not absent
         return True
     if isinstance(new, dict) and isinstance(old, dict):
         return all(same(new.get(key), old.get(key)) for key in new.keys() | old.keys())
     if isinstance(new, list) and isinstance(old, list) and len(new) == len(old):
         return all(same(a, b) for a, b in zip(new, old, strict=True))
     return False
+
+
+def _same(new: Any, old: Any, type_: Type) -> bool:
+    if type_.kind == "list":
+        new, old = new or [], old or []
+        return len(new) == len(old) and all(_same(a, b, type_.element) for a, b in zip(new, old, strict=True))
+    if type_.kind == "map":
+        new, old = new or {}, old or {}
+        return new.keys() == old.keys() and all(_same(new[key], old[key], type_.element) for key in new)
+    if type_.kind != "struct":
+        return bool(new == old or (not new and not old))
+    new, old = new or {}, old or {}
+    for field in type_.fields.values():
+        a, b = new.get(field.name), old.get(field.name)
+        if field.presence == "k" and (a is None) is not (b is None) or not _same(a, b, field.type):
+            return False
+    return True

@@ -204,7 +204,7 @@ def _domain_path(errors: FieldErrors, value: str, path: str) -> None:
 
 def _ingress_class_change(errors: FieldErrors, new: Object, old: Object) -> None:
     now, was = (new.get("spec") or {}).get("controller"), (old.get("spec") or {}).get("controller")
-    metadata.immutable(errors, now, was, "spec.controller")
+    metadata.immutable(errors, now, was, "spec.controller", type_="s")
 
 
 # -- NetworkPolicy ---------------------------------------------------------------------------------------------
@@ -343,7 +343,7 @@ def _service_cidr_change(errors: FieldErrors, new: Object, old: Object) -> None:
         if len(now) != len(was):
             _service_cidr(errors, new, old)
     else:
-        errors.invalid("spec.cidrs", now, metadata.IMMUTABLE)
+        errors.invalid("spec.cidrs", now or None, metadata.IMMUTABLE)
 
 
 INGRESS = kind(_ingress, "ucb", status=_ingress_status)

@@ -96,7 +96,7 @@ def _runtime_class(errors: FieldErrors, new: Object, old: Object | None) -> None
 
 
 def _runtime_class_change(errors: FieldErrors, new: Object, old: Object) -> None:
-    metadata.immutable(errors, new.get("handler"), old.get("handler"), "handler")
+    metadata.immutable(errors, new.get("handler"), old.get("handler"), "handler", type_="s")
 
 
 # -- Lease -----------------------------------------------------------------------------------------------------

@@ -447,7 +447,7 @@ def full_domain_name(errors: FieldErrors, value: str, path: str, segments: int) 
 
 
 def _slice_change(errors: FieldErrors, new: Object, old: Object) -> None:
-    metadata.immutable(errors, new.get("addressType"), old.get("addressType"), "addressType")
+    metadata.immutable(errors, new.get("addressType"), old.get("addressType"), "addressType", type_="s")
 
 
 SERVICE = kind(_service, "uxcb", rule=names.dns1123_label, change=_service_change, status=_service_status)

@@ -15,6 +15,12 @@ _PARAMETERS_MAX, _PARAMETERS_SIZE_MAX, _ATTACH_METADATA_SIZE_MAX = 512, 256 << 1
 _ERROR_SIZE_MAX = 1024
 _TOKEN_SECONDS_MIN, _TOKEN_SECONDS_MAX = 600, 1 << 32
 _NODE_ID_LENGTH_MAX = 256
+_FIELD_TYPES = {
+    "provisioner": "s",
+    "parameters": "{}s",
+    "nodeTopology": "meta.v1.LabelSelector",
+    "storageClassName": "s",
+}
 
 
 def _provisioner(errors: FieldErrors, value: str, path: str) -> None:
@@ -78,7 +84,7 @@ def _topologies(errors: FieldErrors, terms: list[Object], path: str) -> None:
 
 def _storage_class_change(errors: FieldErrors, new: Object, old: Object) -> None:
     for field in ("parameters", "provisioner", "reclaimPolicy", "volumeBindingMode"):
-        immutable(errors, new.get(field), old.get(field), field)
+        immutable(errors, new.get(field), old.get(field), field, type_=_FIELD_TYPES.get(field, ""))
 
 
 def _attributes_class(errors: FieldErrors, obj: Object, old: Object | None) -> None:
@@ -88,7 +94,7 @@ def _attributes_class(errors: FieldErrors, obj: Object, old: Object | None) -> N
 
 def _attributes_class_change(errors: FieldErrors, new: Object, old: Object) -> None:
     for field in ("driverName", "parameters"):
-        if not same(new.get(field), old.get(field)):
+        if not same(new.get(field), old.get(field), _FIELD_TYPES.get(field, "")):
             errors.forbidden(field, f"updates to {field} are forbidden.")
 
 
@@ -236,7 +242,7 @@ def _capacity(errors: FieldErrors, obj: Object, old: Object | None) -> None:
 
 def _capacity_change(errors: FieldErrors, new: Object, old: Object) -> None:
     for field in ("nodeTopology", "storageClassName"):
-        immutable(errors, new.get(field), old.get(field), field)
+        immutable(errors, new.get(field), old.get(field), field, type_=_FIELD_TYPES.get(field, ""))
 
 
 STORAGE_CLASS = kind(_storage_class, "cbux", cluster=True, change=_storage_class_change)

@@ -9,10 +9,12 @@ from .. import names, selectors
 from ..fielderrors import FieldErrors
 from ..object import Object
 from . import metadata, persistent_volumes, pods
+from .go_struct import as_go
 from .metadata import immutable, not_negative, same
 from .validator import kind
 
 _AMOUNT = re.compile(r"[0-9]+%|[+-]?[0-9]+")
+_SELECTOR = "meta.v1.LabelSelector"
 _NO_MATCH = "`selector` does not match template `labels`"
 _MORE_THAN_REPLICAS = "cannot be greater than status.replicas"
 
@@ -78,7 +80,7 @@ def at_most_all(errors: FieldErrors, value: int | str | None, path: str) -> None
 
 def _selector_change(errors: FieldErrors, new: Object, old: Object) -> None:
     now, was = (obj["spec"].get("selector") for obj in (new, old))
-    immutable(errors, now, was, "spec.selector")
+    immutable(errors, now, was, "spec.selector", type_=_SELECTOR)
 
 
 def _status(counts: str, totals: tuple[tuple[str, str, str], ...] = (), *, collisions: bool = False) -> Any:
@@ -90,10 +92,9 @@ def _status(counts: str, totals: tuple[tuple[str, str, str], ...] = (), *, colli
         for field, total, why in totals:
             if (status.get(field) or 0) > (status.get(total) or 0):
                 errors.invalid(f"status.{field}", status.get(field), why)
-        if collisions and (status.get("collisionCount") or 0) < (before.get("collisionCount") or 0):
-            errors.invalid(
-                "status.collisionCount", status.get("collisionCount") or 0, "cannot be decremented"
-            )
+        count, was = status.get("collisionCount"), before.get("collisionCount")
+        if collisions and was is not None and (count is None or count < was):
+            errors.invalid("status.collisionCount", count or 0, "cannot be decremented")
 
     return check
 
@@ -106,7 +107,7 @@ def _replicated_template(
 ) -> None:
     template, path = spec.get("template") or {}, "spec.template"
     if not usable:
-        errors.invalid("spec.selector", spec.get("selector"), why)
+        errors.invalid("spec.selector", as_go(_SELECTOR, spec.get("selector")), why)
         return
     selects(errors, spec.get("selector"), template, path, changed)
     pods.template(errors, template, path)
@@ -132,7 +133,9 @@ def _strategy(errors: FieldErrors, strategy: Object, path: str) -> None:
             why = "may not be specified when strategy `type` is 'Recreate'"
             errors.forbidden(f"{path}.rollingUpdate", why)
     elif type_ != "RollingUpdate":
-        errors.not_supported(path, strategy, ("Recreate", "RollingUpdate"))
+        errors.not_supported(
+            path, as_go("apps.v1.DeploymentStrategy", strategy), ("Recreate", "RollingUpdate")
+        )
     elif rolling is None:
         errors.required(f"{path}.rollingUpdate", "this should be defaulted and never be nil")
     else:
@@ -207,7 +210,7 @@ def _stateful_set(errors: FieldErrors, obj: Object, old: Object | None) -> None:
     usable = selector(errors, spec.get("selector"), "spec.selector", "empty selector is invalid for statefulset")  # fmt: skip
     template, path = spec.get("template") or {}, "spec.template"
     if not usable:
-        errors.invalid("spec.selector", spec.get("selector"), "")
+        errors.invalid("spec.selector", as_go(_SELECTOR, spec.get("selector")), "")
     else:
         selects(errors, spec.get("selector"), template, path, old is not None)
         before = len(errors)
@@ -224,9 +227,15 @@ def _stateful_strategy(errors: FieldErrors, strategy: Object, path: str) -> None
     elif type_ == "OnDelete":
         if rolling is not None:
             why = "only allowed for updateStrategy 'RollingUpdate'"
-            errors.invalid(f"{path}.rollingUpdate", rolling, why)
+            errors.invalid(
+                f"{path}.rollingUpdate", as_go("apps.v1.RollingUpdateStatefulSetStrategy", rolling), why
+            )
     elif type_ != "RollingUpdate":
-        errors.invalid(path, strategy, "must be 'RollingUpdate' or 'OnDelete'")
+        errors.invalid(
+            path,
+            as_go("apps.v1.StatefulSetUpdateStrategy", strategy),
+            "must be 'RollingUpdate' or 'OnDelete'",
+        )
     elif rolling is not None:
         _numbers(errors, rolling, f"{path}.rollingUpdate", "partition")
         unavailable, at = rolling.get("maxUnavailable"), f"{path}.rollingUpdate.maxUnavailable"
@@ -262,7 +271,7 @@ def _stateful_change(errors: FieldErrors, new: Object, old: Object) -> None:
     spec, before = (
         {k: v for k, v in obj["spec"].items() if k not in _STATEFUL_MAY_CHANGE} for obj in (new, old)
     )
-    if not same(spec, before):
+    if not same(spec, before, "apps.v1.StatefulSetSpec"):
         *fields, last = (f"'{field}'" for field in _STATEFUL_MAY_CHANGE)
         listed = f"{', '.join(fields)} and {last}"
         errors.forbidden("spec", f"updates to statefulset spec for fields other than {listed} are forbidden")
@@ -292,7 +301,9 @@ def _daemon_strategy(errors: FieldErrors, strategy: Object, path: str) -> None:
     if type_ == "OnDelete":
         return
     if type_ != "RollingUpdate":
-        errors.not_supported(path, strategy, ("RollingUpdate", "OnDelete"))
+        errors.not_supported(
+            path, as_go("apps.v1.DaemonSetUpdateStrategy", strategy), ("RollingUpdate", "OnDelete")
+        )
     elif rolling is None:
         errors.required(f"{path}.rollingUpdate")
     else:
@@ -341,7 +352,7 @@ DEPLOYMENT = kind(
 )
 REPLICA_SET = kind(
     _replica_set,
-    "cbubx",
+    "ubx",
     change=_selector_change,
     status=_status(
         "replicas fullyLabeledReplicas readyReplicas availableReplicas observedGeneration terminatingReplicas",
@@ -367,7 +378,7 @@ STATEFUL_SET = kind(
 )
 DAEMON_SET = kind(
     _daemon_set,
-    "cbuxb",
+    "uxb",
     change=_selector_change,
     status=_status(
         "currentNumberScheduled numberMisscheduled desiredNumberScheduled numberReady observedGeneration updatedNumberScheduled "

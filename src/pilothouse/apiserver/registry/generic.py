@@ -199,7 +199,7 @@ class Registry:
         if op.by_update:
             self.admission.environment.authorizer.check(_create_attributes(op))
         await self.admission.validate(op)
-        if meta.pop("resourceVersion", "") not in ("", "0"):
+        if not op.dry_run and meta.pop("resourceVersion", "") not in ("", "0"):
             raise ApiError(
                 500, "", "resourceVersion should not be set on objects to be created", details=False
             )
@@ -214,7 +214,7 @@ class Registry:
                     entry = await self._commit_create(op)
                 except Conflict:  # an address or a port was taken meanwhile, or a quota changed: look again
                     if attempt == MAX_CREATES - 1:
-                        raise conflict(op.kind.plural, op.kind.group, op.name, MODIFIED)
+                        raise _modified(op)
                     continue
                 if entry is not None or op.dry_run:
                     return Outcome(201, entry, obj)
@@ -335,7 +335,7 @@ class Registry:
                 asked and not op.patch
             ):  # a patch is made again on the newer object, whose version it then must name
                 break
-        raise conflict(op.kind.plural, op.kind.group, op.name, MODIFIED)
+        raise _modified(op)
 
     async def _create_by_update(self, op: Operation, change: Change) -> Outcome:
         new = await change({})
@@ -365,7 +365,7 @@ class Registry:
                 raise invalid(op.kind.plural, op.kind.group, op.name, [cause])
             return False
         if version != old_meta["resourceVersion"]:
-            raise conflict(op.kind.plural, op.kind.group, op.name, MODIFIED)
+            raise _modified(op)
         return True
 
     def _prepare_update(self, op: Operation, new: Object, old: Object) -> None:
@@ -470,7 +470,7 @@ class Registry:
             except Conflict:
                 continue
             return Outcome(200, self.storage.get(op.kind, op.namespace, op.name), new)
-        raise conflict(op.kind.plural, op.kind.group, op.name, MODIFIED)
+        raise _modified(op)
 
     # -- delete ------------------------------------------------------------------------------------------------
 
@@ -494,7 +494,7 @@ class Registry:
             outcome = await self._delete_once(op, existing, options)
             if outcome is not None:
                 return outcome
-        raise conflict(op.kind.plural, op.kind.group, op.name, MODIFIED)
+        raise _modified(op)
 
     async def _delete_once(self, op: Operation, existing: Entry, options: DeleteOptions) -> Outcome | None:
         old = existing.object
@@ -586,6 +586,11 @@ def _restore(new: Object, old: Object, field: str) -> None:
         new[field] = old[field]
     else:
         new.pop(field, None)
+
+
+def _modified(op: Operation) -> ApiError:
+    kind = op.requested or op.kind
+    return conflict(kind.plural, kind.group, op.name, MODIFIED)
 
 
 def _create_attributes(op: Operation) -> Attributes:

@@ -8,6 +8,8 @@ from pilothouse.api import names
 from pilothouse.api.fielderrors import FieldErrors
 from pilothouse.api.validation import metadata
 
+from .checking import fields, of_update, workload
+
 
 def of_create(meta: dict, **options: object) -> list[tuple[str, str]]:
     errors = FieldErrors()
@@ -85,3 +87,22 @@ def test_selectors() -> None:
 )  # fmt: skip
 def test_absent_and_empty_are_the_same_but_zero_is_a_value(new: object, old: object, equal: bool) -> None:
     assert metadata.same(new, old) is equal
+
+
+def test_with_a_type_pointers_and_keys_count_even_if_empty() -> None:
+    selector = "meta.v1.LabelSelector"
+    assert metadata.same({"matchLabels": {}}, None, selector)
+    assert not metadata.same({"matchLabels": {"a": "b", "c": ""}}, {"matchLabels": {"a": "b"}}, selector)
+    source = "storage.v1.VolumeAttachmentSource"
+    assert metadata.same({"persistentVolumeName": "p"}, {"persistentVolumeName": "p"}, source)
+    assert not metadata.same({"inlineVolumeSpec": {}}, {}, source)
+
+
+def test_an_update_is_checked_as_a_create_and_against_the_old_then_by_its_kind() -> None:
+    old = {"metadata": {}, "spec": {"holderIdentity": "a"}}
+    new = {"metadata": {"labels": {"_": "v"}, "finalizers": ["a/b", "_"]}}
+    labels, finalizers = "metadata.labels", "metadata.finalizers"
+    assert fields(of_update("leases.coordination.k8s.io", new, old)) == [labels, finalizers, labels, labels]
+    assert fields(of_update("replicasets.apps", {**workload(), **new}, workload())) == (
+        [labels, finalizers, labels, labels, f"{finalizers}[1]"]
+    )

@@ -8,7 +8,7 @@ import pytest
 
 from pilothouse.api import cron
 
-from .checking import fields, of_create, of_update, pod, workload
+from .checking import defaulted, fields, of_create, of_update, pod, workload
 
 JOB = {"spec": {"template": pod(restartPolicy="Never")}}
 
@@ -216,3 +216,48 @@ def test_an_update_of_a_replication_controller_is_checked_once() -> None:
     old = {"spec": {"selector": {"a": "b"}, "template": {"metadata": {"labels": {"a": "b"}}, **pod()}}}
     new = {"spec": {**old["spec"], "replicas": -1}}
     assert fields(of_update("replicationcontrollers", new, old)) == ["spec.replicas"]
+
+
+@pytest.mark.parametrize(
+    ("resource", "field", "strategy", "message"),
+    [
+        (
+            "deployments.apps",
+            "strategy",
+            {"type": "x"},
+            'Unsupported value: {"Type":"x","RollingUpdate":null}: supported values: "Recreate", "RollingUpdate"',
+        ),
+        (
+            "statefulsets.apps",
+            "updateStrategy",
+            {"type": "x", "rollingUpdate": {"partition": 1}},
+            'Invalid value: {"Type":"x","RollingUpdate":{"Partition":1,"MaxUnavailable":null}}: must be \'RollingUpdate\' or \'OnDelete\'',
+        ),
+    ],
+)
+def test_strategies_are_shown_as_the_internal_type(
+    resource: str, field: str, strategy: dict[str, Any], message: str
+) -> None:
+    assert of_create(resource, workload(**{field: strategy})) == [(f"spec.{field}", message)]
+
+
+def test_an_update_names_what_is_wrong_once() -> None:
+    for resource in ("replicasets.apps", "daemonsets.apps"):
+        new = workload(minReadySeconds=-1)
+        assert fields(of_update(resource, new, workload())) == ["spec.minReadySeconds"]
+
+
+def test_a_collision_count_that_was_not_there_cannot_have_been_more() -> None:
+    wrong = [("status.collisionCount", "Invalid value: -1: must be greater than or equal to 0")]
+    assert of_update("deployments.apps", {**workload(), "status": {"collisionCount": -1}}, workload(), "status") == wrong  # fmt: skip
+    old = {**workload(), "status": {"collisionCount": 0}}
+    assert fields(of_update("deployments.apps", workload(), old, "status")) == ["status.collisionCount"]
+
+
+def test_claims_of_a_template_are_claims_whatever_they_say_and_keep_their_source() -> None:
+    source = {"kind": "x", "name": "x"}
+    claim = {"metadata": {"name": "v"}, "kind": "Odd", "apiVersion": "odd/v1", "spec": {"dataSource": source}}
+    made = defaulted("statefulsets.apps", workload(volumeClaimTemplates=[claim]))
+    (one,) = made["spec"]["volumeClaimTemplates"]
+    assert (one["apiVersion"], one["kind"]) == ("v1", "PersistentVolumeClaim")
+    assert one["spec"]["dataSource"] == source and "dataSourceRef" not in one["spec"]
