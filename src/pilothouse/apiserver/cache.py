@@ -24,6 +24,7 @@ import orjson
 from ..api.object import Object
 from ..store.interface import Compacted, Event, Record, Store
 from ..store.log import surplus
+from .request import chunk
 
 ROOT = "/registry/"
 RING_MAX, RING_BYTES_MAX = 4_096, 32 << 20  # changes a kind
@@ -130,6 +131,17 @@ class Ring:
         self._changed: asyncio.Future[None] | None = None
         self._listeners: dict[Callable[[], None], None] = {}
         self._notifying = False
+        self._chunks: dict[tuple[int, str], bytes] = {}  # until the next change
+
+    def chunk_after(self, revision: int, prefix: str) -> bytes:
+        """All changes below `prefix` newer than `revision`, as a watch of all of them is told: the same bytes for a thousand watches.
+        b"": there are none. Raises Compacted."""
+        data = self._chunks.get((revision, prefix))
+        if data is None:
+            changes = [change for change in self.after(revision) if change.entry.key.startswith(prefix)]
+            data = chunk(b"".join([change.line(change.type) for change in changes])) if changes else b""
+            self._chunks[revision, prefix] = data
+        return data
 
     def after(self, revision: int) -> list[Change]:
         """The changes newer than `revision`. Raises Compacted when some are gone."""
@@ -161,6 +173,8 @@ class Ring:
     def append(self, change: Change) -> None:
         self._ring.append(change)
         self.version = change.revision
+        if self._chunks:
+            self._chunks.clear()
         self._bytes += len(change.entry.bytes)
         if len(self._ring) > RING_MAX + RING_MAX // 4:
             self._cut(len(self._ring) - RING_MAX)

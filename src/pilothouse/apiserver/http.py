@@ -24,7 +24,7 @@ from urllib.parse import unquote
 
 import httptools
 
-from .request import Request, Response, Source
+from .request import Request, Response, Source, chunk
 
 log = logging.getLogger(__name__)
 
@@ -360,9 +360,9 @@ class Connection(asyncio.Protocol):
         self._transport.write(head + b"Transfer-Encoding: chunked\r\n\r\n")
         try:
             if request.method != "HEAD":
-                async for chunk in stream:
-                    if chunk:
-                        self._transport.write(b"%x\r\n%b\r\n" % (len(chunk), chunk))
+                async for data in stream:
+                    if data:
+                        self._transport.write(chunk(data))
                     if self._room is not None or self._closing:
                         await self._drained()
         finally:
@@ -380,9 +380,9 @@ class Connection(asyncio.Protocol):
         self._transport.write(self._head(response, keep_alive) + b"Transfer-Encoding: chunked\r\n\r\n")
         source.start(self)
 
-    def push(self, data: bytes) -> bool:
+    def push(self, chunk: bytes) -> bool:
         if not self._closing:
-            self._transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+            self._transport.write(chunk)
         return self._room is None
 
     def finish(self) -> None:

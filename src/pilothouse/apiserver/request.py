@@ -93,11 +93,16 @@ class RawConnection(Protocol):
     def close(self) -> None: ...
 
 
+def chunk(data: bytes) -> bytes:
+    """Some bytes of an answer as they go over the wire (RFC 9112, 7.1)."""
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
 class Sink(Protocol):
     """Where a `Source` writes to: the rest of one answer."""
 
-    def push(self, data: bytes) -> bool:
-        """Writes a chunk. False: no more now, until `Source.resume`."""
+    def push(self, chunk: bytes) -> bool:
+        """Writes a `chunk`. False: no more now, until `Source.resume`."""
         ...
 
     def finish(self) -> None:

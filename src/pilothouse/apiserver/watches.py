@@ -32,7 +32,7 @@ from .options import (
 )
 from .reads import scope
 from .registry.generic import complete_object
-from .request import Request, Response, Sink
+from .request import Request, Response, Sink, chunk
 from .selection import Selection, selection_of
 
 if TYPE_CHECKING:
@@ -126,6 +126,11 @@ class Watch:
         initial = options.initial_events
         self.wants_initial = initial or (initial is None and asked == 0)
 
+    @property
+    def everything(self) -> bool:
+        """All that happens below its prefix, as it is."""
+        return self._selection.everything
+
     def first(self) -> tuple[int, list[Event]]:
         """The revision to go on from, and the objects that are there, if the watch begins with them."""
         if self.wants_initial:
@@ -172,6 +177,7 @@ class PushedWatch:
         self._watch, self._encoder, self._options = watch, encoder, options
         self._cache = resources.storage.cache
         self._collection = watch.ring
+        self._verbatim = watch.everything and encoder.plain
         low, high = resources.registry.config.watch_timeout_s
         self._ends_after_s = float(options.timeout_s) or resources.registry.random.uniform(low, high)
         self._sink: Sink | None = None
@@ -214,18 +220,24 @@ class PushedWatch:
 
     def _write(self, data: bytes) -> None:
         if self._sink is not None:
-            self._writable = self._sink.push(data)
+            self._writable = self._sink.push(chunk(data))
 
     def _wake(self) -> None:
         if not self._writable or self._sink is None or self._converting is not None:
             return
+        if self._seen >= self._collection.version:
+            return
         try:
+            if self._verbatim:
+                data = self._collection.chunk_after(self._seen, self._watch.prefix)
+                self._seen = self._collection.version
+                if data:
+                    self._writable = self._sink.push(data)
+                return
             changes = self._collection.after(self._seen)
         except Compacted:
             self._write(self._encoder.error(too_old(self._seen, self._collection.start)))
             self._end()
-            return
-        if not changes:
             return
         try:
             lines = [self._encoder.event(event) for event in self._watch.selected(changes)]
@@ -293,10 +305,10 @@ class Encoder:
     def __init__(self, kind: Kind, form: Form, include: str, resources: Resources):
         self._kind, self._form, self._include, self._resources = kind, form, include, resources
         self._first = True
-        self._plain = form.plain and kind.verbatim
+        self.plain = form.plain and kind.verbatim
 
     def event(self, event: Event) -> bytes:
-        if self._plain:
+        if self.plain:
             return event.line()
         obj = from_storage(self._kind, event.object())
         return self._line(event.type, self._shaped(obj))

@@ -143,7 +143,8 @@ class Sink:
     def __init__(self):
         self.lines, self.finished = [], False
 
-    def push(self, data):
+    def push(self, chunk):
+        data = chunk.partition(b"\r\n")[2].removesuffix(b"\r\n")
         self.lines += [orjson.loads(line) for line in data.splitlines()]
         return True
 

@@ -6,7 +6,7 @@ import gzip
 import pytest
 
 from pilothouse.apiserver.http import HttpServer, Limits
-from pilothouse.apiserver.request import Response
+from pilothouse.apiserver.request import Response, chunk
 
 
 async def echo(request):
@@ -139,8 +139,8 @@ async def test_a_stream_ends_where_its_iterator_does_and_the_connection_goes_on(
 async def test_a_source_pushes_whether_its_answer_came_at_once_or_had_to_be_awaited(serve, late):
     class Two:
         def start(self, sink):
-            sink.push(b"one")
-            asyncio.get_running_loop().call_soon(lambda: (sink.push(b"two"), sink.finish()))
+            sink.push(chunk(b"one"))
+            asyncio.get_running_loop().call_soon(lambda: (sink.push(chunk(b"two")), sink.finish()))
 
         def stop(self):
             pass

@@ -27,7 +27,8 @@ class Reader:
     def __init__(self):
         self.events, self.ended = [], False
 
-    def push(self, data):
+    def push(self, chunk):
+        data = chunk.partition(b"\r\n")[2].removesuffix(b"\r\n")
         self.events += [orjson.loads(line) for line in data.splitlines()]
         return True
 
