@@ -13,7 +13,7 @@ from ..api.errors import ApiError, bad_request
 from ..api.kinds import Kind
 from ..api.object import Object
 from ..api.tables import columns, in_order, row, row_conditions, rows_of_none
-from .conversion import to_storage
+from .conversion import from_storage
 from .negotiation import JSON, PARTIAL, PARTIAL_LIST, PLAIN, TABLE, YAML, Form, error_form, wrong_media
 from .request import Request, Response
 
@@ -83,7 +83,7 @@ def status_success(kind: Kind, name: str, uid: str) -> Object:
 
 
 def shaped(kind: Kind, obj: Object, form: Form, *, now: float, include: str = "") -> Object:
-    """One object in the form that was asked for."""
+    """One object, as it is stored, in the version and the form that were asked for."""
     if form.as_kind == TABLE:
         return table(
             kind,
@@ -93,12 +93,11 @@ def shaped(kind: Kind, obj: Object, form: Form, *, now: float, include: str = ""
             now=now,
             include=include,
         )
-    if form.as_kind == PARTIAL:
-        return partial(obj, form)
     if form.as_kind == PARTIAL_LIST:
         what = "*unstructured.Unstructured" if kind.custom else f"*{go_package(kind.group)}.{kind.kind}"
         raise wrong_media(f"you requested {PARTIAL_LIST}, but the requested object is not a list ({what})")
-    return obj
+    shown = from_storage(kind, obj)
+    return partial(shown, form) if form.as_kind == PARTIAL else shown
 
 
 def partial(obj: Object, form: Form) -> Object:
@@ -108,8 +107,10 @@ def partial(obj: Object, form: Form) -> Object:
 def shaped_list(
     kind: Kind, items: list[Object], metadata: Object, form: Form, *, now: float, include: str = ""
 ) -> Object:
+    """As `shaped`, of many."""
     if form.as_kind == TABLE:
         return table(kind, items, form, metadata, now=now, include=include)
+    items = [from_storage(kind, item) for item in items]
     if form.as_kind == PARTIAL_LIST:
         return {
             "kind": PARTIAL_LIST,
@@ -153,12 +154,13 @@ def table(
     include: str = "",
     header: bool = True,
 ) -> Object:
-    """`meta.k8s.io` Table: cells as kubectl prints them; each row with the object's metadata, the whole object, or nothing."""
+    """`meta.k8s.io` Table of stored objects: cells as kubectl prints them; each row with the object's metadata, the whole object, or nothing."""
     check_include(include)
     rows = rows_of_none(kind) if not items else []
-    for item in in_order(kind, items):
-        stored = to_storage(kind, item) if kind.resource == AUTOSCALERS else item
-        made: Object = {"cells": row(kind, stored, now)}
+    for stored in in_order(kind, items):
+        item = from_storage(kind, stored)
+        # an autoscaler's metrics have an order only as it is stored
+        made: Object = {"cells": row(kind, stored if kind.resource == AUTOSCALERS else item, now)}
         if conditions := row_conditions(kind, item):
             made["conditions"] = conditions
         if include == "Object":

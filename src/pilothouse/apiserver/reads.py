@@ -18,7 +18,6 @@ from ..api.kinds import Kind
 from ..api.object import Object
 from ..store.interface import Compacted
 from .answers import dumps, list_bytes, list_chunks, shaped_list
-from .conversion import from_storage
 from .negotiation import LISTS, TABLE, Form, negotiate
 from .options import (
     ListOptions,
@@ -240,7 +239,7 @@ def _answer(resources: Resources, request: Request, kind: Kind, form: Form, foun
         if len(found.entries) > WHOLE_MAX and "gzip" not in request.headers.get("accept-encoding", ""):
             return Response(200, [], stream=list_chunks(kind, metadata, items_bytes))
         return Response(200, [], list_bytes(kind, metadata, items_bytes))
-    items = [from_storage(kind, entry.object) for entry in found.entries]
+    items = [entry.object for entry in found.entries]
     include = request.parameter("includeObject")
     value = shaped_list(kind, items, metadata, form, now=resources.clock.now(), include=include)
     return Response(200, [], dumps(value, form), content_type=form.media)

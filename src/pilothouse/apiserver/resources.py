@@ -19,7 +19,7 @@ from ..api.object import Object
 from ..api.schema import schema_of
 from . import reads, watches
 from .answers import bare, dumps, object_response, shaped_list, status_success, with_warnings
-from .conversion import from_storage, to_storage
+from .conversion import to_storage
 from .large_bodies import decoded
 from .negotiation import MEDIA, Form, negotiate
 from .options import (
@@ -221,7 +221,7 @@ class Resources:
                 if error.code != 404:
                     raise
                 continue
-            deleted.append(from_storage(kind, entry.object))
+            deleted.append(entry.object)
         metadata: Object = {"resourceVersion": str(found.revision)}
         if kind.custom:
             metadata["continue"] = ""
@@ -253,9 +253,8 @@ class Resources:
         return with_warnings(response, request.warnings) if request.warnings else response
 
     def answer_object(self, kind: Kind, obj: Object, form: Form, code: int, request: Request) -> Response:
-        shown = from_storage(kind, obj)
         include = request.parameter("includeObject")
-        return object_response(kind, shown, form, code, now=self.clock.now(), include=include)
+        return object_response(kind, obj, form, code, now=self.clock.now(), include=include)
 
 
 def manager_of(request: Request) -> str:

@@ -18,9 +18,8 @@ from ..api.errors import ApiError
 from ..api.kinds import Kind
 from ..api.object import Object
 from ..store.interface import Compacted
-from .answers import check_include, partial, table
+from .answers import check_include, partial, shaped, table
 from .cache import Change, Entry, left
-from .conversion import from_storage
 from .negotiation import LISTS, PARTIAL, PARTIAL_LIST, TABLE, Form, negotiate, not_acceptable
 from .options import (
     ListOptions,
@@ -310,12 +309,9 @@ class Encoder:
     def event(self, event: Event) -> bytes:
         if self.plain:
             return event.line()
-        obj = from_storage(self._kind, event.object())
-        return self._line(event.type, self._shaped(obj))
+        return self._line(event.type, self._shaped(event.object()))
 
     def _shaped(self, obj: Object) -> Object:
-        if self._form.as_kind == PARTIAL:
-            return partial(obj, self._form)
         if self._form.as_kind == TABLE:
             header, self._first = self._first, False
             metadata = {"resourceVersion": obj["metadata"].get("resourceVersion", "")}
@@ -323,7 +319,7 @@ class Encoder:
             return table(
                 self._kind, [obj], self._form, metadata, now=now, include=self._include, header=header
             )
-        return obj
+        return shaped(self._kind, obj, self._form, now=0.0)
 
     def bookmark(self, revision: int, initial: bool = False) -> bytes:
         metadata: Object = {"resourceVersion": str(revision)}
@@ -331,7 +327,7 @@ class Encoder:
             metadata["annotations"] = {INITIAL_EVENTS_END: "true"}
         obj: Object = {"kind": self._kind.kind, "apiVersion": self._kind.api_version, "metadata": metadata}
         if self._form.as_kind:
-            obj = self._shaped(obj) if self._form.as_kind == PARTIAL else self._bookmark_table(obj)
+            obj = partial(obj, self._form) if self._form.as_kind == PARTIAL else self._bookmark_table(obj)
         else:
             complete_object(self._kind, obj)
         return self._line("BOOKMARK", obj)
