@@ -8,6 +8,7 @@ import click
 import orjson
 
 from ..client.http import raise_for_status
+from . import printing
 from .errors import Failure
 from .tabs import table
 from .verb import Call, flag, many, text, verb
@@ -31,11 +32,8 @@ async def command(call: Call) -> None:
     options = call.options
     if call.words:
         raise call.usage(f"unexpected arguments: [{' '.join(call.words)}]")
-    if options.output not in ("", "wide", "name"):
-        raise Failure(
-            f'unable to match a printer suitable for the output format "{options.output}", '
-            "allowed formats are: json,kyaml,name,wide,yaml"
-        )
+    formats = ["json", "kyaml", "name", "wide", "yaml"]
+    printer = printing.Printer(options.output, formats=formats) if options.output else None
     if options.sort_by not in ("", "name", "kind"):
         raise Failure("--sort-by accepts only name or kind")
     rows = []
@@ -52,6 +50,11 @@ async def command(call: Call) -> None:
         rows.append((group, version, namespaced, each))
     order = {"name": lambda row: row[3]["resource"], "kind": lambda row: row[3]["responseKind"]["kind"]}
     rows.sort(key=lambda row: (order.get(options.sort_by, lambda r: r[0])(row), row[3]["resource"]))
+    if printer and options.output in printing.PLAIN:
+        listed = [_described(*row) for row in rows]
+        whole = {"apiVersion": "v1", "kind": "APIResourceList", "groupVersion": "", "resources": listed}
+        click.echo(printer.show(whole), nl=False)
+        return
     if options.output == "name":
         for group, _, _, each in rows:
             click.echo(f"{each['resource']}.{group}" if group else each["resource"])
@@ -71,9 +74,23 @@ async def command(call: Call) -> None:
             each["responseKind"]["kind"],
         ]
         if wide:
-            cells += [",".join(sorted(each["verbs"])), ",".join(each.get("categories") or ())]
+            cells += [",".join(each["verbs"]), ",".join(each.get("categories") or ())]
         shown.append(cells)
     click.echo(table(shown), nl=False)
+
+
+def _described(group: str, version: str, namespaced: bool, each: dict[str, Any]) -> dict[str, Any]:
+    """As the v1 discovery has it, with the group and the version of its own."""
+    shown = {
+        "group": group,
+        "version": version,
+        "kind": each["responseKind"]["kind"],
+        "name": each["resource"],
+    }
+    shown |= {key: each.get(key) for key in ("shortNames", "categories")}
+    shown["singularName"] = each.get("singularResource")
+    found = {key: value for key, value in shown.items() if value}
+    return {**found, "namespaced": namespaced, "verbs": each["verbs"]}
 
 
 async def discovered(call: Call) -> list[tuple[str, str, dict[str, Any]]]:

@@ -8,7 +8,7 @@ from ..api.object import Object, get
 from .errors import Failure
 from .exec_command import run_session, terminal
 from .pods import container_of, object_of, pods_of
-from .verb import Call, flag, text, verb
+from .verb import Call, flag, span, text, verb
 
 RECORDED = (
     "All commands and output from this session will be recorded in container logs, including credentials and sensitive "
@@ -23,7 +23,7 @@ RECORDED = (
     flag("-t", "--tty", help="Standard input is a terminal."),
     flag("-q", "--quiet", help="Only what the container prints."),
     text("--detach-keys"),
-    text("--pod-running-timeout", default="1m0s"),
+    span("--pod-running-timeout", default="1m0s"),
     help="Attach to a process that runs in a container: `attach POD -it`.",
 )
 async def command(call: Call) -> int | None:

@@ -35,7 +35,7 @@ async def can_i(call: Call) -> int | None:
             raise Failure("list option must be specified with no arguments")
         await _list(call)
         return None
-    if len(words) not in (2, 3):
+    if len(words) != 2:
         raise Failure(
             "you must specify two arguments: verb resource or verb resource/resourceName.\nSee 'kubectl auth can-i -h' for help and examples.".replace(
                 "kubectl auth can-i", call.path
@@ -57,7 +57,6 @@ async def _asked(call: Call, words: list[str]) -> dict[str, Any]:
     if what.startswith("/"):
         return {"nonResourceAttributes": {"verb": verb_, "path": what}}
     type_, _, name = what.partition("/")
-    name = name or (words[2] if len(words) == 3 else "")
     attributes: dict[str, Any] = {
         "verb": verb_,
         "resource": type_,

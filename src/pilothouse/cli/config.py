@@ -9,7 +9,7 @@ import click
 
 from ..cluster import kubeconfig
 from . import printing
-from .errors import Failure
+from .errors import Failure, Failures
 from .tabs import table
 from .verb import Call, family, flag, text, verb
 
@@ -38,10 +38,11 @@ async def current_context(call: Call) -> None:
     click.echo(name)
 
 
-@command.subcommand
 @verb("use-context", help="Choose a context.")
 async def use_context(call: Call) -> None:
-    name = call.one_name()
+    if len(call.words) != 1:
+        raise Failure(f"Unexpected args: [{' '.join(call.words)}]")
+    name = call.words[0]
     if _entry(call.connection.config, "contexts", name) is None:
         raise Failure(f'no context exists with the name: "{name}"')
     with kubeconfig.changing(_file(call)) as config:
@@ -49,16 +50,21 @@ async def use_context(call: Call) -> None:
     click.echo(f'Switched to context "{name}".')
 
 
+command.subcommand(use_context, "use")
+
+
 @command.subcommand
 @verb("get-contexts", text("-o", "--output", help="name."), flag("--no-headers"), help="List the contexts.")
 async def get_contexts(call: Call) -> None:
     config = call.connection.config
     rows = [["CURRENT", "NAME", "CLUSTER", "AUTHINFO", "NAMESPACE"]] if not call.options.no_headers else []
+    missing: list[Exception] = []
     wanted = call.words or sorted(each["name"] for each in config.get("contexts") or ())
     for name in wanted:
         entry = _entry(config, "contexts", name)
         if entry is None:
-            raise Failure(f"context {name} not found")
+            missing.append(Failure(f"context {name} not found"))
+            continue
         context = entry.get("context") or {}
         if call.options.output == "name":
             click.echo(name)
@@ -66,6 +72,100 @@ async def get_contexts(call: Call) -> None:
         rows.append([mark, name, *(context.get(key) or "" for key in ("cluster", "user", "namespace"))])
     if call.options.output != "name":
         click.echo(table(rows), nl=False)
+    if missing:
+        raise Failures(missing)
+
+
+def _listing(section: str) -> None:
+    @command.subcommand
+    @verb(f"get-{section}", help=f"List the {section}.")
+    async def names(call: Call) -> None:
+        found = sorted(each["name"] for each in call.connection.config.get(section) or ())
+        click.echo("\n".join(["NAME", *found]))
+
+
+def _deleting(one: str) -> None:
+    @command.subcommand
+    @verb(f"delete-{one}", help=f"Remove a {one} from the kubeconfig.")
+    async def delete(call: Call) -> None:
+        if len(call.words) != 1:
+            raise call.usage(f"{one} to delete is required")
+        name, file = call.words[0], _file(call)
+        with kubeconfig.changing(file) as config:
+            if _entry(config, f"{one}s", name) is None:
+                raise Failure(f"cannot delete {one} {name}, not in {file}")
+            config[f"{one}s"] = [each for each in config[f"{one}s"] if each["name"] != name]
+            if one == "context" and config.get("current-context") == name:
+                what = "this removed your active context"
+                click.echo(
+                    f'warning: {what}, use "kubectl config use-context" to select a different one', err=True
+                )
+        click.echo(f"deleted {one} {name} from {file}")
+
+
+for each_ in ("clusters", "users"):
+    _listing(each_)
+for each_ in ("cluster", "context", "user"):
+    _deleting(each_)
+
+
+@command.subcommand
+@verb("rename-context", help="Give a context another name.")
+async def rename_context(call: Call) -> None:
+    if len(call.words) != 2:
+        raise Failure(f"Unexpected args: [{' '.join(call.words)}]")
+    (old, new), file = call.words, _file(call)
+    with kubeconfig.changing(file) as config:
+        entry = _entry(config, "contexts", old)
+        if entry is None:
+            raise Failure(f'cannot rename the context "{old}", it\'s not in {file}')
+        if _entry(config, "contexts", new):
+            raise Failure(f'cannot rename the context "{old}", the context "{new}" already exists in {file}')
+        entry["name"] = new
+        if config.get("current-context") == old:
+            config["current-context"] = new
+    click.echo(f'Context "{old}" renamed to "{new}".')
+
+
+def _setting(name: str, section: str, key: str, flags: tuple[str, ...]) -> None:
+    """`set-cluster` and `set-credentials`: fields of an entry, which is made if it is not there."""
+
+    @command.subcommand
+    @verb(
+        name,
+        *(flag(f"--{each}") if each.startswith("insecure") else text(f"--{each}") for each in flags),
+        help=f"Change or make a {key}.",
+    )
+    async def change(call: Call) -> None:
+        options, target = call.options, call.one_name()
+        if name == "set-credentials" and options.token and options.username:
+            raise Failure(
+                "you cannot specify more than one authentication method at the same time: --token, --username/--password"
+            )
+        with kubeconfig.changing(_file(call)) as config:
+            entry = _entry(config, section, target)
+            if entry is None:
+                entry = {"name": target, key: {}}
+                config[section] = [*(config.get(section) or []), entry]
+            entry[key] = dict(entry.get(key) or {})
+            for each in flags:
+                if options.given(each.replace("-", "_")):
+                    entry[key][each] = getattr(options, each.replace("-", "_"))
+        click.echo(f'{key.capitalize()} "{target}" set.')
+
+
+_setting(
+    "set-cluster",
+    "clusters",
+    "cluster",
+    ("server", "certificate-authority", "insecure-skip-tls-verify", "tls-server-name", "proxy-url"),
+)
+_setting(
+    "set-credentials",
+    "users",
+    "user",
+    ("token", "username", "password", "client-certificate", "client-key"),
+)
 
 
 @command.subcommand
@@ -80,7 +180,7 @@ async def get_contexts(call: Call) -> None:
 async def view(call: Call) -> None:
     config = call.connection.config
     shown: Object = {"apiVersion": "v1", "kind": "Config", "preferences": {}}
-    shown |= {section: config.get(section) or [] for section in ("clusters", "contexts", "users")}
+    shown |= {section: config.get(section) or None for section in ("clusters", "contexts", "users")}
     shown["current-context"] = config.get("current-context") or ""
     if call.options.minify:
         context = call.connection.context
@@ -90,11 +190,11 @@ async def view(call: Call) -> None:
             ("clusters", context.get("cluster")),
             ("users", context.get("user")),
         ):
-            shown[section] = [each for each in shown[section] if each["name"] == wanted]
+            shown[section] = [each for each in shown[section] or () if each["name"] == wanted]
     del shown["preferences"]
     if not (call.options.raw or call.options.flatten):
-        shown["clusters"] = [_hidden(each, "cluster") for each in shown["clusters"]]
-        shown["users"] = [_hidden(each, "user") for each in shown["users"]]
+        for section, key in (("clusters", "cluster"), ("users", "user")):
+            shown[section] = [_hidden(each, key) for each in shown[section] or ()] or None
     click.echo(printing.Printer(call.options.output).show(shown), nl=False)
 
 

@@ -26,6 +26,7 @@ from ..api.kinds import KINDS, Kind
 from ..client.http import HttpClient
 from ..client.transport import Transport
 from .errors import Failure
+from .timing import duration
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,7 @@ class Target:
     token: str = ""
     user: str = ""
     impersonate: tuple[tuple[str, str], ...] = ()
+    request_timeout_s: float = 0
     overrides: tuple[tuple[str, Any], ...] = ()
     """Of the kubeconfig's cluster and user entries: certificate files, insecure-skip-tls-verify."""
 
@@ -56,11 +58,23 @@ class Target:
             namespace=options.namespace,
             server=options.server,
             token=options.token,
+            request_timeout_s=_request_timeout(options.request_timeout),
             user=options.user if isinstance(options.user, str) else "",  # some verbs have another --user
             impersonate=tuple((name, value) for name, value in headers if value),
             overrides=tuple(
                 (name.replace("_", "-"), value) for name in names if (value := getattr(options, name))
             ),
+        )
+
+
+def _request_timeout(text: str) -> float:
+    """Seconds. Raises Failure."""
+    try:
+        return float(text or 0) if not text or text.isdigit() else duration(text)
+    except Failure:
+        raise Failure(
+            "Invalid timeout value. Timeout must be a single integer in seconds, or an integer followed by a "
+            "corresponding time unit (e.g. 1s | 2m | 3h)"
         )
 
 
@@ -72,6 +86,7 @@ class Connection:
         self._config: dict[str, Any] | None = None
         self._client: HttpClient | None = None
         self._discovered: list[Kind] | None = None
+        self._said: set[str] = set()
 
     async def __aenter__(self) -> Connection:
         return self
@@ -103,7 +118,8 @@ class Connection:
                 return {}
             if not name:
                 raise Failure("no cluster is chosen: `pilothouse up` starts one, --context names one")
-            raise Failure(f'context "{name}" does not exist')
+            why = f"context was not found for specified context: {name}"
+            raise Failure(f"Error in configuration: {why}", plain=True)
         return context
 
     @property
@@ -128,6 +144,11 @@ class Connection:
             elif user.get("username"):
                 pair = f"{user['username']}:{user.get('password', '')}".encode()
                 headers["authorization"] = "Basic " + base64.b64encode(pair).decode()
+            if target.impersonate and "impersonate-user" not in dict(target.impersonate):
+                raise Failure(
+                    f"requesting uid, groups or user-extra for {target.user or context.get('user', '')} without "
+                    "impersonating a user"
+                )
             for name, value in target.impersonate:  # several groups are several lines
                 headers[name] = f"{headers[name]}\n{value}" if name in headers else value
             server = target.server or cluster.get("server") or "http://localhost:8080"
@@ -141,9 +162,15 @@ class Connection:
         return self._client
 
     async def kind(self, text: str) -> Kind:
-        """The kind of `po`, `pods`, `Pod`, `deployments.apps`, `deployments.v1.apps`. Raises ApiError (404)."""
+        """The kind of `po`, `pods`, `Pod`, `deployments.apps`, `deployments.v1.apps`. Raises Failure."""
         for kinds in (KINDS, await self._discover() if not find_kind(KINDS, text) else []):
             if found := find_kind(kinds, text):
+                others = {kind.resource: None for kind in kinds if text in kind.short_names}
+                for other in others if text in found.short_names and text not in self._said else ():
+                    if other != found.resource:
+                        why = f'short name "{text}" could also match lower priority resource {other}'
+                        click.echo(f"Warning: {why}", err=True)
+                self._said.add(text)
                 return found
         raise Failure(f'the server doesn\'t have a resource type "{text.partition(".")[0]}"')
 

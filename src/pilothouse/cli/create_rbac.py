@@ -11,7 +11,7 @@ from .create import command, creates
 from .errors import Failure
 from .targets import path
 from .timing import duration
-from .verb import OUTPUT, Call, many, text, verb
+from .verb import OUTPUT, Call, many, span, text, verb
 
 RBAC = "rbac.authorization.k8s.io"
 VERBS = "get list watch create update patch delete deletecollection use bind escalate impersonate approve sign attest *".split()
@@ -203,7 +203,7 @@ BOUND = {"Node": "v1", "Pod": "v1", "Secret": "v1"}
     "token",
     *OUTPUT,
     many("--audience", help="Whom the token is for."),
-    text("--duration", default="0s", help="How long it is good for."),
+    span("--duration", default="0s", help="How long it is good for."),
     text("--bound-object-kind", help="Pod, Secret or Node that it ends with."),
     text("--bound-object-name"),
     text("--bound-object-uid"),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 
 import click
 
 from ..api.errors import ApiError
 from ..api.object import Object, uid_of
 from ..base.clock import RealClock
-from ..client.http import delete_options
+from ..client.http import delete_options, raise_for_status
 from .errors import Failure, Failures, while_doing
 from .targets import Finder, Info
 from .timing import duration
@@ -24,6 +25,7 @@ from .verb import (
     dry_run_of,
     flag,
     number,
+    span,
     text,
     verb,
 )
@@ -53,7 +55,7 @@ CASCADE = {
     flag("--now", help="A grace period of 1 second."),
     flag("--force", help="At once, without waiting for containers to end."),
     flag("--wait", default=True, help="Return when they are gone."),
-    text("--timeout", default="0s", help="How long to wait."),
+    span("--timeout", default="0s", help="How long to wait."),
     text("--cascade", default="background", bare="background", help="background, foreground or orphan."),
     flag("--ignore-not-found", help="Absent objects are no error."),
     text("-o", "--output", help="name, for short output."),
@@ -67,10 +69,18 @@ async def command(call: Call) -> int | None:
         await asyncio.to_thread(_delete_cluster, call.words[0])  # it runs a loop of its own
         return None
     if options.given("raw"):
-        click.echo((await call.client.transport.request("DELETE", options.raw)).body, nl=False)
+        response = await call.client.transport.request("DELETE", options.raw)
+        raise_for_status(response)
+        click.echo(response.body, nl=False)
         return None
+    if options.all and options.selector:
+        raise Failure("setting 'all' parameter but found a non empty selector. ")
+    if options.all and not call.words and not options.filename:
+        raise Failure("at least one resource must be specified to use a selector")
+    if options.all and (len(call.words) > 1 or any("/" in word for word in call.words)):
+        raise Failure("name cannot be provided when a selector is specified")
     if options.output not in ("", "name"):
-        raise Failure(f"Unexpected -o output mode: {options.output}. We only support '-o name'")
+        raise Failure(f"unexpected -o output mode: {options.output}. We only support '-o name'")
     dry_run = dry_run_of(options)
     grace = _grace(call)
     cascade = CASCADE.get(options.cascade)
@@ -87,6 +97,10 @@ async def command(call: Call) -> int | None:
     gone: list[Info] = []
     answer: Object
     body = delete_options(grace, cascade, dry_run=dry_run == "server")
+    if call.connection.target.namespace and any(not info.kind.namespaced for info in found):
+        click.echo(
+            "Warning: deleting cluster-scoped resources, not scoped to the provided namespace", err=True
+        )
     for info in found:
         try:
             if dry_run == "client":
@@ -157,9 +171,8 @@ def _agreed(found: list[Info]) -> bool:
     click.echo(f"You are about to delete the following {len(found)} resource(s):")
     for info in found:
         click.echo(info.shown)
-    if click.prompt(
-        "Do you want to continue? (y/N)", default="n", show_default=False, prompt_suffix=": "
-    ) in ("y", "Y"):
+    click.echo("Do you want to continue? (y/N): ", nl=False)
+    if sys.stdin.readline().strip() in ("y", "Y"):
         return True
     click.echo("deletion is cancelled")
     return False

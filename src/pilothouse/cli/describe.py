@@ -79,7 +79,7 @@ async def command(call: Call) -> None:
         if isinstance(error, ApiError) and error.code == 404:
             found = await _by_prefix(call, words, error)
             for info in found:
-                click.echo(await described(call, info, options.show_events))
+                click.echo(await described(call, info, events))
             return
     errors = list(finder.errors)
     for index, info in enumerate(found):

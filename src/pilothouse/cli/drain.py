@@ -9,17 +9,19 @@ import click
 from ..api.errors import ApiError
 from ..api.kinds import kind_of_resource
 from ..api.object import Object, annotations_of, controller_of, get, name_of, namespace_of, uid_of
+from ..api.selectors import parse_labels
 from ..base.clock import RealClock
 from ..client.http import delete_options, with_query
 from .change import Change
-from .errors import Failure
+from .errors import Failure, Failures
 from .nodes import find_nodes, mark
 from .targets import Info, items_of, path
 from .timing import duration
-from .verb import DRY_RUN, DRY_RUN_NOTE, SELECTOR, Call, flag, number, text, verb
+from .verb import DRY_RUN, DRY_RUN_NOTE, SELECTOR, Call, flag, number, span, text, verb
 
 RETRY_S = 5
 PODS = kind_of_resource("pods")
+DAEMON_SETS = kind_of_resource("daemonsets.apps")
 MIRROR = "kubernetes.io/config.mirror"
 # why a pod stands in the way: (error, warning when the flag is given)
 REASONS = {
@@ -47,7 +49,7 @@ REASONS = {
     flag("--delete-emptydir-data", help="Also pods whose emptyDir data is lost then."),
     flag("--disable-eviction", help="Delete, past all disruption budgets."),
     number("--grace-period", default=-1, help="Seconds that a pod may take to end."),
-    text("--timeout", default="0s", help="How long to wait."),
+    span("--timeout", default="0s", help="How long to wait."),
     text("--pod-selector", help="Only pods with these labels."),
     number("--skip-wait-for-delete-timeout", default=0),
     number("--chunk-size", default=500),
@@ -56,24 +58,30 @@ REASONS = {
 async def command(call: Call) -> int | None:
     change = Change(call, "kubectl-drain")
     dry_run = change.dry_run
+    if call.options.pod_selector:
+        try:
+            parse_labels(call.options.pod_selector)
+        except ValueError:
+            raise Failure("--pod-selector=<pod_selector> must be a valid label selector")
     found = await find_nodes(call)
     for info in found:
         await mark(change, info, True)
-    failed: dict[str, str] = {}
+    failed: dict[str, list[str]] = {}
     for info in found:
         try:
             await _drain(call, info, dry_run)
-        except (ApiError, Failure) as error:
-            failed[info.name] = error.message
-            why = f"{error.message}, continuing command..."
+        except (ApiError, Failure, Failures) as error:
+            several = error.errors if isinstance(error, Failures) else [error]
+            failed[info.name] = listed = [str(each) for each in several]
+            why = listed[0] if len(listed) == 1 else f"[{', '.join(listed)}]"
+            why += ", continuing command..."
             click.echo(f'error: unable to drain node "{info.name}" due to error: {why}', err=True)
             continue
         click.echo(f"node/{info.name} drained{DRY_RUN_NOTE[dry_run]}")
     if failed:
         pending = "".join(f" {name}\n" for name in failed)
-        click.echo(
-            f"There are pending nodes to be drained:\n{pending}" + "\n".join(failed.values()), err=True
-        )
+        reasons = "\n".join(each for listed in failed.values() for each in listed)
+        click.echo(f"There are pending nodes to be drained:\n{pending}{reasons}", err=True)
         return 1
     return None
 
@@ -85,7 +93,7 @@ async def _drain(call: Call, node: Info, dry_run: str) -> None:
     errors: dict[str, list[str]] = {}
     warnings: dict[str, list[str]] = {}
     for pod in pods:
-        goes, error, warning = _judged(call, pod)
+        goes, error, warning = _judged(call, pod, await _lost(call, pod))
         name = f"{namespace_of(pod)}/{name_of(pod)}"
         if error:
             errors.setdefault(error, []).append(name)
@@ -94,9 +102,9 @@ async def _drain(call: Call, node: Info, dry_run: str) -> None:
         if goes:
             going.append(pod)
     if errors:
-        raise Failure(_listed(errors))
+        raise Failures([Failure(each) for each in _listed(errors)])
     if warnings:
-        click.echo(f"Warning: {_listed(warnings)}", err=True)
+        click.echo(f"Warning: {'; '.join(_listed(warnings))}", err=True)
     limit = duration(call.options.timeout)
     try:
         async with asyncio.timeout(limit or None):
@@ -105,15 +113,28 @@ async def _drain(call: Call, node: Info, dry_run: str) -> None:
         raise Failure("global timeout reached: " + call.options.timeout)
 
 
-def _listed(groups: dict[str, list[str]]) -> str:
-    return "; ".join(f"{why}: {', '.join(sorted(names))}" for why, names in groups.items())
+def _listed(groups: dict[str, list[str]]) -> list[str]:
+    return [f"{why}: {', '.join(sorted(names))}" for why, names in groups.items()]
 
 
-def _judged(call: Call, pod: Object) -> tuple[bool, str, str]:
+async def _lost(call: Call, pod: Object) -> str:
+    """What the server says when the daemon set that a pod is of is not there any more."""
+    owner = controller_of(pod)
+    if owner and owner["kind"] == "DaemonSet" and get(pod, "status.phase") not in ("Succeeded", "Failed"):
+        try:
+            await call.client.call("GET", path(DAEMON_SETS, namespace_of(pod), owner["name"]))
+        except ApiError as error:
+            return error.message
+    return ""
+
+
+def _judged(call: Call, pod: Object, lost: str) -> tuple[bool, str, str]:
     """(whether the pod goes, why it must not, what to say when it does or stays): the last reason is the one that is said."""
     options, owner = call.options, controller_of(pod)
     ended = get(pod, "status.phase") in ("Succeeded", "Failed")
-    if owner and owner["kind"] == "DaemonSet" and not ended:
+    if lost and not options.force:
+        return False, f"cannot delete {lost}", ""
+    if owner and owner["kind"] == "DaemonSet" and not ended and not lost:
         error, warning = REASONS["daemon"]
         return (False, "", warning) if options.ignore_daemonsets else (False, error, "")
     if MIRROR in annotations_of(pod):
@@ -136,7 +157,8 @@ async def _move(call: Call, pod: Object, dry_run: str) -> None:
     options, clock = call.options, RealClock()
     name, namespace = name_of(pod), namespace_of(pod)
     doing, done = ("deleting", "deleted") if options.disable_eviction else ("evicting", "evicted")
-    click.echo(f"{doing} pod {namespace}/{name}{DRY_RUN_NOTE[dry_run]}")
+    if not options.disable_eviction or dry_run != "none":
+        click.echo(f"{doing} pod {namespace}/{name}{DRY_RUN_NOTE[dry_run]}")
     if dry_run == "client":
         return
     where = path(PODS, namespace, name)

@@ -34,7 +34,10 @@ async def command(call: Call) -> None:
         raise Failure("valid --types are Normal or Warning")
     query = {}
     if about := getattr(options, "for"):
-        asks = await parse(call.connection, [about]) if "/" in about else []
+        try:
+            asks = await parse(call.connection, [about]) if "/" in about else []
+        except Failure as error:
+            raise Failure(error.message, plain=True)
         if len(asks) != 1:
             raise Failure("--for must be in resource/name form")
         about_kind = asks[0].kind
@@ -50,7 +53,7 @@ async def command(call: Call) -> None:
     found.sort(key=_when)
     now = RealClock().now()
     if printer:
-        listed = {"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": ""}, "items": found}
+        listed = {"apiVersion": "v1", "kind": "EventList", "metadata": {}, "items": found}
         click.echo(printer.show(listed), nl=False)
     elif found:
         rows = [] if options.no_headers else [_head(options.all_namespaces)]

@@ -12,7 +12,7 @@ from .errors import Failure
 from .pods import container_of, running_pod
 from .streams import ExitCode, raw_terminal, session, standard_input, to_stderr, to_stdout
 from .targets import path
-from .verb import FILES, Call, flag, text, verb
+from .verb import FILES, Call, flag, span, text, verb
 
 
 @verb(
@@ -22,7 +22,7 @@ from .verb import FILES, Call, flag, text, verb
     flag("-i", "--stdin", help="Pass standard input on."),
     flag("-t", "--tty", help="Standard input is a terminal."),
     flag("-q", "--quiet", help="Only what the command prints."),
-    text("--pod-running-timeout", default="1m0s"),
+    span("--pod-running-timeout", default="1m0s"),
     help="Execute a command in a container: `exec POD -- date`, `exec -it deployment/web -- sh`.",
 )
 async def command(call: Call) -> int | None:

@@ -33,7 +33,12 @@ async def command(call: Call) -> None:
     except Failure as error:
         raise Failure(error.message, plain=True)
     if wanted := call.options.api_version:
-        kind = await call.connection.kind_of_object(wanted, kind.kind)
+        try:
+            kind = await call.connection.kind_of_object(wanted, kind.kind)
+        except Failure:
+            raise Failure(f'couldn\'t find resource for "{wanted}, Resource={kind.plural}"')
+    if call.options.output not in ("plaintext", "plaintext-openapiv2"):
+        raise Failure(f"unrecognized format: {call.options.output}")
     where = f"apis/{kind.group}/{kind.version}" if kind.group else f"api/{kind.version}"
     document = await call.client.call("GET", f"/openapi/v3/{where}")
     if kind.group:

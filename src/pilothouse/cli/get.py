@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -120,7 +122,10 @@ class Getter:
     async def run(self) -> None:
         asks = await self._asks()
         if self._options.watch or self._options.watch_only:
-            await self._watch(asks)
+            limit = self._connection.target.request_timeout_s
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(limit or None):
+                    await self._watch(asks)
             return
         if self._printer is None:
             await self._tables(asks)

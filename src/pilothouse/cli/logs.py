@@ -18,7 +18,7 @@ from .errors import Failure
 from .pods import DEFAULT_CONTAINER, LISTS, container_of, not_found_in, object_of, pods_of
 from .targets import items_of, path
 from .timing import duration
-from .verb import SELECTOR, Call, flag, number, text, verb
+from .verb import SELECTOR, Call, flag, number, span, text, verb
 
 USAGE = "expected 'logs [-f] [-p] (POD | TYPE/NAME) [-c CONTAINER]'.\nPOD or TYPE/NAME is a required argument for the logs command"
 SELECTED_TAIL = 10
@@ -34,13 +34,13 @@ SELECTED_TAIL = 10
     flag("--all-pods", help="Of all pods of a workload."),
     flag("--timestamps", help="When, before each line."),
     flag("--prefix", help="Which pod and container, before each line."),
-    text("--since", default="0s", help="Only what is younger than 5s, 2m, 3h."),
+    span("--since", default="0s", help="Only what is younger than 5s, 2m, 3h."),
     text("--since-time", help="Only what came after a time (RFC 3339)."),
     number("--tail", default=-1, help="The last lines."),
     number("--limit-bytes", default=0, help="At most so many bytes."),
     flag("--ignore-errors", help="Go on past errors."),
     number("--max-log-requests", default=5, help="Containers to follow at once."),
-    text("--pod-running-timeout", default="20s", help="How long to wait for a pod."),
+    span("--pod-running-timeout", default="20s", help="How long to wait for a pod."),
     flag("--insecure-skip-tls-verify-backend"),
     help="Print the logs of a container: `logs POD`, `logs deployment/web`, `logs -l app=web`; `logs --cluster NAME` prints the cluster's own.",
 )

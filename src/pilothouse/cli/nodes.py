@@ -11,6 +11,8 @@ async def find_nodes(call: Call) -> list[Info]:
     """The nodes of the arguments or of --selector. Raises Failure."""
     if not call.words and not call.options.selector:
         raise call.usage(f"USAGE: {call.path.rpartition(' ')[2]} NODE [flags]")
+    if call.words and call.options.selector:
+        raise call.usage("cannot specify both a node name and a --selector option")
     finder = Finder(call)
     found = await finder.run([_with_type(word) for word in call.words] if call.words else ["nodes"])
     finder.end()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 from ..client.http import PATCH_TYPES, with_query
 from .change import Change
@@ -27,14 +28,19 @@ async def command(call: Call) -> None:
     options = call.options
     if options.type not in ("json", "merge", "strategic"):
         raise Failure(f'--type must be one of [json merge strategic], not "{options.type}"')
+    if options.local and call.words:
+        raise Failure("cannot specify --local and server resources")
     if bool(options.patch) == bool(options.patch_file):
         if options.patch:
             raise Failure("cannot specify --patch and --patch-file together")
         raise Failure("must specify --patch or --patch-file containing the contents of the patch")
     source = options.patch
     if options.patch_file:
-        with open(options.patch_file) as file:
-            source = file.read()
+        try:
+            source = Path(options.patch_file).read_text()
+        except OSError as error:
+            why = (error.strerror or "").lower()
+            raise Failure(f"unable to read patch file: open {options.patch_file}: {why}")
     patch: object = source.encode()  # JSON goes as it is
     if not source.lstrip().startswith("{"):
         try:

@@ -12,7 +12,7 @@ from .errors import Failure
 from .pods import object_of, pods_of
 from .streams import CHUNK, WebSocket
 from .targets import path
-from .verb import Call, many, text, verb
+from .verb import Call, many, span, verb
 
 PROTOCOL = "SPDY/3.1+portforward.k8s.io"
 
@@ -20,7 +20,7 @@ PROTOCOL = "SPDY/3.1+portforward.k8s.io"
 @verb(
     "port-forward",
     many("--address", split=True, help="Where to listen (default localhost)."),
-    text("--pod-running-timeout", default="1m0s"),
+    span("--pod-running-timeout", default="1m0s"),
     help="Forward local ports to a pod: `port-forward POD 8080:80`, `port-forward svc/web :http`.",
 )
 async def command(call: Call) -> None:
@@ -33,7 +33,10 @@ async def command(call: Call) -> None:
     if phase != "Running":
         raise Failure(f"unable to forward port because pod is not running. Current status={phase}")
     where = path(await call.connection.kind("pods"), namespace_of(pod), name_of(pod), "portforward")
-    tunnel = Tunnel(await WebSocket.open(call.client.transport, where, PROTOCOL))
+    try:
+        tunnel = Tunnel(await WebSocket.open(call.client.transport, where, PROTOCOL))
+    except Failure as error:
+        raise Failure(f"error upgrading connection: {error.message}")
     servers = []
     try:
         for local, remote in ports:
@@ -50,6 +53,10 @@ def _pair(word: str, obj: Object, pod: Object) -> tuple[int, int]:
     """(local, remote) of `8080:80`, `:http`, `80`. A service's port stands for its target in the pod."""
     local, colon, remote = word.rpartition(":")
     number = _remote(remote, obj, pod)
+    local = local if colon else remote
+    if local.isdigit() and int(local) > 65535:
+        why = f'strconv.ParseUint: parsing "{local}": value out of range'
+        raise Failure(f"error parsing local port '{local}': {why}")
     if not colon:
         return (int(remote) if remote.isdigit() else number), number
     if local and not local.isdigit():

@@ -11,7 +11,7 @@ from .change import Change
 from .delete import until_gone
 from .errors import Failure, while_doing
 from .targets import Finder, Info
-from .verb import FILES, WRITE, Call, dry_run_of, flag, number, text, verb
+from .verb import FILES, WRITE, Call, dry_run_of, flag, number, span, text, verb
 
 
 @verb(
@@ -24,7 +24,7 @@ from .verb import FILES, WRITE, Call, dry_run_of, flag, number, text, verb
     number("--grace-period", default=-1),
     text("--cascade", default="background", bare="background"),
     flag("--wait"),
-    text("--timeout", default="0s"),
+    span("--timeout", default="0s"),
     text("--subresource"),
     help="Replace objects by those in files.",
 )

@@ -20,7 +20,7 @@ from .errors import Failure
 from .tabs import tabbed
 from .targets import Finder, Info, path
 from .timing import duration
-from .verb import FILES, OUTPUT, SELECTOR, WRITE, Call, family, flag, number, program, text, verb
+from .verb import FILES, OUTPUT, SELECTOR, WRITE, Call, family, flag, number, program, span, text, verb
 from .workloads import HASH, REVISION, controller_revisions, replica_sets, revision_of, without_hash
 
 MANAGER = "kubectl-rollout"
@@ -70,7 +70,7 @@ def _named(info: Info) -> str:
     *FILES,
     *SELECTOR,
     flag("-w", "--watch", default=True, help="Until it is done."),
-    text("--timeout", default="0s", help="How long to wait."),
+    span("--timeout", default="0s", help="How long to wait."),
     number("--revision", default=0, help="Of this revision, else fail."),
     help="Show how a rollout goes, until it is done.",
 )

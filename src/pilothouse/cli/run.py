@@ -19,7 +19,7 @@ from .create import SAVE, make
 from .errors import Failure
 from .targets import path
 from .timing import duration
-from .verb import WRITE, Call, dry_run_of, flag, many, text, verb
+from .verb import WRITE, Call, dry_run_of, flag, many, span, text, verb
 
 
 @verb(
@@ -44,7 +44,7 @@ from .verb import WRITE, Call, dry_run_of, flag, many, text, verb
     flag("--leave-stdin-open"),
     flag("--rm", help="Delete the pod when the session ends."),
     flag("-q", "--quiet", help="Only what the container prints."),
-    text("--pod-running-timeout", default="1m0s"),
+    span("--pod-running-timeout", default="1m0s"),
     help="Run an image in a pod: `run web --image=nginx`, `run -it --rm shell --image=busybox -- sh`.",
 )
 async def command(call: Call) -> int | None:

@@ -8,7 +8,7 @@ from .change import Change
 from .errors import Failure
 from .targets import Finder, Info
 from .timing import duration
-from .verb import DRY_RUN, FILES, OUTPUT, SELECTOR, Call, flag, number, text, verb
+from .verb import DRY_RUN, FILES, OUTPUT, SELECTOR, Call, flag, number, span, text, verb
 
 
 @verb(
@@ -20,7 +20,7 @@ from .verb import DRY_RUN, FILES, OUTPUT, SELECTOR, Call, flag, number, text, ve
     number("--replicas", needed=True, help="How many."),
     number("--current-replicas", default=-1, help="Only if it is so many now."),
     text("--resource-version", help="Only if it is at this version."),
-    text("--timeout", default="0s", help="Wait until it has as many, so long."),
+    span("--timeout", default="0s", help="Wait until it has as many, so long."),
     flag("--all", help="All of the type."),
     help="Set a new size: `scale deployment/web --replicas=3`.",
 )

@@ -22,7 +22,6 @@ from wsproto.connection import Connection as Protocol
 from wsproto.connection import ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Ping, TextMessage
 
-from ..client.http import raise_for_status
 from ..client.transport import Transport
 from .errors import Failure
 
@@ -39,7 +38,7 @@ class WebSocket:
 
     @classmethod
     async def open(cls, transport: Transport, target: str, protocol: str) -> WebSocket:
-        """Raises what the server says instead."""
+        """Raises Failure with what the server says instead."""
         headers = {
             "connection": "Upgrade",
             "upgrade": "websocket",
@@ -48,13 +47,13 @@ class WebSocket:
             "sec-websocket-protocol": protocol,
         }
         response, reader, writer, early = await transport.upgrade(target, headers=headers)
+        if response.status == 403:  # who may not get may still create: that is what kubectl's SPDY asks for
+            response, reader, writer, early = await transport.upgrade(target, headers=headers, method="POST")
         if reader is None or writer is None:
-            if not response.body.startswith(b"{"):
-                raise Failure(
-                    f"unable to upgrade connection: {response.body.decode(errors='replace').strip()}"
-                )
-            raise_for_status(response)
-            raise Failure("unable to upgrade connection")
+            why = response.body.decode(errors="replace").strip()
+            if why.startswith("{"):
+                why = orjson.loads(response.body).get("message") or why
+            raise Failure(f"unable to upgrade connection: {why}")
         return cls(reader, writer, early)
 
     async def send(self, data: bytes) -> None:

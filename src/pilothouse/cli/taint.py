@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from ..api.names import label_value, qualified_name
 from ..api.object import Object
 from .change import Change
 from .errors import Failure, Failures
@@ -31,19 +32,28 @@ async def command(call: Call) -> None:
     )
     words, changes = call.words[:first], call.words[first:]
     if not words:
-        raise Failure("one or more resources must be specified as <resource> <name> or <resource>/<name>")
+        raise Failure("one or more resources must be specified as <resource> <name>")
     if not changes:
         raise Failure("at least one taint update is required")
     try:
         added, removed = _parse(changes)
     except Failure as error:
-        raise error if error.message.startswith("invalid taint spec") else call.usage(error.message)
+        raise call.usage(error.message)
+    both = [
+        f"{key}={effect}"
+        for key, _, effect in removed
+        if any(key == k and effect in ("", e) for k, _, e in added)
+    ]
+    if both:
+        raise Failure(
+            f"can not both modify and remove the following taint(s) in the same command: {', '.join(both)}"
+        )
     finder, change = Finder(call), Change(call, "kubectl-taint")
     found = await finder.run(words)
     finder.end()
     for info in found:
         if info.kind.kind != "Node":
-            raise Failure(f"invalid resource type {words[0]}, only node(s) is supported")
+            raise Failure(f"invalid resource type {words[0]}, only node types are supported")
         have: list[Object] = info.obj["spec"].get("taints") or []
         taken = [
             key for key, _, effect in added if any(t["key"] == key and t["effect"] == effect for t in have)
@@ -63,7 +73,7 @@ async def command(call: Call) -> None:
         after = _changed(have, added, removed)
         obj = await change.patch(info, {"spec": {"taints": after or None}}, "merge")
         done = "modified" if taken or (added and removed) else "tainted" if added else "untainted"
-        change.say(info.shown, obj, done, note=change.dry_run == "server")
+        change.say(info.shown, obj, done, note=False)
 
 
 def _parse(words: list[str]) -> tuple[list[Taint], list[Taint]]:
@@ -79,18 +89,16 @@ def _parse(words: list[str]) -> tuple[list[Taint], list[Taint]]:
             continue
         match = re.fullmatch(r"([^=:]+)(?:=([^:=]*))?:([^:=]*)", word)
         if match is None:
-            raise Failure(f"invalid taint spec: {word}")
+            why = "".join(f", {problem}" for problem in qualified_name(word)[:1])
+            raise Failure(f"invalid taint spec: {word}{why}")
         key, value, effect = match[1], match[2] or "", match[3]
+        for problem in [*qualified_name(key), *label_value(value)][:1]:
+            raise Failure(f"invalid taint spec: {word}, {problem}")
         if effect not in EFFECTS:
             raise Failure(f"invalid taint effect: {effect}, unsupported taint effect")
         if any(each[0] == key and each[2] == effect for each in added):
             raise Failure(f"duplicated taints with the same key and effect: {{{key} {value} {effect} <nil>}}")
         added.append((key, value, effect))
-    both = [key for key, _, effect in removed if any(key == k and effect in ("", e) for k, _, e in added)]
-    if both:
-        raise Failure(
-            f"can not both modify and remove the following taint(s) in the same command: {', '.join(both)}"
-        )
     return added, removed
 
 

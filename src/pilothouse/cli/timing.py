@@ -20,7 +20,9 @@ def duration(text: str, flag: str = "timeout") -> float:
     sign = -1.0 if text.startswith("-") else 1.0
     body = text.lstrip("+-")
     if not re.fullmatch(f"({_PART})+", body):
+        odd = re.fullmatch(rf"(?:{_PART})*[\d.]+([^\d.]+).*", body)
         problem = "missing unit in duration" if re.fullmatch(r"[\d.]+", body) else "invalid duration"
+        problem = f'unknown unit "{odd[3]}" in duration' if odd else problem
         raise Failure(f'invalid argument "{text}" for "--{flag}" flag: time: {problem} "{text}"')
     return sign * sum(float(amount) * _UNITS[unit] for amount, unit in re.findall(_PART, body))
 

@@ -17,6 +17,7 @@ import click
 from ..client.http import HttpClient
 from .connection import Connection, Target
 from .errors import Failure
+from .timing import duration
 
 Body = Callable[["Call"], Awaitable[int | None]]
 
@@ -27,7 +28,7 @@ def program() -> str:
 
 
 class Flag(click.Option):
-    """One option. `shape`: bool, text, int, list (given several times), csv (also split at commas)."""
+    """One option. `shape`: bool, text, int, duration (as text), list (given several times), csv (also split at commas)."""
 
     def __init__(
         self, names: tuple[str, ...], shape: str, default: Any, bare: str | None, help: str, needed: bool
@@ -43,6 +44,8 @@ class Flag(click.Option):
                 return _boolean(text)
             if self.shape == "int":
                 return int(text)
+            if self.shape == "duration":
+                duration(text, self.spelled)
         except ValueError:
             call = "ParseBool" if self.shape == "bool" else "ParseInt"
             shown = ", ".join(sorted(self.opts + self.secondary_opts, key=len))
@@ -73,6 +76,11 @@ def text(
 ) -> Flag:
     """`bare`: what the option means without a value. `needed`: it must be given."""
     return Flag(names, "text", default, bare, help, needed)
+
+
+def span(*names: str, default: str = "0s", help: str = "") -> Flag:
+    """A duration: `90s`, `1h5m`."""
+    return Flag(names, "duration", default, None, help, False)
 
 
 def number(*names: str, default: int | None = None, help: str = "", needed: bool = False) -> Flag:

@@ -14,7 +14,7 @@ from .errors import Failure, Failures
 from .jsonpath import go_text, relaxed
 from .targets import Finder, Info, parse
 from .timing import duration
-from .verb import ALL_NAMESPACES, FIELD_SELECTOR, FILES, OUTPUT, SELECTOR, Call, flag, text, verb
+from .verb import ALL_NAMESPACES, FIELD_SELECTOR, FILES, OUTPUT, SELECTOR, Call, flag, many, span, verb
 
 POLL_S = 0.1
 WEEK_S = 168 * 3600.0
@@ -28,8 +28,8 @@ Condition = Callable[[Object], bool]
     *FIELD_SELECTOR,
     *ALL_NAMESPACES,
     *OUTPUT,
-    text("--for", help="delete, create, condition=NAME[=VALUE], jsonpath='{PATH}'[=VALUE]."),
-    text("--timeout", default="30s", help="How long; 0 looks once, less than 0 is a week."),
+    many("--for", help="delete, create, condition=NAME[=VALUE], jsonpath='{PATH}'[=VALUE]."),
+    span("--timeout", default="30s", help="How long; 0 looks once, less than 0 is a week."),
     flag("--all", help="All objects of the type."),
     help="Wait for a condition: `wait --for=condition=Ready pod/web`, `wait --for=delete pod/web`.",
 )
@@ -41,21 +41,12 @@ async def command(call: Call) -> None:
     printer = printing.printer(options)
     if not wanted:
         raise Failure("unrecognized condition: []")
-    kind, _, rest = wanted.partition("=")
-    kind = kind.lower()
-    if kind == "create":
+    conditions = [_condition(text_) for text_ in wanted]
+    if "create" in conditions:
         await _until_created(call, clock, deadline)
-    condition: Condition | None = None
-    if kind == "condition":
-        name, _, value = rest.partition("=")
-        condition = _has_condition(name, value or "true")
-    elif kind == "jsonpath":
-        condition = _has_value(rest)
-    elif kind not in ("create", "delete"):
-        raise Failure(f'unrecognized condition: "{wanted}"')
     finder = Finder(call)
     found = await finder.run(load=True)
-    if kind == "delete":
+    if "delete" in conditions:
         finder.errors = [e for e in finder.errors if not (isinstance(e, ApiError) and e.code == 404)]
     elif not found and not finder.errors:
         raise Failure("no matching resources found")
@@ -63,16 +54,30 @@ async def command(call: Call) -> None:
     late: list[Exception] = []
     for info in found:
         try:
-            if kind == "delete":
-                await _until_gone(call, info, clock, deadline)
-            elif condition is not None:
-                await _until_holds(call, info, condition, clock, deadline)
+            for condition in conditions:
+                if condition == "delete":
+                    await _until_gone(call, info, clock, deadline)
+                elif not isinstance(condition, str):
+                    await _until_holds(call, info, condition, clock, deadline)
+                shown = printer.show(info.obj) if printer else f"{info.shown} condition met\n"
+                click.echo(shown, nl=False)
         except (ApiError, Failure) as error:
             late.append(error)
-            continue
-        click.echo(printer.show(info.obj), nl=False) if printer else click.echo(f"{info.shown} condition met")
     if late:
         raise Failures(late)
+
+
+def _condition(text_: str) -> Condition | str:
+    """`delete`, `create`, or what has to hold. Raises Failure."""
+    if text_.lower() in ("delete", "create"):
+        return text_.lower()
+    kind, equals, rest = text_.partition("=")
+    if equals and kind == "condition":
+        name, _, value = rest.partition("=")
+        return _has_condition(name, value or "true")
+    if equals and kind == "jsonpath":
+        return _has_value(rest)
+    raise Failure(f'unrecognized condition: "{text_}"')
 
 
 def _late(info: Info) -> Failure:
@@ -83,6 +88,8 @@ async def _until_created(call: Call, clock: Clock, deadline: float) -> None:
     if not call.words or call.options.selector or call.options.all:
         return
     for ask in await parse(call.connection, call.words):
+        if not ask.name:
+            raise Failure("resource(s) were provided, but no name was specified")
         while True:
             finder = Finder(call)
             await finder.run([f"{ask.kind.resource}/{ask.name}"])
