@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..api.object import Object, is_deleting, labels_of, name_of, namespace_of, uid_of
-from ..api.selectors import from_object
+from ..api.selectors import Matcher, from_object
 from ..client.informer import Informers
 from .snapshot import amount
 
@@ -15,6 +15,10 @@ STORAGE = (
     "csidrivers.storage.k8s.io",
     "csistoragecapacities.storage.k8s.io",
 )
+
+
+# what a volume and its claim have alike, and what it is when not given
+_ALIKE = (("storageClassName", ""), ("volumeMode", "Filesystem"), ("volumeAttributesClassName", ""))
 
 
 class View:
@@ -52,7 +56,7 @@ class View:
         return self._budgets.list()
 
     def volumes_for(self, claim: Object) -> list[Object]:
-        """Volumes that are free and would do for this claim, the smallest first."""
+        """Volumes that would do for this claim: kept for it, else free, the smallest first."""
         spec, key = claim["spec"], f"{namespace_of(claim)}/{name_of(claim)}"
         selector = from_object(spec["selector"]) if spec.get("selector") else None
         wanted = amount("storage", ((spec.get("resources") or {}).get("requests") or {}).get("storage", "0"))
@@ -61,21 +65,13 @@ class View:
             of, reference = volume["spec"], volume["spec"].get("claimRef")
             size = amount("storage", (of.get("capacity") or {}).get("storage", "0"))
             if (
-                (of.get("storageClassName") or "") != (spec.get("storageClassName") or "")
-                or (of.get("volumeMode") or "Filesystem") != (spec.get("volumeMode") or "Filesystem")
-                or not set(spec.get("accessModes") or ()) <= set(of.get("accessModes") or ())
+                any((of.get(field) or usual) != (spec.get(field) or usual) for field, usual in _ALIKE)
                 or size < wanted
                 or is_deleting(volume)
                 or self.reserved.get(name_of(volume), key) != key
             ):
                 continue
-            if reference:
-                if (reference.get("namespace"), reference.get("name")) != (
-                    namespace_of(claim),
-                    name_of(claim),
-                ):
-                    continue
-            elif selector and not selector(labels_of(volume)):
+            if not (_is_for(reference, claim) if reference else _is_free(volume, claim, selector)):
                 continue
             found.append((not reference, size, name_of(volume), volume))
         return [volume for *_, volume in sorted(found, key=lambda entry: entry[:3])]
@@ -99,3 +95,18 @@ class View:
                 plain = owner.get("kind") == "ReplicationController"
                 selectors.append({"matchLabels": selector} if plain else selector)
         return selectors
+
+
+def _is_for(reference: Object, claim: Object) -> bool:
+    """Whether somebody has set a volume aside for this claim: modes and labels no longer matter."""
+    if reference.get("uid") and reference["uid"] != uid_of(claim):
+        return False
+    return (reference.get("namespace"), reference.get("name")) == (namespace_of(claim), name_of(claim))
+
+
+def _is_free(volume: Object, claim: Object, selector: Matcher | None) -> bool:
+    return (
+        (volume.get("status") or {}).get("phase") == "Available"
+        and set(claim["spec"].get("accessModes") or ()) <= set(volume["spec"].get("accessModes") or ())
+        and (selector is None or selector(labels_of(volume)))
+    )

@@ -224,6 +224,12 @@ def test_a_volume_on_a_node_draws_the_pod_there_and_is_bound_to_its_claim():
         )
         await w.pod("p", volumes=[{"name": "v", "persistentVolumeClaim": {"claimName": "c"}}])
         await w.settle()
+        assert "claimRef" not in (await w.client.get("persistentvolumes", "", "v"))["spec"], (
+            "not available yet"
+        )
+        ready = {"status": {"phase": "Available"}}
+        await w.client.patch("persistentvolumes", "", "v", ready, subresource="status")
+        await w.settle()
         bound = await w.client.get("persistentvolumes", "", "v")
         assert bound["spec"]["claimRef"]["name"] == "c"
         assert await w.where("p") == "", "the volume controller has not finished"

@@ -66,6 +66,17 @@ CASES: list[tuple[str, Storage, Any, str]] = [
     ("a free volume on a node", Storage(claim("c"), volume("v", on="b"), classes=[WAIT]), mounting("c"), "b"),
     ("no free volume", Storage(claim("c"), classes=[WAIT]), mounting("c"), NOTHING),
     (
+        "a volume kept for the claim is elsewhere",
+        Storage(
+            claim("c"),
+            volume("kept", on="z", claimRef={"namespace": "default", "name": "c"}),
+            volume("v", on="b"),
+            classes=[WAIT],
+        ),
+        mounting("c"),
+        NOTHING,
+    ),
+    (
         "one volume for two claims",
         Storage(claim("c"), claim("d"), volume("v", on="b"), classes=[WAIT]),
         mounting("c", "d"),

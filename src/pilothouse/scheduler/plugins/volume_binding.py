@@ -133,8 +133,10 @@ def _place(cycle: Cycle, state: _State, node: NodeInfo, placement: Placement) ->
     for (claim, storage_class), name in zip(state.waiting, selected, strict=True):
         volume = None
         if not name:
-            fitting = (v for v in cycle.view.volumes_for(claim) if name_of(v) not in taken)
-            volume = next((v for v in fitting if volume_fits(v, node)), None)
+            free = [v for v in cycle.view.volumes_for(claim) if name_of(v) not in taken]
+            if free and free[0]["spec"].get("claimRef"):
+                del free[1:]  # what is kept for the claim: this or none
+            volume = next((v for v in free if volume_fits(v, node)), None)
         if volume is not None:
             taken.add(name_of(volume))
             placement.bindings.append((claim, volume))
