@@ -31,6 +31,7 @@ NO_KIND = "couldn't get version/kind; json parse error"
 HEAD = """struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }"""
 
 
+_YAML_TWICE = "yaml: unmarshal errors:"
 _OPTIONS_SCHEME = "k8s.io/apimachinery/pkg/apis/meta/internalversion/scheme/register.go:27"
 
 
@@ -53,10 +54,12 @@ def decode(
     """
     media_type = media_type_of(content_type, protobuf=not kind.custom)
     if media_type == PROTOBUF:
-        from .protobuf import decode_body
+        from .protobuf import NotProtobuf, decode_body
 
         try:
             value = decode_body(data, kind)
+        except NotProtobuf as error:
+            raise _unrecognized(kind.kind, str(error), data) from None
         except ValueError as error:
             raise bad_request(f"unable to decode request body: {error}") from None
         parsed = Parsed(value)
@@ -91,10 +94,10 @@ def decode(
             f"the API version in the data ({_join(given[0], given[1])}) does not match "
             f"the expected API version ({kind.api_version})"
         )
-        mismatch.warnings = problems if field_validation == "Warn" else []
+        mismatch.warnings = as_warnings(problems) if field_validation == "Warn" else []
         raise mismatch
     obj["apiVersion"], obj["kind"] = kind.api_version, kind.kind
-    return obj, problems if field_validation == "Warn" else []
+    return obj, as_warnings(problems) if field_validation == "Warn" else []
 
 
 def media_type_of(content_type: str, *, protobuf: bool = True) -> str:
@@ -205,7 +208,9 @@ def _check_kind(value: Any, data: bytes, kind: Kind) -> tuple[Object, tuple[str,
             text = f'Invalid value: "{given[2]}": must be {kind.kind}'
             raise invalid(given[2], group, name, [Cause("FieldValueInvalid", text, "kind")])
         return value, given
-    if not has_schema(*given) and find_gvk(*given) is None:
+    if _once_served(given, kind):
+        return value, given
+    if not has_schema(*given) and find_gvk(*given) is None and given != ("", "v1", "List"):
         what = (
             f'no kind "{given[2]}" is registered for version "{_join(group, version)}" '
             'in scheme "pkg/api/legacyscheme/scheme.go:30"'
@@ -217,6 +222,28 @@ def _check_kind(value: Any, data: bytes, kind: Kind) -> tuple[Object, tuple[str,
         )
         raise _cannot_be_handled(given, kind, what)
     return value, given
+
+
+# Versions that are served no more, but that a real server still reads, by group.
+_ONCE = {
+    "apps": "v1beta1 v1beta2",
+    "flowcontrol.apiserver.k8s.io": "v1beta1 v1beta2 v1beta3",
+    "rbac.authorization.k8s.io": "v1alpha1 v1beta1",
+    "resource.k8s.io": "v1beta1 v1beta2",
+}
+_ONCE_EXTENSIONS = {"Deployment", "DaemonSet", "ReplicaSet", "Ingress", "NetworkPolicy", "Scale"}
+
+
+def _once_served(given: tuple[str, str, str], kind: Kind) -> bool:
+    group, version, name = given
+    if name != kind.kind:
+        return False
+    if group == "extensions":
+        return version == "v1beta1" and name in _ONCE_EXTENSIONS
+    if group != kind.group and name != "Scale":
+        return False
+    once = "" if group in ("", "autoscaling") or name == "Job" else "v1beta1"
+    return version in _ONCE.get(group, once).split()
 
 
 def _find_duplicates(value: Any, path: str, duplicates: dict[int, list[str]], found: list[str]) -> None:
@@ -233,7 +260,12 @@ def _find_duplicates(value: Any, path: str, duplicates: dict[int, list[str]], fo
 def _yaml_problem(parsed: Parsed) -> list[str]:
     if not parsed.yaml_duplicates:
         return []
-    return ["yaml: unmarshal errors:" + "".join(f"\n  {line}" for line in parsed.yaml_duplicates)]
+    return [_YAML_TWICE + "".join(f"\n  {line}" for line in parsed.yaml_duplicates)]
+
+
+def as_warnings(problems: list[str]) -> list[str]:
+    """One for each key that a YAML mapping has twice."""
+    return [line for p in problems for line in (p.split("\n  ")[1:] if p.startswith(_YAML_TWICE) else [p])]
 
 
 def _cannot_be_handled(given: tuple[str, str, str], kind: Kind, what: str) -> ApiError:

@@ -36,7 +36,10 @@ def parse_json(data: bytes, *, find_duplicates: bool = True) -> Parsed:
     try:
         value = orjson.loads(data)
     except orjson.JSONDecodeError:
-        raise SyntaxFailure(json_error(data)) from None
+        if why := json_error(data):
+            raise SyntaxFailure(why) from None
+        data = _repaired(data)
+        value = json.loads(data)  # which reads numbers that no float holds
     if not find_duplicates:
         return Parsed(value)
     try:
@@ -45,6 +48,19 @@ def parse_json(data: bytes, *, find_duplicates: bool = True) -> Parsed:
     except orjson.JSONEncodeError:
         raise SyntaxFailure("exceeded max depth") from None
     return _parse_json_slowly(data, value)
+
+
+_SURROGATES = re.compile(r"\\\\|(\\u[dD][89abAB]..)(\\u[dD][c-fC-F]..)?|(\\u[dD][c-fC-F]..)")
+
+
+def _repaired(data: bytes) -> bytes:
+    """What is no Unicode, as Go reads it: U+FFFD."""
+
+    def repaired(found: re.Match[str]) -> str:
+        high, low, alone = found.groups()
+        return "\\ufffd" if alone or (high and not low) else found[0]
+
+    return _SURROGATES.sub(repaired, data.decode(errors="replace")).encode()
 
 
 def _parse_json_slowly(data: bytes, fast: Any) -> Parsed:
@@ -78,7 +94,7 @@ def parse_yaml(data: bytes) -> Parsed:
         value = loader.get_data()
         _check_expansion(value)
     except yaml.YAMLError as error:
-        raise SyntaxFailure(_yaml_error(error)) from None
+        raise SyntaxFailure(_yaml_error(error, data)) from None
     except RecursionError:
         raise SyntaxFailure("yaml: exceeded max depth") from None
     except ValueError as error:
@@ -144,6 +160,13 @@ def _construct_int(loader: Any, node: Any) -> int:
     return sign * int(digits, 0)
 
 
+def _untagged(loader: _Loader, tag: str, node: Any) -> Any:
+    """A tag of somebody else's says nothing."""
+    if isinstance(node, yaml.MappingNode):
+        return loader.construct_mapping(node, deep=True)
+    return loader.construct_sequence(node, deep=True) if isinstance(node, yaml.SequenceNode) else node.value
+
+
 def _construct_text(loader: Any, node: Any) -> str:
     return str(loader.construct_scalar(node))
 
@@ -173,6 +196,7 @@ _Loader.add_constructor("tag:yaml.org,2002:timestamp", _construct_text)  # an ex
 for _unwanted in ("set", "omap", "pairs"):
     _Loader.yaml_constructors.pop(f"tag:yaml.org,2002:{_unwanted}", None)
 _Loader.add_constructor("tag:yaml.org,2002:binary", _construct_text)
+_Loader.add_multi_constructor("!", _untagged)
 
 
 def _check_expansion(root: Any) -> None:
@@ -199,10 +223,17 @@ def _check_expansion(root: Any) -> None:
     size(root)
 
 
-def _yaml_error(error: yaml.YAMLError) -> str:
-    mark = getattr(error, "problem_mark", None)
+def _yaml_error(error: yaml.YAMLError, data: bytes) -> str:
+    """go-yaml names the line before, of what the parser finds; none for the first."""
+    marks = (getattr(error, "problem_mark", None), getattr(error, "context_mark", None))
+    line = next((mark.line for mark in marks if mark is not None and mark.line), 0)
     problem = getattr(error, "problem", None) or str(error)
-    return f"yaml: line {mark.line + 1}: {problem}" if mark else f"yaml: {problem}"
+    if problem == "found undefined alias" and marks[0]:
+        alias = re.match(r"\*([\w-]+)", data.decode().splitlines()[marks[0].line][marks[0].column :])
+        return f"yaml: unknown anchor '{alias[1] if alias else ''}' referenced"
+    if isinstance(error, yaml.scanner.ScannerError) and line:
+        line += 1
+    return f"yaml: line {line}: {problem}" if line else f"yaml: {problem}"
 
 
 # What Go's encoding/json says of the first byte that does not fit.
@@ -214,14 +245,15 @@ _END = "unexpected end of JSON input"
 
 def json_error(data: bytes) -> str:
     try:
-        position = _skip(data, _scan_value(data, _skip(data, 0)))
+        # Go looks at the end of the text as at a space.
+        position = _skip(data, _scan_value(data + b" " * bool(data.strip()), _skip(data, 0)))
     except SyntaxFailure as failure:
         return str(failure)
     except RecursionError:
         return "exceeded max depth"
     if position < len(data):
         return _unexpected(data, position, "after top-level value")
-    return "invalid character in string literal"  # only UTF-8 that is none is left
+    return ""  # only Unicode that is none is left
 
 
 def _unexpected(data: bytes, position: int, where: str) -> str:

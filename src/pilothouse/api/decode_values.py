@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import binascii
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, NoReturn
 
@@ -178,14 +178,15 @@ class _Walk:
         if kind == "Quantity":
             return _quantity(value)
         if kind == "Time" or kind == "MicroTime":
+            if type(value) is not str:
+                _wrong(value, _STRING, inside, path)
             return _time(value, micro=kind == "MicroTime")
         if kind == "IntOrString":
             if type(value) is str:
                 return value
             if type(value) is not int or not -(2**31) <= value < 2**31:
-                number = type(value) is int or type(value) is float
-                shown = f"number {value}" if number else go_kind(value)
-                raise WrongValue(f"json: cannot unmarshal {shown} into Go value of type int32")
+                exact = type(value) is int or type(value) is float
+                _wrong(value, _INT32, inside, path, exact)
             return value
         if kind == "bytes":
             if type(value) is not str:
@@ -227,7 +228,16 @@ def _json_schema_props() -> Type:
 
 def _zero(type_: Type) -> Any:
     """What null is inside a list or a map."""
-    zeros = {"string": "", "struct": {}, "bool": False, "int32": 0, "int64": 0, "number": 0, "Quantity": "0"}
+    zeros = {
+        "string": "",
+        "struct": {},
+        "bool": False,
+        "int32": 0,
+        "int64": 0,
+        "number": 0,
+        "Quantity": "0",
+        "bytes": "",
+    }
     if type_.kind == "struct":
         return zero_struct(type_)
     return zeros.get(type_.kind)
@@ -243,6 +253,41 @@ def _render(path: _Path, name: str) -> str:
     return text.removeprefix(".")
 
 
+_INT32, _STRING = Type("int32", "i"), Type("string", "s")
+_PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
+_SOURCES_OF_A_VOLUME = set(
+    "awsElasticBlockStore azureDisk azureFile cephfs cinder csi fc flexVolume flocker gcePersistentDisk glusterfs hostPath iscsi "
+    "local nfs photonPersistentDisk portworxVolume quobyte rbd scaleIO storageos vsphereVolume".split()
+)
+_NAMED_BY_REFERENCE = set(
+    "SecretKeySelector ConfigMapKeySelector SecretEnvSource ConfigMapEnvSource SecretProjection ConfigMapProjection "
+    "ConfigMapVolumeSource".split()
+)
+
+
+def _with_embedded(parts: list[str], struct: str) -> Iterator[str]:
+    """Go's errors also name the structs that are members without a name of their own."""
+    before = ""
+    for index, part in enumerate(parts):
+        if before == "volumes" and part != "name":
+            yield "VolumeSource"
+        elif before in _PROBES and part in ("exec", "httpGet", "tcpSocket", "grpc"):
+            yield "ProbeHandler"
+        elif before == "ephemeralContainers" and part != "targetContainerName":
+            yield "EphemeralContainerCommon"
+        elif before == "rules" and part == "http":
+            yield "IngressRuleValue"
+        elif before == "spec" and index == 1 and part in _SOURCES_OF_A_VOLUME:
+            yield "PersistentVolumeSource"
+        elif struct in _NAMED_BY_REFERENCE and part == "name" and index == len(parts) - 1:
+            yield "LocalObjectReference"
+        elif struct.endswith("RuleWithOperations") and index == len(parts) - 1 and part != "resourceNames":
+            yield from ["RuleWithOperations"] * (struct != "RuleWithOperations")
+            yield from ["Rule"] * (part != "operations")
+        yield part
+        before = part
+
+
 def _wrong(value: Any, type_: Type, inside: Type, path: _Path, exact: bool = False) -> NoReturn:
     shown = f"number {value}" if exact else go_kind(value)
     parts = []
@@ -250,7 +295,7 @@ def _wrong(value: Any, type_: Type, inside: Type, path: _Path, exact: bool = Fal
         path, part = path
         if not part.startswith(("[", ".")):
             parts.append(part)
-    field = ".".join(reversed(parts))
+    field = ".".join(_with_embedded(parts[::-1], inside.name.rpartition(".")[2]))
     struct = inside.name.rpartition(".")[2]
     raise WrongValue(
         f"json: cannot unmarshal {shown} into Go struct field {struct}.{field} of type {_go_type(type_)}",
@@ -305,17 +350,30 @@ def _quantity(value: Any) -> str:
         raise WrongValue(str(error)) from None
 
 
+_TIME_PARTS = (
+    ("2006", r"\d{4}"), ("-", "-"), ("01", r"\d\d"), ("-", "-"), ("02", r"\d\d"), ("T", "T"),
+    ("15", r"\d\d"), (":", ":"), ("04", r"\d\d"), (":", ":"), ("05", r"\d\d"),
+)  # fmt: skip
+
+
+def _no_time(value: str, layout: str, micro: bool) -> str:
+    """Where it stops to be one, as Go's `time.Parse` says it."""
+    rest = value
+    fraction = (".000000", r"\.\d{6}") if micro else ("", r"(\.\d+)?")
+    for name, pattern in (*_TIME_PARTS, fraction, ("Z07:00", r"Z|[+-]\d\d:\d\d")):
+        match = re.match(pattern, rest, re.ASCII)
+        if not match:
+            return f' as "{layout}": cannot parse "{rest}" as "{name}"'
+        rest = rest[match.end() :]
+    return f': extra text: "{rest}"'
+
+
 def _time(value: Any, micro: bool) -> str:
     layout = "2006-01-02T15:04:05.000000Z07:00" if micro else "2006-01-02T15:04:05Z07:00"
-    if type(value) is not str:
-        raise WrongValue(f"json: cannot unmarshal {go_kind(value)} into Go value of type string")
     match = _TIME.fullmatch(value)
-    if not match:
-        raise WrongValue(f'parsing time "{value}" as "{layout}": cannot parse "{value}" as "2006"')
+    if not match or (micro and len(match[2] or "") != 7):
+        raise WrongValue(f'parsing time "{value}"{_no_time(value, layout, micro)}')
     whole, fraction, zone = match.groups()
-    if micro and (fraction is None or len(fraction) != 7):
-        rest = (fraction or "") + zone
-        raise WrongValue(f'parsing time "{value}" as "{layout}": cannot parse "{rest}" as ".000000"')
     try:
         moment = datetime.fromisoformat(whole + ("+00:00" if zone == "Z" else zone))
     except ValueError:

@@ -60,11 +60,17 @@ def decode_type(data: bytes, type_name: str) -> Object:
     return {**found, "apiVersion": api_version, "kind": name}
 
 
+class NotProtobuf(ValueError):
+    """It does not even begin like that."""
+
+
 def _envelope(data: bytes) -> tuple[str, str, bytes, str]:
     """(apiVersion, kind, the object's bytes, their content type)."""
     if not data.startswith(MAGIC):
-        raise ValueError(
+        raise NotProtobuf(
             "provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]"
+            if data
+            else "empty data"
         )
     reader = _Reader(data)
     api_version = kind = content_type = ""

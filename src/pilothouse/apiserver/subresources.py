@@ -27,13 +27,14 @@ from ..api.errors import (
 from ..api.fielderrors import FieldErrors
 from ..api.kinds import Kind, kind_of_resource
 from ..api.object import Object, condition_of
+from ..api.patch import go_text
 from ..base.clock import timestamp
 from .admission.pod_topology_labels import topology
 from .admission.service_account import TOKEN_SECONDS
 from .answers import with_warnings
 from .negotiation import negotiate
 from .options import DeleteOptions, WriteOptions, delete_options, write_options
-from .patches import apply_patch, check_duplicates, parse_apply, parse_patch, patch_type
+from .patches import apply_patch, check_duplicates, checked, parse_apply, parse_patch, patch_type
 from .registry.generic import check_preconditions, other_uid, shallow, wrong_uid
 from .registry.operation import CREATE, DELETE, UPDATE
 from .registry.ownership import ScaleWrite, own
@@ -425,9 +426,19 @@ def scale_patch(request: Request, kind: Kind, options: WriteOptions, how: str) -
         config, duplicates = parse_apply(request)
         check_duplicates(duplicates, options, request.warnings)
         return lambda live: config
-    patch = request.object if request.object is not None else parse_patch(request.body, how)[0]
-    scale_kind = kind.of_subresource("scale")
-    return lambda live: apply_patch(how, scale_kind, live, patch)
+    strict = options.field_validation or "Warn"
+    patch, problems = request.object, list[str]()
+    if patch is None:
+        patch, problems = parse_patch(request.body, how, strict)
+    scale_kind, before = kind.of_subresource("scale"), list(request.warnings)
+    text = go_text(patch) if how == "strategic" else ""
+
+    def made(live: Object) -> Object:
+        request.warnings[:] = before
+        patched = apply_patch(how, scale_kind, live, patch)
+        return checked(scale_kind, patched, strict, request.warnings, problems, text)
+
+    return made
 
 
 def scale_write(

@@ -338,3 +338,110 @@ async def test_what_came_of_a_patch_must_say_its_version(server):
         '299 - "unknown field \\"data\\""',
         '299 - "unknown field \\"metadata\\""',
     ]
+
+
+POD = 'Pod in version "v1" cannot be handled as a Pod: json: cannot unmarshal '
+MAP = 'ConfigMap in version "v1" cannot be handled as a ConfigMap: '
+LAYOUT = "2006-01-02T15:04:05Z07:00"
+OTHER = "the API version in the data (extensions/v1beta1) does not match the expected API version (apps/v1)"
+
+
+@pytest.mark.parametrize(
+    ("what", "body", "why"),
+    [
+        ("pods", {"spec": {"volumes": [{"secret": "x"}]}}, "Volume.spec.volumes.VolumeSource.secret of type"),
+        (
+            "pods",
+            {"spec": {"containers": [{"livenessProbe": {"httpGet": {"port": {}}}}]}},
+            f"{POD}object into Go struct field HTTPGetAction.spec.containers.livenessProbe.ProbeHandler.httpGet.port of type int32",
+        ),
+        (
+            "configmaps",
+            {"metadata": {"creationTimestamp": 5}},
+            "ObjectMeta.metadata.creationTimestamp of type",
+        ),
+        (
+            "configmaps",
+            {"metadata": {"creationTimestamp": "2020-01-01"}},
+            f'{MAP}parsing time "2020-01-01" as "{LAYOUT}": cannot parse "" as "T"',
+        ),
+        (
+            "configmaps",
+            {"kind": "List", "apiVersion": "v1"},
+            "converting (v1.List) to (core.ConfigMap): unkn",
+        ),
+        ("configmaps", b"nul", "invalid character ' ' in literal null (expecting 'l') (6e756c)"),
+        (
+            "configmaps",
+            b"[]",
+            'into Go value of type struct { APIVersion string "json:\\"apiVersion,omitempty',
+        ),
+    ],
+)
+async def test_a_body_is_no_object(server, what, body, why):
+    answer = await ask(server, f"POST /api/v1/namespaces/default/{what}", body)
+    assert answer.status == 400
+    assert why in message(answer)
+
+
+async def test_a_version_that_is_served_no_more_is_known(server):
+    deployment = {
+        "apiVersion": "extensions/v1beta1",
+        "kind": "Deployment",
+        "metadata": {"name": "d"},
+    }
+    answer = await ask(server, "POST /apis/apps/v1/namespaces/default/deployments", deployment)
+    assert (answer.status, message(answer)) == (400, OTHER)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (b"a: b: c\n", "yaml: mapping values are not allowed in this context"),
+        (b"metadata:\n  name: x\n name: y\n", "yaml: line 2: did not find expected key"),
+        (b"a: *x\n", "yaml: unknown anchor 'x' referenced"),
+    ],
+)
+async def test_yaml_is_refused_where_go_yaml_does(server, text, why):
+    answer = await ask(server, f"POST {MAPS}", text, content_type="application/yaml")
+    assert answer.status == 400
+    assert why in message(answer)
+
+
+async def test_text_that_is_no_unicode_is_mended(server):
+    answer = await ask(
+        server, f"POST {MAPS}", b'{"metadata":{"name":"u"},"data":{"a":"\\ud800x\\\\ud800","b":"\xff"}}'
+    )
+    assert orjson.loads(answer.body)["data"] == {"a": "\ufffdx\\ud800", "b": "\ufffd"}
+
+
+async def test_a_key_that_yaml_has_twice_is_warned_of_by_line(server):
+    text = b"metadata:\n  name: y\n  name: z\ndata:\n  k: a\n  k: b\n"
+    answer = await ask(server, f"POST {MAPS}", text, content_type="application/yaml")
+    warnings = [value for name, value in answer.headers if name == "Warning"]
+    assert warnings == [
+        '299 - "line 3: key \\"name\\" already set in map"',
+        '299 - "line 6: key \\"k\\" already set in map"',
+    ]
+
+
+@pytest.mark.parametrize(
+    ("query", "body", "why"),
+    [
+        (
+            "",
+            {"spec": {"replicas": "x"}},
+            "cannot unmarshal string into Go struct field ScaleSpec.spec.replicas",
+        ),
+        ("?fieldValidation=Strict", {"spec": {"foo": 1}}, 'strict decoding error: unknown field "spec.foo"'),
+    ],
+)
+async def test_a_patch_of_a_scale_must_make_a_scale(server, query, body, why):
+    template = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+    spec = {"selector": {"matchLabels": {"a": "b"}}, "template": template}
+    path = "/apis/apps/v1/namespaces/default/deployments"
+    await ask(server, f"POST {path}", {"metadata": {"name": "d"}, "spec": spec})
+    merge = "application/merge-patch+json"
+    answer = await ask(server, f"PATCH {path}/d/scale{query}", body, content_type=merge)
+    assert answer.status == 422
+    assert why in message(answer)

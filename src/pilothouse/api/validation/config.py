@@ -5,10 +5,8 @@ from __future__ import annotations
 import base64
 from typing import Any
 
-import orjson
-
 from .. import names
-from ..decode_text import json_error
+from ..decode_text import SyntaxFailure, parse_json
 from ..fielderrors import FieldErrors
 from ..object import Object
 from . import metadata
@@ -60,9 +58,9 @@ def _docker(errors: FieldErrors, data: dict[str, str], key: str) -> None:
         return
     text = base64.b64decode(data[key])
     try:
-        value = orjson.loads(text)
-    except ValueError:
-        errors.invalid(f"data[{key}]", "<secret contents redacted>", json_error(text))
+        value = parse_json(text, find_duplicates=False).value
+    except SyntaxFailure as failure:
+        errors.invalid(f"data[{key}]", "<secret contents redacted>", str(failure))
         return
     if not isinstance(value, dict) and value is not None:
         kind_ = {str: "string", bool: "bool", list: "array"}.get(type(value), "number")

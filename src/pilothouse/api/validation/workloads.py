@@ -91,7 +91,7 @@ def _status(counts: str, totals: tuple[tuple[str, str, str], ...] = (), *, colli
         _numbers(errors, status, "status", *counts.split())
         for field, total, why in totals:
             if (status.get(field) or 0) > (status.get(total) or 0):
-                errors.invalid(f"status.{field}", status.get(field), why)
+                errors.invalid(f"status.{field}", status.get(field) or 0, why)
         count, was = status.get("collisionCount"), before.get("collisionCount")
         if collisions and was is not None and (count is None or count < was):
             errors.invalid("status.collisionCount", count or 0, "cannot be decremented")
