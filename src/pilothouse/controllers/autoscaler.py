@@ -7,14 +7,15 @@ every metric fails as it does in Kubernetes when nobody serves metrics.k8s.io. L
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
+from ..api.discovery import version_priority
 from ..api.kinds import KINDS
-from ..api.object import Object, condition_of, get, key_of, name_of, split_key
-from ..api.selectors import go_selector
+from ..api.object import Object, condition_of, get, key_of, labels_of, name_of, namespace_of, split_key
+from ..api.selectors import SelectorError, compile_labels, go_selector, nothing, to_string
 from ..base.clock import timestamp
 from .common import find_condition, same, with_status
 from .plan import NOTHING, Action, Controller, Event, Later, Plan, Source, Tell, Update, View
-from .resources import resource_of_reference
 
 PERIOD_S = 15.0
 DEFINITIONS = "customresourcedefinitions.apiextensions.k8s.io"
@@ -32,7 +33,7 @@ _NO_CUSTOM_METRICS = "unable to fetch metrics from custom metrics API: no custom
 class HorizontalPodAutoscalerController(Controller):
     name = "horizontal-pod-autoscaler"
     component = "horizontal-pod-autoscaler"
-    extra_resources = (DEFINITIONS, *SCALED)
+    extra_resources = (DEFINITIONS, "pods", *SCALED)
 
     @property
     def sources(self) -> Mapping[str, Source]:
@@ -81,6 +82,12 @@ def _decide(hpa: Object, view: View, now: float, actions: list[Action]) -> Objec
     elif current < lowest:
         wanted, why = lowest, "Current number of replicas below Spec.MinReplicas"
     else:
+        if wrong := _selector_error(hpa, view):
+            event_reason, reason, told, message = wrong
+            say("ScalingActive", False, reason, message)
+            actions.append(Event(hpa, "Warning", event_reason, told))
+            actions.append(Event(hpa, "Warning", "FailedComputeMetricsReplicas", told))
+            return {**status, "currentReplicas": current, "currentMetrics": None}
         failures = [_failure(namespace, metric) for metric in spec.get("metrics") or ()]
         actions.extend(Event(hpa, "Warning", reason, message) for reason, message, _ in failures)
         reason, message, as_told = failures[0]
@@ -110,24 +117,102 @@ def _decide(hpa: Object, view: View, now: float, actions: list[Action]) -> Objec
 
 
 def scale_of(namespace: str, reference: Object, view: View) -> tuple[int | None, str, str]:
-    """(replicas of what is to be scaled, its resource, why there is none)."""
+    """(replicas of what is to be scaled, its resource, why there is none). Any version of its kind will do."""
     api_version, kind = reference.get("apiVersion", ""), reference["kind"]
-    group, _, version = api_version.rpartition("/")
-    found = resource_of_reference(api_version, kind)
-    if found is not None:
-        resource, path = found.resource, "spec.replicas" if found.subresource("scale") else ""
-    elif definition := _definition(group, kind, view):
-        resource = name_of(definition)
-        served: Object = next((v for v in definition["spec"]["versions"] if v["name"] == version), {})
-        path = get(served, "subresources.scale.specReplicasPath", "").removeprefix(".")
-    else:
-        return None, "", f'no matches for kind "{kind}" in group "{group}"'
-    if not path:
-        return None, resource, NO_SCALE
-    target = view.of(resource).get(namespace, reference["name"])
+    if api_version.count("/") > 1:
+        return None, "", f"unexpected GroupVersion string: {api_version}"
+    found = _scaled(api_version.rpartition("/")[0], kind, view)
+    if found is None:
+        return None, "", f'no matches for kind "{kind}" in group "{api_version.rpartition("/")[0]}"'
+    if not found.replicas:
+        return None, found.resource, NO_SCALE
+    target = view.of(found.resource).get(namespace, reference["name"])
     if target is None:
-        return None, resource, f'{resource} "{reference["name"]}" not found'
-    return get(target, path, 0), resource, ""
+        return None, found.resource, f'{found.resource} "{reference["name"]}" not found'
+    return get(target, found.replicas, 0), found.resource, ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Scaled:
+    """A resource, and where its objects have how many they want and which pods are theirs; "": they have no scale."""
+
+    resource: str
+    replicas: str = ""
+    selector: str = ""
+
+
+def _scaled(group: str, kind: str, view: View) -> _Scaled | None:
+    built_in = next(
+        (k for k in KINDS if (k.group, k.kind, k.is_storage_version) == (group, kind, True)), None
+    )
+    if built_in is not None:
+        has = built_in.subresource("scale")
+        return _Scaled(built_in.resource, *(("spec.replicas", "spec.selector") if has else ()))
+    definition = _definition(group, kind, view)
+    if definition is None:
+        return None
+    served = [v for v in definition["spec"]["versions"] if v.get("served", True)]
+    preferred: Object = min(served, key=lambda version: version_priority(version["name"]), default={})
+    paths = ("specReplicasPath", "labelSelectorPath")
+    return _Scaled(
+        name_of(definition), *(get(preferred, f"subresources.scale.{p}", "").removeprefix(".") for p in paths)
+    )
+
+
+def _selector_text(hpa: Object, view: View) -> str:
+    """Which pods are the target's, as its scale says it."""
+    reference, namespace = hpa["spec"]["scaleTargetRef"], namespace_of(hpa)
+    found = _scaled(reference.get("apiVersion", "").rpartition("/")[0], reference["kind"], view)
+    target = view.of(found.resource).get(namespace, reference["name"]) if found is not None else None
+    selector = get(target, found.selector) if found is not None and found.selector else None
+    if not isinstance(selector, dict):
+        return selector or ""
+    if found is not None and found.resource == "replicationcontrollers":
+        selector = {"matchLabels": selector}
+    return to_string(selector)
+
+
+def _selector_error(hpa: Object, view: View) -> tuple[str, str, str, str] | None:
+    """Why metrics are not even looked for: reason of the event and of the condition, what each says."""
+    text = _selector_text(hpa, view)
+    if not text:
+        missing = "the HPA target's scale is missing a selector"
+        return "SelectorRequired", "InvalidSelector", "selector is required", missing
+    try:
+        selects = compile_labels(text)
+    except SelectorError as error:
+        told = f"couldn't convert selector into a corresponding internal selector object: {error}"
+        return "InvalidSelector", "InvalidSelector", told, told
+    namespace = namespace_of(hpa)
+    others = [
+        other
+        for other in view.of(_RESOURCE).list(namespace)
+        if name_of(other) != name_of(hpa) and _has_looked_at_pods(other)
+    ]
+    theirs = (
+        [labels_of(pod) for pod in view.of("pods").list(namespace) if selects(labels_of(pod))]
+        if others
+        else []
+    )
+    rivals = [other for other in others if _chooses_any(_selector_text(other, view), theirs)]
+    if not rivals:
+        return None
+    names = " ".join(f"{{{name_of(each)} {namespace}}}" for each in (hpa, *rivals))
+    told = f"pods by selector {text} are controlled by multiple HPAs: [{names}]"
+    return "AmbiguousSelector", "AmbiguousSelector", told, told
+
+
+def _has_looked_at_pods(hpa: Object) -> bool:
+    active = condition_of(hpa, "ScalingActive")
+    return active is not None and active.get("reason") != "ScalingDisabled"
+
+
+def _chooses_any(selector: str, pods: list[dict[str, str]]) -> bool:
+    try:
+        selects = compile_labels(selector) if selector else nothing
+    except SelectorError:
+        return False
+    return any(selects(labels) for labels in pods)
 
 
 def _definition(group: str, kind: str, view: View) -> Object | None:

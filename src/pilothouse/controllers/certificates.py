@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import datetime
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..api.object import Object, condition_of, name_of, split_key, uid_of
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
 
 _RESOURCE = "certificatesigningrequests.certificates.k8s.io"
 _DURATION_S, _DURATION_MIN_S, _BACKDATE_S = 365 * 86400.0, 600, 300.0
+_SHORT_S = 8 * 3600.0
 _KEEP_DECIDED_S, _KEEP_PENDING_S = 3600.0, 86400.0
 _SIGNING, _ENCIPHERMENT, _CLIENT, _SERVER = (
     "digital signature",
@@ -56,13 +56,6 @@ class Refused(Exception):
     """The signer does not sign such a request; the text is the condition's message."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Signer:
-    allowed: frozenset[str]
-    required: frozenset[str]
-    check: Callable[[x509.CertificateSigningRequest], None] | None = None
-
-
 def _subject(request: x509.CertificateSigningRequest) -> tuple[str, list[str]]:
     from cryptography.x509.oid import NameOID
 
@@ -80,53 +73,69 @@ def _alternatives(request: x509.CertificateSigningRequest) -> list[x509.GeneralN
         return []
 
 
-def _check_node(request: x509.CertificateSigningRequest) -> None:
-    name, organizations = _subject(request)
-    if organizations != ["system:nodes"]:
+def _check_client(request: x509.CertificateSigningRequest, usages: list[str]) -> None:
+    for usage in usages:
+        if usage not in (_SIGNING, _ENCIPHERMENT, _CLIENT):
+            raise Refused(f"invalid usage for client certificate: {usage}")
+    if _CLIENT not in usages:
+        raise Refused(f"missing required usage for client certificate: {_CLIENT}")
+
+
+def _check_organization(request: x509.CertificateSigningRequest) -> None:
+    if _subject(request)[1] != ["system:nodes"]:
         raise Refused("subject organization is not system:nodes")
-    if not name.startswith("system:node:"):
+
+
+def _check_common_name(request: x509.CertificateSigningRequest) -> None:
+    if not _subject(request)[0].startswith("system:node:"):
         raise Refused("subject common name does not begin with system:node: ")
 
 
-def _check_kubelet_client(request: x509.CertificateSigningRequest) -> None:
+def _check_alternatives(request: x509.CertificateSigningRequest, *forbidden: str) -> None:
     from cryptography import x509
 
-    _check_node(request)
-    for kind, what in (
-        (x509.DNSName, "DNS"),
-        (x509.RFC822Name, "Email"),
-        (x509.IPAddress, "IP"),
-        (x509.UniformResourceIdentifier, "URI"),
-    ):
-        if any(isinstance(name, kind) for name in _alternatives(request)):
+    kinds = {
+        "DNS": x509.DNSName,
+        "Email": x509.RFC822Name,
+        "IP": x509.IPAddress,
+        "URI": x509.UniformResourceIdentifier,
+    }
+    for what in forbidden:
+        if any(isinstance(name, kinds[what]) for name in _alternatives(request)):
             raise Refused(f"{what} subjectAltNames are not allowed")
 
 
-def _check_kubelet_serving(request: x509.CertificateSigningRequest) -> None:
+def _check_usages(usages: list[str], purpose: str) -> None:
+    if set(usages) not in ({_SIGNING, purpose}, {_SIGNING, _ENCIPHERMENT, purpose}):
+        wanted = " ".join(sorted((_SIGNING, _ENCIPHERMENT, purpose)))
+        raise Refused(f"usages did not match [{wanted}]")
+
+
+def _check_kubelet_client(request: x509.CertificateSigningRequest, usages: list[str]) -> None:
+    _check_organization(request)
+    _check_alternatives(request, "DNS", "Email", "IP", "URI")
+    _check_common_name(request)
+    _check_usages(usages, _CLIENT)
+
+
+def _check_kubelet_serving(request: x509.CertificateSigningRequest, usages: list[str]) -> None:
     from cryptography import x509
 
-    _check_node(request)
-    names = _alternatives(request)
-    if not any(isinstance(name, (x509.DNSName, x509.IPAddress)) for name in names):
+    _check_organization(request)
+    if not any(isinstance(name, (x509.DNSName, x509.IPAddress)) for name in _alternatives(request)):
         raise Refused("DNS or IP subjectAltName is required")
-    for kind, what in ((x509.RFC822Name, "Email"), (x509.UniformResourceIdentifier, "URI")):
-        if any(isinstance(name, kind) for name in names):
-            raise Refused(f"{what} subjectAltNames are not allowed")
+    _check_alternatives(request, "Email", "URI")
+    _check_usages(usages, _SERVER)
+    _check_common_name(request)
 
 
-_EVERYTHING = frozenset((*_KEY_USAGES, *_EXTENDED_USAGES))
 _KUBELET_CLIENT = "kubernetes.io/kube-apiserver-client-kubelet"
-_SIGNERS = {
-    "kubernetes.io/kube-apiserver-client": _Signer(
-        frozenset((_SIGNING, _ENCIPHERMENT, _CLIENT)), frozenset((_CLIENT,))
-    ),
-    _KUBELET_CLIENT: _Signer(
-        frozenset((_SIGNING, _ENCIPHERMENT, _CLIENT)), frozenset((_SIGNING, _CLIENT)), _check_kubelet_client
-    ),
-    "kubernetes.io/kubelet-serving": _Signer(
-        frozenset((_SIGNING, _ENCIPHERMENT, _SERVER)), frozenset((_SIGNING, _SERVER)), _check_kubelet_serving
-    ),
-    "kubernetes.io/legacy-unknown": _Signer(_EVERYTHING, frozenset()),
+# what each looks at, in Kubernetes' order: what it finds first, it says
+_SIGNERS: dict[str, Callable[[x509.CertificateSigningRequest, list[str]], None]] = {
+    "kubernetes.io/kube-apiserver-client": _check_client,
+    _KUBELET_CLIENT: _check_kubelet_client,
+    "kubernetes.io/kubelet-serving": _check_kubelet_serving,
+    "kubernetes.io/legacy-unknown": lambda request, usages: None,
 }
 
 
@@ -135,11 +144,7 @@ def _parsed(spec: Object) -> x509.CertificateSigningRequest:
     from cryptography import x509
 
     request = x509.load_pem_x509_csr(base64.b64decode(spec["request"]))
-    signer = _SIGNERS[spec["signerName"]]
-    if not (signer.required <= set(spec.get("usages") or []) <= signer.allowed):
-        raise Refused(f"usages did not match {sorted(signer.required)}")
-    if signer.check is not None:
-        signer.check(request)
+    _SIGNERS[spec["signerName"]](request, spec.get("usages") or [])
     return request
 
 
@@ -164,7 +169,8 @@ def sign(csr: Object, ca: tuple[str, str], serial: int, now: float) -> str:
     def moment(seconds: float) -> datetime.datetime:
         return datetime.datetime.fromtimestamp(int(seconds), datetime.UTC)
 
-    end = min(moment(now - _BACKDATE_S + lasts_s), authority.not_valid_after_utc)
+    early_s = _BACKDATE_S if lasts_s >= _SHORT_S else 0.0  # a short one is not made shorter
+    end = min(moment(now - early_s + lasts_s), authority.not_valid_after_utc)
     builder = (
         x509.CertificateBuilder()
         .subject_name(request.subject)

@@ -41,12 +41,12 @@ class TokenSecretsController(Controller):
         if self.env.issue_token is None:
             return NOTHING
         data = dict(secret.get("data") or {})
-        data["namespace"] = _encoded(namespace)
+        data["namespace"] = data.get("namespace") or _encoded(namespace)
         if self.env.root_ca:
             data["ca.crt"] = _encoded(self.env.root_ca)
         if not data.get("token"):
             data["token"] = _encoded(self.env.issue_token(account, secret))
-        if data == secret.get("data") and wanted_uid:
+        if data == secret.get("data"):
             return NOTHING
         changed = with_metadata(secret, annotations={**annotations, _UID: uid_of(account)})
         return Plan([Update("secrets", {**changed, "data": data})])

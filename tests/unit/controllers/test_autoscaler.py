@@ -19,7 +19,9 @@ NO_METRICS = "unable to fetch metrics from resource metrics API: the server coul
 
 
 async def target(w: Any, replicas: int) -> None:
-    await w.apply("deployments.apps", "web", spec={"replicas": replicas})
+    await w.apply(
+        "deployments.apps", "web", spec={"replicas": replicas, "selector": {"matchLabels": {"app": "web"}}}
+    )
 
 
 async def scaler(w: Any, **spec: Any) -> None:
@@ -107,6 +109,38 @@ def test_a_target_that_is_not_there_is_waited_for(run):
     run(story, NAMES)
 
 
+def test_two_for_the_same_pods_do_nothing(run):
+    async def story(w):
+        await target(w, 3)
+        await scaler(w)
+        await w.apply("pods", "p", metadata={"labels": {"app": "web"}}, spec={"containers": []})
+        await w.settle(16)
+        assert conditions(w)["ScalingActive"] == ("False", "FailedGetResourceMetric")
+        again = w.get(HPA, "web")["spec"]
+        await w.apply(HPA, "again", spec=again)
+        await w.settle(16)
+        active = [c for c in w.get(HPA, "again")["status"]["conditions"] if c["type"] == "ScalingActive"]
+        told = "pods by selector app=web are controlled by multiple HPAs: [{again default} {web default}]"
+        assert (active[0]["reason"], active[0]["message"]) == ("AmbiguousSelector", told)
+        assert ("AmbiguousSelector", told) in w.events("AmbiguousSelector")
+        assert ("FailedComputeMetricsReplicas", told) in w.events("FailedComputeMetricsReplicas")
+        await w.settle(16)
+        assert conditions(w)["ScalingActive"] == ("False", "AmbiguousSelector")
+
+    run(story, NAMES)
+
+
+def test_a_target_must_say_which_pods_are_its_own(run):
+    async def story(w):
+        await w.apply("deployments.apps", "web", spec={"replicas": 3})
+        await scaler(w)
+        await w.settle(16)
+        assert conditions(w)["ScalingActive"] == ("False", "InvalidSelector")
+        assert w.events("SelectorRequired") == [("SelectorRequired", "selector is required")]
+
+    run(story, NAMES)
+
+
 @pytest.mark.parametrize(
     ("metric", "reason", "beginning"),
     [
@@ -156,7 +190,7 @@ def test_custom_resources_with_a_scale_have_bounds_too():
             "names": {"plural": "widgets", "kind": "Widget"},
             "versions": [
                 {"name": "v1", "subresources": {"scale": {"specReplicasPath": ".spec.size"}}},
-                {"name": "v2"},
+                {"name": "v2beta1"},
             ],
         },
         "status": {"conditions": [{"type": "Established", "status": "True"}]},
@@ -175,5 +209,8 @@ def test_custom_resources_with_a_scale_have_bounds_too():
 
     assert scale("v1", "Widget") == (7, "widgets.example.com", "")
     assert scale("v1", "Widget", "x") == (None, "widgets.example.com", 'widgets.example.com "x" not found')
-    assert scale("v2", "Widget")[2] == "the server could not find the requested resource"
+    assert scale("v3", "Widget") == (7, "widgets.example.com", ""), "any version will do"
+    assert scale("v1/x", "Widget")[2] == "unexpected GroupVersion string: example.com/v1/x"
+    definition["spec"]["versions"][1]["name"] = "v2"
+    assert scale("v1", "Widget")[2] == "the server could not find the requested resource", "v2 comes first"
     assert scale("v1", "Gadget")[2] == 'no matches for kind "Gadget" in group "example.com"'

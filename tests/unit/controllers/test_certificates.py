@@ -72,7 +72,10 @@ def test_a_client_certificate_has_the_names_usages_and_time_that_were_asked_for(
     assert made.subject.rfc4514_string() == "CN=me,O=us"
     assert made.serial_number == 7
     assert made.not_valid_before_utc.timestamp() == START - 300
-    assert made.not_valid_after_utc.timestamp() == START + 3300
+    assert made.not_valid_after_utc.timestamp() == START + 3600
+    long = sign(csr(CLIENT, request(), "client auth", expirationSeconds=8 * 3600), CA, 7, START)
+    end = x509.load_pem_x509_certificate(long.encode()).not_valid_after_utc.timestamp()
+    assert end == START + 8 * 3600 - 300
     usages = made.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
     assert list(usages) == [ExtendedKeyUsageOID.CLIENT_AUTH]
     key_usage = made.extensions.get_extension_for_class(x509.KeyUsage).value
@@ -83,7 +86,15 @@ def test_a_client_certificate_has_the_names_usages_and_time_that_were_asked_for(
 @pytest.mark.parametrize(
     ("asked", "why"),
     [
-        (csr(CLIENT, request(), "server auth"), "usages did not match"),
+        (csr(CLIENT, request(), "server auth"), "^invalid usage for client certificate: server auth$"),
+        (
+            csr(CLIENT, request(), "digital signature"),
+            "^missing required usage for client certificate: client auth$",
+        ),
+        (
+            csr(KUBELET, request("system:node:a", "system:nodes"), "client auth"),
+            r"^usages did not match \[client auth digital signature key encipherment\]$",
+        ),
         (
             csr(KUBELET, request("system:node:a"), "client auth", "digital signature"),
             "subject organization is not system:nodes",
