@@ -645,6 +645,14 @@ def _field(*paths: str) -> Callable[[Object, float], Row]:
     return lambda obj, now: [_name(obj), *[get(obj, path, "") for path in paths], _age(obj, now)]
 
 
+def _component(obj: Object, now: float) -> Row:
+    for condition in obj.get("conditions") or ():
+        if condition.get("type") == "Healthy":
+            said = "Healthy" if condition.get("status") == "True" else "Unhealthy"
+            return [_name(obj), said, condition.get("message", ""), condition.get("error", "")]
+    return [_name(obj), "Unknown", "", ""]
+
+
 PRINTERS: dict[str, tuple[str, Callable[[Object, float], Row]]] = {
     "pods": (POD_COLUMNS, pod_row),
     "podtemplates": (
@@ -831,7 +839,7 @@ PRINTERS: dict[str, tuple[str, Callable[[Object, float], Row]]] = {
         "Name, Node, Driver, Pool, Age",
         _field("spec.nodeName", "spec.driver", "spec.pool.name"),
     ),
-    "componentstatuses": ("Name, Status, Message, Error", lambda o, n: [_name(o), "Unknown", "", ""]),
+    "componentstatuses": ("Name, Status, Message, Error", _component),
     "apiservices.apiregistration.k8s.io": ("Name, Service, Available, Age", _api_service),
     "customresourcedefinitions.apiextensions.k8s.io": (
         "Name, Created At",

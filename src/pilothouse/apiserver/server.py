@@ -24,7 +24,7 @@ from ..api.warnings import DEPRECATED
 from ..base.clock import Clock
 from ..base.random import Random
 from ..store.interface import Store, StoreError
-from . import bootstrap, subresources
+from . import bootstrap, component_statuses, subresources
 from .admission import Admission, Environment
 from .aggregation import Aggregator
 from .answers import dumps, error_response, with_warnings
@@ -299,6 +299,8 @@ class ApiServer:
             return review(self, request, kind)
         if request.method == "HEAD":
             raise method_not_allowed()
+        if kind.resource == "componentstatuses" and info.verb in component_statuses.ANSWERS:
+            return component_statuses.ANSWERS[info.verb](self.resources, request, kind)
         if info.verb not in kind.verbs and not (info.verb == "watch" and "watch" in kind.verbs):
             raise method_not_allowed()
         if info.verb == "create" and info.name:

@@ -9,6 +9,8 @@ from pilothouse.apiserver.authentication import authenticated
 from pilothouse.apiserver.config import ADMIN
 from pilothouse.client.local import LocalClient
 
+from .hooks import ask
+
 LABELS = {"app": "a"}
 TEMPLATE = {"metadata": {"labels": LABELS}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
 ALICE = authenticated("alice")
@@ -262,3 +264,19 @@ async def test_a_conflict_names_the_resource_that_was_asked_for(client):
     stale = {"metadata": {"resourceVersion": "1"}}
     with pytest.raises(ApiError, match='fulfilled on events.events.k8s.io "e"'):
         await client.patch("events.events.k8s.io", "default", "e", stale)
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "code", "told"),
+    [
+        ("", "", 200, ["controller-manager", "scheduler", "etcd-0"]),
+        ("", "fieldSelector=metadata.name%3Dscheduler", 200, ["scheduler"]),
+        ("", "watch=1", 405, 'watch is not supported on resources of kind "componentstatuses"'),
+        ("/x", "", 404, 'componentstatus "x" not found'),
+    ],
+)
+async def test_the_parts_of_the_control_plane_are_well(server, path, query, code, told):
+    status, body, _ = await ask(server, "GET", f"/api/v1/componentstatuses{path}", query=query)
+    found = body.get("message") or [item["metadata"]["name"] for item in body["items"]]
+    assert (status, found) == (code, told)
+    assert all(item["conditions"][0]["message"] == "ok" for item in body.get("items") or ())
