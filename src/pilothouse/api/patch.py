@@ -32,6 +32,10 @@ class PatchFailed(Exception):
     tested = False  # a `test` that found something else
 
 
+class _NoIndex(PatchFailed):
+    """Not a number."""
+
+
 class _Missing(PatchFailed):
     """What the operation is to be done in is not there."""
 
@@ -112,7 +116,7 @@ class _Document:
     def operate(self, operation: Object) -> None:
         op, path, origin = operation.get("op"), operation.get("path"), operation.get("from")
         if op not in ("add", "remove", "replace", "test", "move", "copy"):
-            raise PatchFailed(f"Unexpected kind: {op or 'unknown'}")
+            raise PatchFailed(f"Unexpected kind: {'unknown' if op is None else op}")
         value = operation.get("value")
         if not isinstance(path, str):
             raise PatchFailed(f"{op} operation failed to decode path: missing value")
@@ -216,7 +220,11 @@ class _Document:
         if isinstance(here, dict):
             here[token] = value
         elif insert:
-            here.insert(len(here) if token == "-" else _index(token, len(here)), value)
+            try:
+                place = len(here) if token == "-" else _index(token, len(here))
+            except _NoIndex as error:
+                raise PatchFailed(f"value was not a proper array index: '{token}': {error}") from None
+            here.insert(place, value)
         else:
             here[_index(token, len(here) - 1)] = value
 
@@ -258,7 +266,7 @@ _INDEX = re.compile(r"[-+]?[0-9]{1,10}")
 def _index(token: str, last: int) -> int:
     """A position in a list; negative ones count from the end."""
     if not _INDEX.fullmatch(token):
-        raise PatchFailed(f'strconv.Atoi: parsing "{token}": invalid syntax')
+        raise _NoIndex(f'strconv.Atoi: parsing "{token}": invalid syntax')
     index = int(token)
     if index < 0:
         index += last + 1

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from . import validators, values
 from .errors import CompileError, Issue
-from .functions import TYPE_NAMES, Overload, overloads
+from .functions import AUTHORIZER, CIDR, IP, TYPE_NAMES, Overload, overloads
 from .syntax import Call, Const, Expr, Ident, ListOf, Loop, MapOf, Select, Struct, _dotted
 from .types import (
     BOOL,
@@ -233,7 +233,7 @@ class _Checker:
         found = self.field(expr, inner, expr.name, expr.test)
         if expr.test:
             return BOOL
-        return optional_of(found) if optional else found
+        return optional_of(DYN if found is ERROR else found) if optional else found
 
     def field(self, expr: Expr, operand: Type, name: str, test: bool = False) -> Type:
         if operand.name == "map":
@@ -243,7 +243,14 @@ class _Checker:
             if member is not None:
                 self.checked.keys[id(expr)] = member.key
                 return member.type
-            return DYN if operand.open else self.issue(expr, f"undefined field '{name}'")
+            if operand.open:
+                return DYN
+            if operand.name.startswith("kubernetes.") and (
+                not operand.fields or operand.name == AUTHORIZER.name
+            ):
+                return self.issue(expr, f"unexpected failed resolution of '{operand.name}'")
+            if operand.name not in (IP.name, CIDR.name):
+                return self.issue(expr, f"undefined field '{name}'")
         if operand.name in ("dyn", "!error!") or operand.param:
             return DYN
         return self.issue(expr, f"type '{self.resolve(operand)}' does not support field selection")
@@ -342,7 +349,9 @@ class _Checker:
                 given = self.inside_optional(value, given)
             member = made.fields.get(name)
             if member is None and not made.open:
-                self.issue(at, f"undefined field '{name}'")
+                self.issue(
+                    at, f"expected type of field '{name}' is '' but provided type is '{self.resolve(given)}'"
+                )
             elif member is not None and not self.fits(given, member.type):
                 self.issue(
                     at,

@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ...api.cel import CelError, Program
+from ...api.cel.errors import NoOverload
 from ...api.cel.runtime import Budget, Lazy, LazyMap
-from ...api.cel.values import Timestamp
 from ...api.kinds import Kind
+from ...api.names import dns1123_label, dns1123_subdomain
 from ...api.object import Object
 from ..authorization import Attributes as Question
 from ..request import User, service_account
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from . import Environment
 
 _NAMESPACE_META = (
-    "name generateName namespace labels annotations creationTimestamp deletionGracePeriodSeconds deletionTimestamp generation resourceVersion "
+    "name generateName namespace uid labels annotations creationTimestamp deletionGracePeriodSeconds deletionTimestamp generation resourceVersion "
     "finalizers"
 ).split()
 
@@ -120,19 +121,25 @@ def _namespace(namespace: Object | None) -> Object | None:
         return None
     meta = namespace["metadata"]
     shown = {key: meta[key] for key in _NAMESPACE_META if key in meta}
-    for key in ("creationTimestamp", "deletionTimestamp"):
-        if key in shown:
-            shown[key] = Timestamp.parse(shown[key])
-    if "uid" in meta:
-        shown["UID"] = meta["uid"]
     return {"metadata": shown, "spec": namespace.get("spec") or {}, "status": namespace.get("status") or {}}
 
 
 # -- authorizer --------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class _Receiver:
+    """What has functions, and no equal."""
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        raise NoOverload
+
+    __hash__ = object.__hash__
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Decision(_Receiver):
     allowed: bool
     why: str
 
@@ -151,8 +158,8 @@ class Decision:
         return ""
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+@dataclass(frozen=True, slots=True, eq=False)
+class Check(_Receiver):
     """A path or a resource that is asked about."""
 
     authorizer: Authorizer
@@ -164,6 +171,8 @@ class Check:
         return replace(self, question=replace(self.question, **changes))
 
     def cel_resource(self, value: str) -> Check:
+        if not value.strip():
+            raise CelError("resource must not be empty")
         return self._with(resource=value)
 
     def cel_subresource(self, value: str) -> Check:
@@ -185,7 +194,7 @@ class Check:
         return Decision(*self.authorizer.allows(replace(self.question, verb=verb)))
 
 
-class CelAuthorizer:
+class CelAuthorizer(_Receiver):
     type_name = "kubernetes.authorization.Authorizer"
 
     def __init__(self, authorizer: Authorizer, user: User, attributes: Attributes):
@@ -200,10 +209,16 @@ class CelAuthorizer:
         return Check(self._authorizer, question)
 
     def cel_path(self, path: str) -> Check:
+        if not path.strip():
+            raise CelError("path must not be empty")
         return Check(self._authorizer, Question(self._user, "", path=path))
 
     def cel_group(self, group: str) -> Check:
         return Check(self._authorizer, Question(self._user, "", group, "*"))
 
     def cel_serviceAccount(self, namespace: str, name: str) -> CelAuthorizer:
+        if dns1123_subdomain(name):
+            raise CelError("Invalid service account name")
+        if dns1123_label(namespace):
+            raise CelError("Invalid service account namespace")
         return CelAuthorizer(self._authorizer, service_account(namespace, name), self._attributes)

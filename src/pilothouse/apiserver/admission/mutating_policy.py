@@ -116,7 +116,8 @@ def _mutated(mutation: Mutation, value: Any, kind: Kind, current: Object) -> Obj
     made = to_json(value)
     if mutation.json_patch:
         try:
-            result = dict(patched(copied(current), made))
+            operations = [{"op": "", "path": "", **operation} for operation in made]
+            result = dict(patched(copied(current), operations))
         except PatchFailed as error:
             if error.tested:
                 return current  # the patch is not for this one

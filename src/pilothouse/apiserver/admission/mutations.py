@@ -8,6 +8,7 @@ from ...api.crd.kinds import CustomKind
 from ...api.crd.shaping import BadMetadata, copied
 from ...api.decode_values import WrongValue, normalize
 from ...api.defaults import apply_defaults
+from ...api.errors import internal_error
 from ...api.kinds import Kind, storage_kind
 from ...api.object import Object
 from ...api.schema import has_schema, schema_of
@@ -22,14 +23,14 @@ class MutationError(Exception):
 
 
 def check_fields(kind: Kind, obj: Object) -> None:
-    """Raises MutationError for fields that the type does not have."""
+    """Raises 500 for fields that the type does not have, whatever the failure policy."""
     if not isinstance(kind, CustomKind) and has_schema(kind.group, kind.version, kind.kind):
         try:
             problems = normalize(schema_of(kind.group, kind.version, kind.kind), obj)[1]
         except WrongValue as error:
-            raise MutationError(f"Internal error occurred: {error}") from None
+            raise internal_error(str(error)) from None
         if problems:
-            raise MutationError(f"Internal error occurred: strict decoding error: {', '.join(problems)}")
+            raise internal_error(f"strict decoding error: {', '.join(problems)}")
 
 
 def replace_object(op: Operation, kind: Kind, new: Object) -> None:
