@@ -42,13 +42,16 @@ async def _admitted(
     assert request.info is not None
     given, options = request.parameters, kind.of_subresource(request.info.subresource)
     op = server.resources.operation(request, kind, CONNECT)
-    op.object = {"kind": options.kind, "apiVersion": options.api_version, "metadata": {}}
+    op.object = {"kind": options.kind, "apiVersion": options.api_version}
     op.object |= {
         name: True for name in ("stdin", "stdout", "stderr", "tty") if is_true((given.get(name) or ["0"])[0])
     }
     op.object |= {name: given[name][0] for name in ("container", "path") if given.get(name)}
     if "command" in given:
         op.object["command"] = list(given["command"])
+    _, proxied, path = request.path.partition(f"/{request.info.name}/proxy")
+    if proxied and path:
+        op.object["path"] = path
     await server.admission.mutate(op)
     await server.admission.validate(op)
     return await connect()

@@ -101,6 +101,8 @@ class Resources:
         )
         if field_manager:
             op.options["fieldManager"] = field_manager
+        if "fieldValidation" in request.parameters:
+            op.options["fieldValidation"] = request.parameters["fieldValidation"][0]
         if request.audit is not None:
             op.annotations = request.audit.event.setdefault("annotations", {})
         return op

@@ -94,6 +94,7 @@ async def bind(server: ApiServer, request: Request, kind: Kind) -> Response:
         errors.append("target.name: Required value")
     if errors:
         raise ApiError(500, "", errors[0] if len(errors) == 1 else f"[{', '.join(errors)}]", details=False)
+    await _admit(resources, request, PODS, binding, bool(options.dry_run))
     node, now = target["name"], resources.registry.now()
     if info.name and target.get("kind"):
         meta = {**meta, "labels": {**(meta.get("labels") or {}), **topology(server.lister, node)}}
@@ -186,6 +187,7 @@ async def evict(server: ApiServer, request: Request, kind: Kind) -> Response:
         op = resources.registry.operation(
             PODS, DELETE, request.user, info.namespace, name, "", dry_run=dry_run, warnings=request.warnings
         )
+        op.admitted = True
         await resources.registry.delete(op, options)
         return status_reply(request, 201)
     assert budget is not None
@@ -200,7 +202,8 @@ async def _admit(resources: Resources, request: Request, kind: Kind, obj: Object
     op = resources.registry.operation(
         kind, CREATE, request.user, info.namespace, info.name, info.subresource, dry_run=dry_run
     )
-    op.object, op.warnings = obj, request.warnings
+    meta = obj.get("metadata") or {}
+    op.object, op.warnings = {**obj, "metadata": {"namespace": info.namespace, **meta}}, request.warnings
     await resources.registry.admission.mutate(op)
     await resources.registry.admission.validate(op)
 

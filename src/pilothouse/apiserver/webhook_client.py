@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
+from ..api.decode_values import go_kind
 from ..api.errors import ApiError
 from ..api.object import Object
 from .backend import exchange
@@ -43,6 +44,11 @@ _STATUS_TEXTS = {
 }
 
 
+_TYPE_META = (
+    r'struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }'
+)
+
+
 class WebhookError(Exception):
     """Why there is no answer; it begins with `Post "…": ` where a request was made."""
 
@@ -68,7 +74,7 @@ class WebhookClient:
         url = f"{shown_url(config)}?timeout={timeout_s}s"
         try:
             async with asyncio.timeout(timeout_s):
-                status, body = await self._exchange(config, url, orjson.dumps(review))
+                status, body, type_ = await self._exchange(config, url, orjson.dumps(review))
         except TimeoutError:
             raise WebhookError(f'Post "{url}": context deadline exceeded') from None
         except ssl.SSLError as error:
@@ -76,17 +82,20 @@ class WebhookClient:
         except (OSError, ApiError) as error:
             raise WebhookError(f'Post "{url}": {error}') from None
         if not 200 <= status < 300:
-            text = body[:2048].decode("utf-8", "replace").strip()
-            generic = (
-                f'an error on the server ("{text or "unknown"}") has prevented the request from succeeding'
-            )
-            raise WebhookError(_STATUS_TEXTS.get(status, generic))
+            raise WebhookError(_refusal(status, body, type_))
+        if not body:
+            kind = "application/json"
+            raise WebhookError(f"0-length response with status code: {status} and content type: {kind}")
         try:
-            return orjson.loads(body)
-        except orjson.JSONDecodeError as error:
-            raise WebhookError(f"couldn't get version/kind; json parse error: {error}") from None
+            answer = orjson.loads(body)
+        except orjson.JSONDecodeError:
+            answer = ""  # to YAML, most texts are a string
+        if answer is not None and not isinstance(answer, dict):
+            what = f"cannot unmarshal {go_kind(answer)} into Go value of type {_TYPE_META}"
+            raise WebhookError(f"couldn't get version/kind; json parse error: json: {what}")
+        return answer
 
-    async def _exchange(self, config: Object, url: str, body: bytes) -> tuple[int, bytes]:
+    async def _exchange(self, config: Object, url: str, body: bytes) -> tuple[int, bytes, str]:
         parts = urlsplit(url)
         host, port, name = parts.hostname or "", parts.port or 443, parts.hostname or ""
         if config.get("service"):
@@ -123,14 +132,14 @@ class WebhookClient:
 
     async def _ask(
         self, connection: Connection, to: tuple[str, ...], request: Request, host: str, target: str
-    ) -> tuple[int, bytes]:
+    ) -> tuple[int, bytes, str]:
         answer = await exchange(request, *connection, host, target, keep=True)
         body = answer.body
         if answer.stream is not None:
             body = b"".join([chunk async for chunk in answer.stream])
         if not connection[1].is_closing():
             self._idle.append((self._server.clock.monotonic(), to, connection))
-        return answer.status, body
+        return answer.status, body, answer.content_type
 
     def _take(self, to: tuple[str, ...]) -> Connection | None:
         """The one that was used last; closes those that nobody has asked for in a while."""
@@ -174,6 +183,22 @@ class WebhookClient:
             kept = self._contexts if len(self._contexts) < 100 else {}
             self._contexts = {**kept, bundle: context}
         return context
+
+
+def _refusal(status: int, body: bytes, type_: str) -> str:
+    """What an answer without success says: its own Status, or what client-go says of its code."""
+    try:
+        own = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        own = None
+    if isinstance(own, dict) and own.get("kind") == "Status" and own.get("message"):
+        return str(own["message"])
+    if status in _STATUS_TEXTS:
+        return _STATUS_TEXTS[status]
+    if status < 500:
+        return f"the server responded with the status code {status} but did not return more information"
+    text = body[:2048].decode("utf-8", "replace").strip() if type_.startswith("text/") else ""
+    return f'an error on the server ("{text or "unknown"}") has prevented the request from succeeding'
 
 
 def _dial_text(error: OSError) -> str:

@@ -156,7 +156,9 @@ async def test_a_webhook_of_a_scale_changes_how_many(server, hooks):
 BAD = "received invalid webhook response: "
 ODD_ANSWERS = [
     ({"response": None}, BAD + "webhook response was absent"),
-    ({"apiVersion": "v1"}, BAD + "expected webhook response of admission.k8s.io/v1, Kind=AdmissionReview, got /v1, Kind=AdmissionReview"),
+    ({"kind": ""}, BAD + "expected webhook response of admission.k8s.io/v1, Kind=AdmissionReview, got admission.k8s.io/v1, Kind="),
+    ({"kind": "Pod", "apiVersion": "v1"}, 'failed to call webhook: no kind "Pod" is registered for version "v1" in scheme "k8s.io/apiserver/pkg/util/webhook/client.go:71"'),
+    ({"response": {"allowed": "yes"}}, "failed to call webhook: json: cannot unmarshal string into Go struct field AdmissionResponse.response.allowed of type bool"),
     ({"response": {"uid": "x"}}, BAD + 'expected response.uid="UID", got "x"'),
     ({"response": {"patch": "W10="}}, BAD + "webhook returned response.patch but not response.patchType"),
     ({"response": {"allowed": False, "patchType": "JSONPatch"}}, BAD + "webhook returned response.patchType but not response.patch"),

@@ -118,11 +118,11 @@ class Attributes:
         own = self.body_kind(kind)
         return {"group": own.group, "version": own.version, "kind": own.kind}
 
-    def _options(self) -> Object:
+    def _options(self) -> Object | None:
         op = self.op
-        patched = (op.patch or op.applied) and op.subresource != "scale"  # whose PUT looks the same here
-        kind = "PatchOptions" if patched else _OPTIONS.get(self.verb, "")
-        options: Object = {"kind": kind, "apiVersion": "meta.k8s.io/v1"}
+        if self.verb not in _OPTIONS:
+            return None
+        options: Object = {"kind": _OPTIONS[self.verb], "apiVersion": "meta.k8s.io/v1"}
         if op.dry_run:
             options["dryRun"] = ["All"]
         options |= {name: value for name, value in op.options.items() if value not in (None, "")}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -233,7 +234,9 @@ async def _call(hook: Hook, attributes: Attributes, kind: Kind, env: Environment
 
 def _verdict(hook: Hook, review: Any, uid: str, version: str, mutating: bool) -> Verdict:
     """(apiserver/pkg/admission/plugin/webhook/request.VerifyAdmissionResponse)"""
-    response = review.get("response") if isinstance(review, dict) else None
+    if wrong := _undecodable(review, version):
+        raise _Invalid(f"failed to call webhook: {wrong}")
+    response = (review or {}).get("response")
     if not isinstance(response, dict):
         raise _Invalid(f"{_BAD_ANSWER}: webhook response was absent")
     patch, patch_type = response.get("patch"), response.get("patchType")
@@ -260,9 +263,34 @@ def _verdict(hook: Hook, review: Any, uid: str, version: str, mutating: bool) ->
     return verdict
 
 
+def _undecodable(review: Any, version: str) -> str:
+    """What keeps a body from being an AdmissionReview of that version."""
+    given = review or {}
+    api_version, kind = str(given.get("apiVersion") or ""), given.get("kind") or ""
+    known = api_version in (f"{_REVIEW}/v1", f"{_REVIEW}/v1beta1") and kind == "AdmissionReview"
+    if api_version and kind and not known:
+        if (api_version, kind) == ("v1", "Status"):
+            return f"converting (v1.Status) to ({version}.AdmissionReview): unknown conversion"
+        where = 'scheme "k8s.io/apiserver/pkg/util/webhook/client.go:71"'
+        return f'no kind "{kind}" is registered for version "{api_version}" in {where}'
+    got = api_version.rpartition("/")[2]
+    if known and got != version:
+        return f"converting ({got}.AdmissionReview) to ({version}.AdmissionReview): unknown conversion"
+    response = given.get("response")
+    response = response if isinstance(response, dict) else {}
+    allowed = response.get("allowed", False)
+    if type(allowed) is not bool and allowed is not None:
+        field = "AdmissionResponse.response.allowed of type bool"
+        return f"json: cannot unmarshal {go_kind(allowed)} into Go struct field {field}"
+    patch = response.get("patch")
+    text = patch if isinstance(patch, str) else ""
+    odd = re.search(r"[^A-Za-z0-9+/=\r\n]", text)
+    return f"illegal base64 data at input byte {odd.start()}" if odd is not None else ""
+
+
 def _problem(review: Object, response: Object, uid: str, mutating: bool) -> str:
     """What is wrong with an answer of v1."""
-    given = response.get("uid", "")
+    given = response.get("uid") or ""
     if given != uid:
         return f"expected response.uid={quoted(uid)}, got {quoted(given)}"
     group, _, got = str(review.get("apiVersion") or "").rpartition("/")
@@ -287,4 +315,6 @@ def _refusal(name: str, status: Object) -> ApiError:
     text = f"{who}: {message or reason}" if message or reason else f"{who} without explanation"
     code = status.get("code") or 0
     code = code if code >= 400 else HTTPStatus.BAD_REQUEST
-    return from_status({**status, "code": int(code), "message": text})
+    error = from_status({**status, "code": int(code), "message": text})
+    error.with_details = status.get("details") is not None
+    return error

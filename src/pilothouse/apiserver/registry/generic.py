@@ -363,6 +363,7 @@ class Registry:
                     "metadata.resourceVersion",
                 )
                 raise invalid(op.kind.plural, op.kind.group, op.name, [cause])
+            meta["resourceVersion"] = old_meta["resourceVersion"]  # as validating admission shall see it
             return False
         if version != old_meta["resourceVersion"]:
             raise _modified(op)
@@ -488,9 +489,12 @@ class Registry:
                 "gracePeriodSeconds": options.grace_period_s,
                 "propagationPolicy": options.propagation,
             }
-            await self.admission.mutate(op)
-            await self.admission.validate(op)
+            if not op.admitted:
+                await self.admission.mutate(op)
             check_preconditions(op.kind, op.name, existing.object, options)
+            pending = op.strategy.graceful and _grace(existing.object, options.grace_period_s) is None
+            if not op.admitted and not pending:
+                await self.admission.validate(op)
             outcome = await self._delete_once(op, existing, options)
             if outcome is not None:
                 return outcome

@@ -45,6 +45,7 @@ class Operation:
     collection: bool = False  # one of many that one request deletes
     applied: bool = False  # a server-side apply, which says itself who owns what
     by_update: bool = False  # a create by way of PUT or apply: for those who may create
+    admitted: bool = False  # by the admission of another request: the pod of an eviction
 
     def __init__(
         self,
