@@ -15,9 +15,11 @@ from ..api.threeway import three_way_patch
 from ..client.http import PATCH_TYPES, delete_options, with_query
 from . import printing
 from .change import Change
+from .delete import until_gone
 from .errors import Failure, Failures, while_doing
 from .jsonpath import go_json
 from .targets import Finder, Info, documents, info_of, items_of
+from .timing import log_line
 from .verb import DRY_RUN_NOTE, FILES, SELECTOR, WRITE, Call, dry_run_of, flag, many, number, text, verb
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
@@ -38,6 +40,11 @@ are the ways you can resolve this warning:
   value; in this case, you'll become the manager if the other manager(s)
   stop managing the field (remove it from their configuration).
 See https://kubernetes.io/docs/reference/using-api/server-side-apply/#conflicts"""
+DEPRECATED = (
+    "Deprecated: kubectl apply will no longer prune non-namespaced resources by default when used with the --namespace "
+    "flag in a future release. To preserve the current behaviour, list the resources you want to target explicitly in "
+    "the --prune-allowlist flag."
+)
 PRUNED = (  # kinds that --prune looks at, unless --prune-allowlist names others
     "v1/ConfigMap v1/Endpoints v1/Namespace v1/PersistentVolumeClaim v1/PersistentVolume v1/Pod "
     "v1/ReplicationController v1/Secret v1/Service batch/v1/Job batch/v1/CronJob networking.k8s.io/v1/Ingress "
@@ -135,7 +142,7 @@ class Applier:
         options = call.options
         self._connection, self._options = call.connection, options
         change = Change(call, "kubectl" if options.server_side else "kubectl-client-side-apply")
-        self.dry_run, self._query = change.dry_run, change.writing
+        self.dry_run, self._query, self._change = change.dry_run, change.writing, change
         self._uids: set[str] = set()
 
     async def one(self, info: Info) -> tuple[Object, str]:
@@ -223,13 +230,31 @@ class Applier:
         if not patch:
             return current, "unchanged"
         if self.dry_run == "client":
-            return modified, "configured"
+            now = Info(info.kind, info.namespace, info.name, current)
+            return self._change.locally(now, patch), "configured"
         where = with_query(info.path + _sub(self._options), self._query)
         try:
             return await self._patch(where, patch, "merge" if schema is None else "strategic"), "configured"
         except ApiError as error:
+            if self._options.force and error.reason in ("Conflict", "Invalid"):
+                return await self._anew(info, modified, current), "configured"
             what = f"applying patch:\n{go_json(patch)}\nto:\n{described(info)}\nfor:"
             raise while_doing(what, info.source, error)
+
+    async def _anew(self, info: Info, modified: Object, current: Object) -> Object:
+        """--force: what cannot be patched is deleted and made again; when that fails, what was there is."""
+        grace, client = self._options.grace_period, self._connection.client
+        await client.call("DELETE", info.path, delete_options(grace if grace >= 0 else None, "Background"))
+        info.obj = current
+        await until_gone(client, [info], "0s")
+        try:
+            return await client.call(
+                "POST", with_query(info.collection, self._query), _without_nulls(modified)
+            )
+        except ApiError:
+            metadata = {k: v for k, v in current["metadata"].items() if k not in ("resourceVersion", "uid")}
+            await client.call("POST", info.collection, {**current, "metadata": metadata})
+            raise
 
     async def _create(self, info: Info, modified: Object) -> Object:
         if self.dry_run == "client":
@@ -245,24 +270,25 @@ class Applier:
         namespaces = sorted(
             {info.namespace for info in applied if info.namespace} or {self._connection.namespace}
         )
+        if not self._options.prune_allowlist:
+            click.echo(log_line("prune.go:71", DEPRECATED), err=True)
+        kinds = []
         for word in self._options.prune_allowlist or PRUNED:
             group_version, _, name = word.rpartition("/")
-            kind = await self._connection.kind_of_object(group_version.removeprefix("core/"), name)
-            for namespace in namespaces if kind.namespaced else [""]:
-                for obj in await items_of(
-                    self._connection, kind, namespace, labelSelector=self._options.selector
-                ):
-                    if (
-                        LAST_APPLIED not in annotations_of(obj)
-                        or uid_of(obj) in self._uids
-                        or is_deleting(obj)
-                    ):
-                        continue
-                    info = Info(kind, namespace, name_of(obj), obj)
-                    if self.dry_run != "client":
-                        body = delete_options(propagation="Background", dry_run=self.dry_run == "server")
-                        await self._connection.client.call("DELETE", info.path, body)
-                    click.echo(f"{info.shown} pruned{DRY_RUN_NOTE[self.dry_run]}")
+            kinds.append(await self._connection.kind_of_object(group_version.removeprefix("core/"), name))
+        asked = [(namespace, kind) for namespace in namespaces for kind in kinds if kind.namespaced]
+        asked += [("", kind) for kind in kinds if not kind.namespaced]
+        for namespace, kind in asked:
+            for obj in await items_of(
+                self._connection, kind, namespace, labelSelector=self._options.selector
+            ):
+                if LAST_APPLIED not in annotations_of(obj) or uid_of(obj) in self._uids or is_deleting(obj):
+                    continue
+                info = Info(kind, namespace, name_of(obj), obj)
+                if self.dry_run != "client":
+                    body = delete_options(propagation="Background", dry_run=self.dry_run == "server")
+                    await self._connection.client.call("DELETE", info.path, body)
+                click.echo(f"{info.shown} pruned{DRY_RUN_NOTE[self.dry_run]}")
 
 
 def patch_schema(kind: Kind) -> Type | None:
@@ -333,9 +359,11 @@ def _without_annotation(fields: Object) -> Object:
 )
 async def view_last_applied(call: Call) -> None:
     finder = Finder(call)
-    for info in await finder.run():
+    for info in await finder.run(everything=True):
         last = annotations_of(info.obj).get(LAST_APPLIED)
         if last is None:
+            if len(call.words) == 1 and "/" not in call.words[0]:
+                continue  # of all that there are, those that were applied
             raise Failure(f"no last-applied-configuration annotation found on resource: {info.name}")
         value = json.loads(last)
         if call.options.output not in ("yaml", "json"):
@@ -349,3 +377,33 @@ async def view_last_applied(call: Call) -> None:
 
 
 command.subcommand(view_last_applied)
+
+
+@command.subcommand
+@verb(
+    "set-last-applied",
+    *FILES,
+    *WRITE,
+    flag("--create-annotation", help="Also where there was none."),
+    help="Remember a manifest as what was applied last.",
+)
+async def set_last_applied(call: Call) -> None:
+    finder, change = Finder(call), Change(call, "kubectl")
+    wanted = {info.path: info.obj for info in await finder.run([], load=False)}
+    finder.end()
+    found = await finder.run([])
+    finder.end()
+    changes = []
+    for info in found:
+        last, text_ = annotations_of(info.obj).get(LAST_APPLIED), go_json(wanted[info.path]) + "\n"
+        if last is None and not call.options.create_annotation:
+            raise Failure(
+                f"no last-applied-configuration annotation found on resource: {info.name}, to create the annotation, run "
+                "the command with --create-annotation"
+            )
+        if last == text_:
+            click.echo(f"set-last-applied {info.name}: no changes required.")
+        else:
+            changes.append((info, {"metadata": {"annotations": {LAST_APPLIED: text_}}}))
+    for info, patch in changes:
+        change.say(info.shown, await change.patch(info, patch, "merge"), "configured")

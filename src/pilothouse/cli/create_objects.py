@@ -159,14 +159,13 @@ def _service(name: str, type_: str, ports: list[str], **spec: object) -> Object:
 
 
 def _service_port(word: str) -> Object:
-    port, _, target = word.partition(":")
+    port, colon, target = word.partition(":")
     target = target.partition(":")[0] or port
     if not port.isdigit():
         raise Failure(f'strconv.ParseUint: parsing "{port}": invalid syntax')
     to: int | str = int(target) if target.isdigit() else target
-    for number_ in (int(port), to):
-        if isinstance(number_, int) and (problems := port_number(number_)):
-            raise Failure(",".join(problems))
+    if colon and isinstance(to, int) and (problems := port_number(to)):
+        raise Failure(",".join(problems))
     if isinstance(to, str) and (problems := port_name(to)):
         raise Failure(",".join(problems))
     return {"name": word.replace(":", "-"), "protocol": "TCP", "port": int(port), "targetPort": to}
@@ -356,7 +355,7 @@ def selector_object(text_: str) -> Object:
     try:
         needs = parse_labels(text_)
     except SelectorError as error:
-        raise Failure(f'couldn\'t parse the selector string "{text_}": unable to parse requirement: {error}')
+        raise Failure(f'couldn\'t parse the selector string "{text_}": {error}')
     for need in needs:
         if need.operator in ("=", "==") or (need.operator == "in" and len(need.values) == 1):
             selector.setdefault("matchLabels", {})[need.key] = need.values[0]

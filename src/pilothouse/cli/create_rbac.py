@@ -87,7 +87,7 @@ def _check(call: Call) -> None:
     if not call.options.verb:
         raise Failure("at least one verb must be specified")
     for name in call.options.verb:
-        if name not in VERBS:
+        if name not in VERBS and call.options.resource:
             click.echo(f"Warning: '{name}' is not a standard resource verb", err=True)
 
 

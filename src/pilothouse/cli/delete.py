@@ -10,7 +10,7 @@ import click
 from ..api.errors import ApiError
 from ..api.object import Object, uid_of
 from ..base.clock import RealClock
-from ..client.http import delete_options, raise_for_status
+from ..client.http import HttpClient, delete_options, raise_for_status
 from .errors import Failure, Failures, while_doing
 from .targets import Finder, Info
 from .timing import duration
@@ -116,7 +116,7 @@ async def command(call: Call) -> int | None:
         gone.append(info)
         click.echo(_said(call, info, grace, dry_run))
     if options.wait and dry_run == "none":
-        await until_gone(call, gone, options.timeout)
+        await until_gone(call.client, gone, options.timeout)
     if not found and not finder.errors:
         click.echo("No resources found")
     finder.end()
@@ -187,7 +187,7 @@ def _said(call: Call, info: Info, grace: int | None, dry_run: str) -> str:
     return f'{type_} "{info.name}" {how}{inside}{DRY_RUN_NOTE[dry_run]}'
 
 
-async def until_gone(call: Call, gone: list[Info], timeout: str) -> None:
+async def until_gone(client: HttpClient, gone: list[Info], timeout: str) -> None:
     clock = RealClock()
     limit = duration(timeout)
     deadline = clock.monotonic() + limit if limit else None
@@ -198,7 +198,7 @@ async def until_gone(call: Call, gone: list[Info], timeout: str) -> None:
         uid = details.get("uid") or (obj.get("metadata") or {}).get("uid") or ""
         while True:
             try:
-                now = await call.client.call("GET", info.path)
+                now = await client.call("GET", info.path)
             except ApiError as error:
                 if error.code in (404, 403, 405):
                     break

@@ -11,7 +11,7 @@ from ..api.kinds import Kind, kind_of_resource
 from ..api.object import Object, annotations_of, controller_of, get, labels_of, name_of, namespace_of, uid_of
 from .connection import Connection
 from .jsonpath import go_text
-from .tabs import tabbed
+from .tabs import escaped, tabbed
 from .targets import items_of, path
 from .timing import rfc1123, since
 
@@ -32,7 +32,7 @@ class Writer:
         self.raw("  " * (level + self._indent) + text + "\n")
 
     def raw(self, text: str) -> None:
-        self._parts.append(text.replace("\x1b", "^[").replace("\r", "\\r"))
+        self._parts.append(escaped(text))
 
     def flush(self) -> None:
         """What follows aligns on its own."""

@@ -75,7 +75,7 @@ async def _remove(call: Call, info: Info) -> None:
         return
     inside = f" from {info.namespace} namespace" if info.namespace else ""
     click.echo(f'{info.shown.partition("/")[0]} "{info.name}" deleted{inside}')
-    await until_gone(call, [info], call.options.timeout)
+    await until_gone(call.client, [info], call.options.timeout)
 
 
 async def _put(call: Call, where: str, obj: dict, query: dict[str, str]) -> dict:  # type: ignore[type-arg]

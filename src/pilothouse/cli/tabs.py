@@ -50,4 +50,10 @@ def _laid(cells: list[str], widths: list[int]) -> str:
 
 def table(rows: Iterable[Iterable[str]]) -> str:
     """Rows as `kubectl get` shows them."""
-    return tabbed("".join("\t".join(row) + "\n" for row in rows), minwidth=6, padding=3)
+    text = "".join("\t".join(row) + "\n" for row in rows)
+    return tabbed(escaped(text), minwidth=6, padding=3)
+
+
+def escaped(text: str) -> str:
+    """Without what would steer the terminal."""
+    return text.replace("\x1b", "^[").replace("\r", "\\r")

@@ -309,20 +309,26 @@ def yaml_documents(text: str, where: str) -> Iterator[Any]:
     """The documents of a text, YAML or JSON, as plain values. Raises Failure."""
     if text.lstrip().startswith("{"):
         try:
-            yield orjson.loads(text)
+            found, rest = [], text.strip()
+            while rest:  # one after the other
+                value, end = json.JSONDecoder().raw_decode(rest)
+                found.append(value)
+                rest = rest[end:].lstrip()
+            yield from found
             return
-        except orjson.JSONDecodeError:
-            pass  # YAML in flow style, or several documents
+        except ValueError:
+            pass  # YAML in flow style
     import yaml
 
     loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
         yield from yaml.load_all(text, _plain(loader))
     except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise Failure(
-            f"error parsing {where}: error converting YAML to JSON: yaml: line {line}: {error.problem}"
-        )
+        line = error.problem_mark.line if error.problem_mark else 0
+        if line and isinstance(error, yaml.scanner.ScannerError):
+            line += 1  # go-yaml counts from 0 elsewhere
+        shown = f"line {line}: " if line else ""
+        raise Failure(f"error parsing {where}: error converting YAML to JSON: yaml: {shown}{error.problem}")
     except (yaml.YAMLError, ValueError) as error:
         raise Failure(f"error parsing {where}: error converting YAML to JSON: yaml: {error}")
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 from datetime import UTC, datetime
 from typing import Any
 
 from ..api.duration import human_duration
+from ..base.clock import RealClock
 from .errors import Failure
 
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -56,3 +58,9 @@ def go_time(time: Any) -> str:
         return "0001-01-01 00:00:00 +0000 UTC"
     local = datetime.fromtimestamp(moment, UTC).astimezone()
     return f"{local:%Y-%m-%d %H:%M:%S %z %Z}"
+
+
+def log_line(where: str, text: str) -> str:
+    """A warning as klog writes it, which is how kubectl says what is deprecated."""
+    now = datetime.fromtimestamp(RealClock().now(), UTC).astimezone()
+    return f"W{now:%m%d %H:%M:%S.%f} {os.getpid():>7} {where}] {text}"

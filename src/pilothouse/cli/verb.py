@@ -17,7 +17,7 @@ import click
 from ..client.http import HttpClient
 from .connection import Connection, Target
 from .errors import Failure
-from .timing import duration
+from .timing import duration, log_line
 
 Body = Callable[["Call"], Awaitable[int | None]]
 
@@ -287,8 +287,9 @@ class Verb(click.Command):
         parsed = Parsed([*self.flags, _help()], path)
         parsed.read(args)
         if parsed.values.pop("help", False) or (self.body is None and not parsed.words):
-            click.echo(ctx.get_help())
-            ctx.exit(1 if self.body is None and not args else 0)
+            bare = self.body is None and not args
+            click.echo(ctx.get_help(), err=bare)
+            ctx.exit(1 if bare else 0)
         if self.body is None:
             raise Failure(f"unknown command \"{parsed.words[0]}\"\nSee '{path} -h' for help and examples")
         missing = [
@@ -361,14 +362,15 @@ def dry_run_of(options: Options) -> str:
     if value in ("none", "client", "server"):
         return str(value)
     if value == "unchanged":
-        click.echo("W --dry-run is deprecated and can be replaced with --dry-run=client.", err=True)
+        why = "--dry-run is deprecated and can be replaced with --dry-run=client."
+        click.echo(log_line("helpers.go:719", why), err=True)
         return "client"
     try:
         meant = "client" if _boolean(value) else "none"
     except ValueError:
         raise Failure(f'Invalid dry-run value ({value}). Must be "none", "server", or "client".')
-    why = f"is deprecated (boolean value) and can be replaced with --dry-run={meant}."
-    click.echo(f"W --dry-run={value} {why}", err=True)
+    why = f"--dry-run={value} is deprecated (boolean value) and can be replaced with --dry-run={meant}."
+    click.echo(log_line("helpers.go:733", why), err=True)
     return meant
 
 
