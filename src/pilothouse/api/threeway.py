@@ -41,7 +41,7 @@ def _maps(original: Object, modified: Object, current: Object, type_: Type | Non
         elif value != there:
             patch[key] = value
     for key in original:
-        if key not in modified and current.get(key) is not None:
+        if key not in modified:
             patch[key] = None
     return patch
 
@@ -72,9 +72,7 @@ def _lists(
         elif inner := _maps(before.get(item[name], {}), item, there[item[name]], field.type.element):
             changes.append({name: item[name], **inner})
     wanted = {item[name] for item in modified}
-    changes += [
-        {"$patch": "delete", name: value} for value in before if value not in wanted and value in there
-    ]
+    changes += [{"$patch": "delete", name: value} for value in before if value not in wanted]
     order = [{name: item[name]} for item in modified]
     if not changes and order == [{name: item[name]} for item in current]:
         return {}

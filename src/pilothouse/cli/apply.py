@@ -107,13 +107,13 @@ async def command(call: Call) -> None:
             found.append(await info_of(call.connection, obj, source))
         except Failure as error:
             errors.append(error)
-    if not found and not errors:
-        raise Failure("no objects passed to apply")
     if options.selector:
         from ..api.selectors import compile_labels
 
         chosen = compile_labels(options.selector)
         found = [info for info in found if chosen(info.obj["metadata"].get("labels") or {})]
+    if not found and not errors:
+        raise Failure("no objects passed to apply")
     printer = printing.printer(options)
     shown: list[Object] = []
     for info in found:
@@ -373,6 +373,7 @@ async def view_last_applied(call: Call) -> None:
         click.echo(
             printing.to_yaml(value) if call.options.output == "yaml" else printing.to_json(value), nl=False
         )
+    finder.errors = finder.errors[:1]  # kubectl stops there
     finder.end()
 
 
@@ -389,13 +390,13 @@ command.subcommand(view_last_applied)
 )
 async def set_last_applied(call: Call) -> None:
     finder, change = Finder(call), Change(call, "kubectl")
-    wanted = {info.path: info.obj for info in await finder.run([], load=False)}
-    finder.end()
-    found = await finder.run([])
+    found = await finder.run([], load=False)
     finder.end()
     changes = []
     for info in found:
-        last, text_ = annotations_of(info.obj).get(LAST_APPLIED), go_json(wanted[info.path]) + "\n"
+        text_ = go_json(info.obj) + "\n"
+        info.obj = await call.client.call("GET", info.path)
+        last = annotations_of(info.obj).get(LAST_APPLIED)
         if last is None and not call.options.create_annotation:
             raise Failure(
                 f"no last-applied-configuration annotation found on resource: {info.name}, to create the annotation, run "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import tempfile
 from contextlib import ExitStack
@@ -12,6 +13,7 @@ from pathlib import Path
 from ..api.errors import ApiError
 from ..api.object import Object, annotations_of
 from ..api.threeway import three_way_patch
+from ..base.random import Random
 from ..client.http import PATCH_TYPES, with_query
 from . import printing
 from .apply import LAST_APPLIED, patch_schema
@@ -40,10 +42,7 @@ async def command(call: Call) -> int:
     if call.words:
         raise Failure(call.usage(f"Unexpected args: [{' '.join(call.words)}]").message, 2)
     with ExitStack() as folders:
-        live, merged = (
-            folders.enter_context(tempfile.TemporaryDirectory(prefix=f"{name}-"))
-            for name in ("LIVE", "MERGED")
-        )
+        live, merged = (_folder(name, folders) for name in ("LIVE", "MERGED"))
         try:
             for source, obj in documents(options.filename, options.recursive):
                 info = await info_of(call.connection, obj, source)
@@ -59,6 +58,14 @@ async def command(call: Call) -> int:
             raise
         words = os.environ.get("KUBECTL_EXTERNAL_DIFF", "diff -u -N").split()
         return subprocess.run([*words, live, merged], check=False).returncode
+
+
+def _folder(name: str, folders: ExitStack) -> str:
+    """A temporary folder with digits behind its name, as Go's are."""
+    where = f"{tempfile.gettempdir()}/{name}-{Random.from_os().below(10**10)}"
+    os.mkdir(where, 0o700)
+    folders.callback(shutil.rmtree, where)
+    return where
 
 
 async def _both(call: Call, info: Info) -> tuple[Object | None, Object]:
