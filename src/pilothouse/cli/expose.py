@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..api.object import Object, get, labels_of
 from .create import SAVE, make
 from .errors import Failure
-from .run import overridden
+from .run import labels_given, overridden, whole
 from .targets import Finder, Info
 from .verb import FILES, SELECTOR, WRITE, Call, text, verb
 
@@ -63,9 +63,9 @@ def _service(call: Call, info: Info) -> Object:
             spec[field] = getattr(options, option)
     if options.external_ip:
         spec["externalIPs"] = [options.external_ip]
-    labels = (
-        dict(word.split("=", 1) for word in options.labels.split(",")) if options.labels else labels_of(obj)
-    )
+    labels = labels_given(options.labels) if options.labels else labels_of(obj)
+    if options.session_affinity not in ("", "None", "ClientIP"):
+        raise Failure(f"unknown session affinity: {options.session_affinity}")
     metadata: Object = {"name": options.name or info.name[:63], "namespace": info.namespace}
     if labels:
         metadata["labels"] = dict(labels)
@@ -107,7 +107,7 @@ def _ports(options: object, obj: Object, kind: str) -> list[Object]:
     protocols = dict(found)
     ports: list[Object] = []
     for index, number in enumerate(numbers, 1):
-        port: Object = {"port": int(number), "protocol": protocol or protocols.get(number) or "TCP"}
+        port: Object = {"port": whole(number), "protocol": protocol or protocols.get(number) or "TCP"}
         to = target or number
         port["targetPort"] = int(to) if to.isdigit() else to
         if len(numbers) > 1:

@@ -104,9 +104,7 @@ def _pod(call: Call, name: str, args: list[str], interactive: bool) -> Object:
         pairs = [word.split("=", 1) for word in options.env]
         container["env"] = [{"name": key, "value": value} for key, value in pairs]
     if options.port:
-        if not re.fullmatch(r"[+-]?\d+", options.port):
-            raise Failure(f'strconv.Atoi: parsing "{options.port}": invalid syntax')
-        container["ports"] = [{"containerPort": int(options.port)}]
+        container["ports"] = [{"containerPort": whole(options.port)}]
     if options.privileged:
         container["securityContext"] = {"privileged": True}
     if options.stdin:
@@ -115,15 +113,27 @@ def _pod(call: Call, name: str, args: list[str], interactive: bool) -> Object:
             container["stdinOnce"] = True
     if options.tty:
         container["tty"] = True
-    words = options.labels.split(",") if options.labels else [f"run={name}"]
-    if bad := next((word for word in words if "=" not in word), None):
-        raise Failure(f"unexpected label spec: {bad}")
-    labels = dict(word.split("=", 1) for word in words)
+    labels = labels_given(options.labels or f"run={name}")
     metadata: Object = {"name": name, "labels": labels}
     if options.annotations:
         metadata["annotations"] = dict(word.split("=", 1) for word in options.annotations)
     spec = {"containers": [container], "dnsPolicy": "ClusterFirst", "restartPolicy": options.restart}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec, "status": {}}
+
+
+def labels_given(text_: str) -> dict[str, str]:
+    """Of `a=b,c=d`. Raises Failure."""
+    words = text_.split(",")
+    if bad := next((word for word in words if "=" not in word), None):
+        raise Failure(f"unexpected label spec: {bad}")
+    return dict(word.split("=", 1) for word in words)
+
+
+def whole(text_: str) -> int:
+    """A number, or a Failure as Go has it."""
+    if not re.fullmatch(r"[+-]?\d+", text_):
+        raise Failure(f'strconv.Atoi: parsing "{text_}": invalid syntax')
+    return int(text_)
 
 
 def overridden(pod: Object, text_: str, type_: str) -> Object:

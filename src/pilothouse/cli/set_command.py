@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import fnmatch
 import re
 import sys
@@ -13,8 +14,9 @@ import click
 from ..api.errors import ApiError
 from ..api.object import Object, get
 from .change import Change
+from .create_objects import selector_object
 from .errors import Failure
-from .targets import NOTHING_GIVEN, Finder, Info
+from .targets import NOTHING_GIVEN, Finder, Info, path
 from .verb import FILES, SELECTOR, WRITE, Call, family, flag, many, text, verb
 
 command = family("set", "Set images, environment, resources of workloads.")
@@ -145,7 +147,7 @@ async def env(call: Call) -> None:
         raise Failure(f"all resources must be specified before environment changes: {' '.join(call.words)}")
     added, removed = _variables([*options.env, *words])
     added += await _from(call)
-    lines: list[str] = []
+    lines: list[tuple[str, str, Object]] = []
 
     def change(info: Info, spec: Object) -> Object:
         patch: Object = {}
@@ -165,8 +167,10 @@ async def env(call: Call) -> None:
             after, changes = _changed(
                 f"{info.kind.plural}/{info.name}", before, added, removed, options.overwrite
             )
-            lines.append(f"# {info.kind.kind} {info.name}, container {container['name']}")
-            lines.extend(_shown(each) for each in after)
+            lines.append(
+                (info.namespace, f"# {info.kind.kind} {info.name}, container {container['name']}", {})
+            )
+            lines.extend((info.namespace, _shown(each), each) for each in after)
             if changes:
                 order = [{"name": each["name"]} for each in after]
                 change_ = {"name": container["name"], "env": changes, "$setElementOrder/env": order}
@@ -175,8 +179,8 @@ async def env(call: Call) -> None:
 
     await _update(call, resources, change, "env updated", "env update to pod template:")
     if options.list:
-        for line in lines:
-            click.echo(line)
+        for namespace, line, each in lines:
+            click.echo((options.resolve and await _resolved(call, namespace, each)) or line)
 
 
 def _variables(words: list[str]) -> tuple[list[Object], list[str]]:
@@ -247,6 +251,17 @@ def _changed(
             changes.append({**each, **gone})
     changes += [{"$patch": "delete", "name": name} for name in removed if name in have]
     return list(after.values()), changes
+
+
+async def _resolved(call: Call, namespace: str, each: Object) -> str:
+    """`NAME=value` of a variable that refers to a key; "" for others. Raises ApiError."""
+    for field, what in (("configMapKeyRef", "configmaps"), ("secretKeyRef", "secrets")):
+        if reference := (each.get("valueFrom") or {}).get(field):
+            where = path(await call.connection.kind(what), namespace, reference["name"])
+            value = ((await call.client.call("GET", where)).get("data") or {}).get(reference["key"], "")
+            shown = base64.b64decode(value).decode(errors="replace") if what == "secrets" else value
+            return f"{each['name']}={shown}"
+    return ""
 
 
 def _shown(each: Object) -> str:
@@ -363,10 +378,16 @@ command.subcommand(serviceaccount, "sa")
 )
 async def selector(call: Call) -> None:
     options = call.options
-    words, pairs = _split(call.words, lambda word: "=" in word)
-    if not pairs:
-        raise Failure("a selector is required")
-    wanted = dict(pair.split("=", 1) for word in pairs for pair in word.split(","))
+    if not call.words:
+        raise Failure("one selector is required")
+    *words, expression = call.words
+    parsed = selector_object(expression)
+    if odd := parsed.get("matchExpressions"):
+        shown = " ".join(
+            f"{{{each['key']} {each['operator']} [{' '.join(each.get('values') or ())}]}}" for each in odd
+        )
+        raise Failure(f"match expression [{shown}] not supported on this object")
+    wanted = parsed.get("matchLabels") or {}
     finder, change = Finder(call), Change(call, MANAGER)
     for info in await finder.run(words):
         if info.kind.kind != "Service":
