@@ -11,6 +11,8 @@ from collections.abc import Mapping
 
 from ..api.errors import ApiError
 from ..api.object import Object, get, is_deleting, name_of, namespace_of, uid_of
+from ..base.clock import parse_timestamp
+from . import pods as podlib
 from .common import find_condition, set_condition, with_status
 from .plan import (
     NOTHING,
@@ -95,8 +97,8 @@ class NamespaceController(Controller):
 
         if deletes:
             return Plan([Batch(tuple(deletes))], _LOOK_AGAIN_S, tell)
-        # upstream tells nothing of what remains while it waits for pods
-        status = _status(namespace, {} if pods else _remaining(content), now)
+        # upstream tells nothing of what remains while it waits for pods, if they do not keep it waiting for too long
+        status = _status(namespace, _lingering(namespace, pods, now) if pods else _remaining(content), now)
         if status != namespace["status"]:
             return Plan([Update("namespaces", with_status(namespace, status), "status")], _LOOK_AGAIN_S)
         if content:
@@ -146,6 +148,22 @@ def _remaining(content: dict[str, list[Object]]) -> Bad:
     return bad
 
 
+def _lingering(namespace: Object, pods: list[Object], now: float) -> Bad:
+    """Pods that had their time, and are neither gone nor held by anybody."""
+    graces = [get(p, "spec.terminationGracePeriodSeconds", 0) for p in pods if not podlib.is_terminal(p)]
+    look_every_s = max(graces, default=0) // 2 + 1
+    waited_s = now - parse_timestamp(namespace["metadata"]["deletionTimestamp"])
+    if waited_s < 2 * look_every_s or any(pod["metadata"].get("finalizers") for pod in pods):
+        return {}
+    name = name_of(namespace)
+    return _failure([f"unexpected items still remain in namespace: {name} for gvr: /v1, Resource=pods"])
+
+
+def _failure(messages: list[str]) -> Bad:
+    message = f"Failed to delete all resource types, {len(messages)} remaining: {', '.join(sorted(messages))}"
+    return {"NamespaceDeletionContentFailure": ("ContentDeletionFailed", message)}
+
+
 def _status(namespace: Object, bad: Bad, now: float) -> Object:
     status = dict(namespace.get("status") or {})
     conditions = list(status.get("conditions") or [])
@@ -167,8 +185,8 @@ def _status(namespace: Object, bad: Bad, now: float) -> Object:
 
 
 def _tell_failure(namespace: Object, errors: list[ApiError], now: float) -> list[Action]:
-    message = f"Failed to delete all resource types, {len(errors)} remaining: {errors[0].message}"
-    status = _status(namespace, {"NamespaceDeletionContentFailure": ("ContentDeletionFailed", message)}, now)
+    firsts = {(error.group, error.kind): error.message for error in reversed(errors)}
+    status = _status(namespace, _failure(list(firsts.values())), now)
     if status == namespace.get("status"):
         return []
     return [Update("namespaces", with_status(namespace, status), "status")]

@@ -58,7 +58,7 @@ class PodGarbageCollector(Controller):
         finished = [p for p in pods if podlib.is_terminal(p) and not is_deleting(p)]
         if limit <= 0 or len(finished) <= limit:
             return []
-        finished.sort(key=lambda p: (podlib.created_at(p), name_of(p)))
+        finished.sort(key=lambda p: (not _is_evicted(p), podlib.created_at(p), name_of(p)))
         return [_delete(p) for p in finished[: len(finished) - limit]]
 
     def _orphaned(self, pods: list[Object], view: View, now: float) -> list[Action]:
@@ -73,6 +73,10 @@ class PodGarbageCollector(Controller):
             for pod in view.of("pods").by_index("node", name):
                 actions += [StillAbsent("nodes", "", name), *_fail_and_delete(pod, [_disrupted(pod, now)])]
         return actions
+
+
+def _is_evicted(pod: Object) -> bool:
+    return bool(get(pod, "status.phase") == "Failed" and get(pod, "status.reason") == "Evicted")
 
 
 def _node_gone(old: Object | None, new: Object | None, view: View) -> list[str]:

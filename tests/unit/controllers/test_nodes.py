@@ -168,3 +168,22 @@ def test_pods_of_a_vanished_node_fail_and_go(run):
         assert w.get("pods", "p") is None
 
     run(story, NAMES)
+
+
+def test_of_too_many_finished_pods_the_evicted_go_first_then_the_oldest(run):
+    async def story(w):
+        for name, phase, reason in (
+            ("older", "Succeeded", ""),
+            ("failed", "Failed", ""),
+            ("evicted", "Failed", "Evicted"),
+            ("runs", "Running", ""),
+        ):
+            await w.apply("pods", name, spec={"nodeName": "a", "containers": []})
+            await w.set_pod(name, phase, reason=reason)
+            await w.settle(1)
+        await w.apply("nodes", "a")
+        await w.apply("namespaces", "default")
+        await w.settle(25)
+        assert [p["metadata"]["name"] for p in w.all("pods")] == ["failed", "runs"]
+
+    run(story, ["pod-garbage-collector"], terminated_pod_threshold=1)

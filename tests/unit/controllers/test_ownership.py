@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from pilothouse.api.errors import ApiError
+
 NAMES = ["garbage-collector"]
 
 
@@ -157,6 +159,52 @@ def test_pods_of_a_namespace_go_before_the_rest(run):
         await w.api.patch("pods", "n", "p", {"metadata": {"deletionGracePeriodSeconds": 0}})
         await w.settle(6)
         assert w.get("namespaces", "n") is None
+
+    run(story, ["namespace"])
+
+
+def test_a_namespace_tells_of_pods_that_linger(run):
+    async def story(w):
+        await w.apply("namespaces", "n")
+        spec = {"nodeName": "node", "containers": [], "terminationGracePeriodSeconds": 10}
+        await w.apply("pods", "p", "n", spec=spec)
+        await w.settle()
+        await w.api.delete("namespaces", "", "n")
+        await w.settle(9)
+
+        def failure() -> dict[str, Any]:
+            conditions = w.get("namespaces", "n")["status"]["conditions"]
+            return next(c for c in conditions if c["type"] == "NamespaceDeletionContentFailure")
+
+        assert failure()["status"] == "False"
+        await w.settle(9)
+        message = (
+            "Failed to delete all resource types, 1 remaining: "
+            "unexpected items still remain in namespace: n for gvr: /v1, Resource=pods"
+        )
+        assert (failure()["reason"], failure()["message"]) == ("ContentDeletionFailed", message)
+
+    run(story, ["namespace"])
+
+
+def test_a_namespace_tells_what_cannot_be_deleted_once_for_each_kind(run):
+    async def story(w):
+        await w.apply("namespaces", "n")
+        for resource, name in (("configmaps", "a"), ("configmaps", "b"), ("secrets", "c"), ("services", "d")):
+            await w.apply(resource, name, "n")
+        await w.settle()
+
+        def refuse(verb: str, resource: str, obj: Any) -> Any:
+            if verb != "delete" or resource not in ("configmaps", "secrets"):
+                return None
+            return ApiError(403, "Forbidden", f"{resource} stay", kind=resource)
+
+        w.api.refuse = refuse
+        await w.api.delete("namespaces", "", "n")
+        await w.settle()
+        conditions = {c["type"]: c for c in w.get("namespaces", "n")["status"]["conditions"]}
+        told = conditions["NamespaceDeletionContentFailure"]["message"]
+        assert told == "Failed to delete all resource types, 2 remaining: configmaps stay, secrets stay"
 
     run(story, ["namespace"])
 
