@@ -356,7 +356,8 @@ def _remove_files(paths: ClusterPaths) -> None:
             try:
                 shutil.rmtree(path)
             except OSError as error:
-                raise ClusterError(f"not everything could be removed: {error}") from error
+                if not (os.path.ismount(path) and error.filename == str(path)):  # a file system stays
+                    raise ClusterError(f"not everything could be removed: {error}") from error
         else:
             path.unlink(missing_ok=True)
     link = root() / "clusters" / paths.name

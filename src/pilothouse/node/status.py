@@ -86,7 +86,7 @@ def pod_status(
     made["hostIPs"] = [{"ip": host_ip}]
     sandbox = observed.sandbox
     addresses = list((sandbox.ips if sandbox is not None else ()) or memory.addresses)
-    if spec.get("hostNetwork") and sandbox is not None:
+    if spec.get("hostNetwork"):
         addresses = [host_ip]
     if not addresses and old.get("podIPs"):
         addresses = [entry["ip"] for entry in old["podIPs"]]
