@@ -184,40 +184,42 @@ def _has_ended(spec: Object, observed: Observed, memory: PodMemory) -> bool:
     return True
 
 
-def _any_main(spec: Object, observed: Observed) -> bool:
-    return any(observed.current(container["name"]) for container in spec.get("containers") or ())
+def _any_main(spec: Object, observed: Observed, *states: str) -> bool:
+    """Whether one of the containers is there, in one of these states if any are given."""
+    found = (observed.current(container["name"]) for container in spec.get("containers") or ())
+    return any(status is not None and (not states or status.state in states) for status in found)
 
 
 def _containers(pod: Object, observed: Observed, memory: PodMemory, now: float, decision: Decision) -> None:
-    """Init containers one after the other; a sidecar lets the next one begin once it has started."""
+    """Init containers one after the other, then the others; a sidecar lets the next one begin once it has started.
+
+    Only the last one that has begun holds the next ones up: a sidecar that ends later is started again meanwhile.
+    """
     spec = pod["spec"]
-    main_began = _any_main(spec, observed)
-    for container in spec.get("initContainers") or ():
+    inits = spec.get("initContainers") or ()
+    begun = [index for index, container in enumerate(inits) if observed.current(container["name"])]
+    last = len(inits) if _any_main(spec, observed, "CREATED", "RUNNING") else max(begun, default=-1)
+    for index, container in enumerate(inits):
         name = container["name"]
         status = observed.newest(name)
         if is_sidecar(container):
             _keep_running(pod, container, "sidecar", observed, memory, now, decision)
             running = status is not None and status.state == "RUNNING"
-            if not main_began and not (running and _has_started(container, memory)):
+            if index >= last and not (running and _has_started(container, memory)):
                 return
-            continue
-        if main_began:
-            continue  # ran to its end before the containers began
-        if status is None or observed.current(name) is None:  # also when its pod got another sandbox
-            decision.starts.append(
-                Start(name, status.attempt + 1 if status else memory.removed.get(name, 0), "init")
-            )
+        elif index > last:
+            attempt = status.attempt + 1 if status else memory.removed.get(name, 0)
+            decision.starts.append(Start(name, attempt, "init"))
             return
-        if status.state in ("RUNNING", "CREATED"):
+        elif index == last and status is not None:
             if status.state == "CREATED":
                 decision.starts.append(Start(name, status.attempt + 1, "init"))
-            return
-        if status.state == "EXITED" and status.exit_code == 0:
-            continue
-        if status.state == "EXITED" and not restarts(spec, container, status.exit_code):
-            return
-        _restart(pod, container, "init", observed, memory, now, decision)
-        return
+            elif status.state == "UNKNOWN" or (
+                status.exit_code and restarts(spec, container, status.exit_code)
+            ):
+                _restart(pod, container, "init", observed, memory, now, decision)
+            if status.state != "EXITED" or status.exit_code:
+                return
     for container in spec.get("containers") or ():
         _keep_running(pod, container, "container", observed, memory, now, decision)
     if decision.kills and not _goes_on(spec, observed, memory, decision):

@@ -111,6 +111,23 @@ def test_a_sidecar_that_ended_well_shows_so_until_it_runs_again():
     on_node(story)
 
 
+def test_a_sidecar_that_fails_holds_up_only_what_comes_next():
+    async def story(lab: NodeLab) -> None:
+        side = {"name": "side", "image": "busybox:1", "restartPolicy": "Always"}
+        init = {"name": "i", "image": "busybox:1", "command": ["sleep", "5"]}
+        body = pod(initContainers=[side, init])
+        body["metadata"]["annotations"] = {
+            "simulated.pilothouse.io/side": '{"duration_s": 1, "exit_code": 1}'
+        }
+        await lab.create(body)
+        await lab.wait(7)
+        status = await lab.status()
+        assert status["initContainerStatuses"][0]["state"]["waiting"]["reason"] == "CrashLoopBackOff"
+        assert "running" in status["containerStatuses"][0]["state"]
+
+    on_node(story)
+
+
 def test_long_messages_share_what_a_pod_may_say():
     async def story(lab: NodeLab) -> None:
         body = pod(restartPolicy="Never")
