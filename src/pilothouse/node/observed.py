@@ -61,7 +61,8 @@ class PodMemory:
     failed: Waiting | None = None  # the pod as a whole: DeadlineExceeded, Evicted, …
     killed: set[str] = field(default_factory=set)  # ids that the node ended to start them anew
     restarting_all: bool = False  # a container's end asked for it, and not all have been removed yet
-    removed: dict[str, int] = field(default_factory=dict)  # with it, by name: the attempt to go on with
+    removed: set[str] = field(default_factory=set)  # with it: containers that have not begun anew yet
+    attempts: dict[str, int] = field(default_factory=dict)  # of containers that the engine lost: the next one
     resize: Waiting | None = None  # Deferred: what is wanted has not been granted
     resizing: Waiting | None = None  # Error: what was granted is not what runs
     actuated: dict[str, Object] = field(

@@ -63,8 +63,6 @@ def pod_status(
     ]
     began = any(observed.current(container["name"]) for container in spec["containers"])
     phase = _phase(spec, inits, mains, memory, began, stopped, old.get("phase") or "Pending")
-    if stopped:
-        _never_seen(inits, mains)
     for container, status in zip(spec.get("initContainers") or (), inits):
         _readiness(container, status, memory, is_sidecar(container))
     for container, status in zip(spec["containers"], mains):
@@ -82,6 +80,8 @@ def pod_status(
     elif phase == old.get("phase"):
         made |= {key: old[key] for key in ("reason", "message") if old.get(key)}
     made["conditions"] = conditions(pod, observed, inits, mains, phase, now, memory)
+    if stopped:
+        _never_seen(inits, mains)
     made["hostIP"] = host_ip
     made["hostIPs"] = [{"ip": host_ip}]
     sandbox = observed.sandbox
@@ -135,7 +135,7 @@ def _container(
         "state": default,
         "lastState": previous.get("lastState") or {},
         "ready": False,
-        "restartCount": newest.attempt if newest is not None else previous.get("restartCount", 0),
+        "restartCount": max(newest.attempt if newest is not None else 0, previous.get("restartCount", 0)),
         "image": container.get("image") or "",
         "imageID": "",
     }

@@ -208,7 +208,7 @@ def _containers(pod: Object, observed: Observed, memory: PodMemory, now: float, 
             if index >= last and not (running and _has_started(container, memory)):
                 return
         elif index > last:
-            attempt = status.attempt + 1 if status else memory.removed.get(name, 0)
+            attempt = status.attempt + 1 if status else memory.attempts.get(name, 0)
             decision.starts.append(Start(name, attempt, "init"))
             return
         elif index == last and status is not None:
@@ -258,7 +258,7 @@ def _keep_running(
             if (left := backoff.remaining_s(backoff.updated, now)) > 0:
                 decision.wake(left)
                 return
-        decision.starts.append(Start(name, memory.removed.get(name, 0), kind))
+        decision.starts.append(Start(name, memory.attempts.get(name, 0), kind))
         return
     if status.state == "RUNNING":
         what = "Init container" if kind == "sidecar" else "Container"

@@ -29,7 +29,7 @@ from .observed import Observed, PodMemory, Waiting
 from .observer import PodObserver
 from .probes import Prober
 from .resources import cgroup_parent, container_resources
-from .status import ALL_RESTARTING, OWN_CONDITIONS, RESTARTING_ALL, pod_status, rejected_status
+from .status import ALL_RESTARTING, OWN_CONDITIONS, pod_status, rejected_status
 from .sync import Decision, backoff_key, full_name, sync
 from .volumes import volumes_used
 
@@ -78,11 +78,10 @@ class PodWorker:
                 if "running" in state:
                     memory.ready[shown["name"]] = bool(shown.get("ready"))
                     memory.started[shown["name"]] = bool(shown.get("started"))
+                memory.attempts[shown["name"]] = shown["restartCount"] + ("waiting" not in state)
                 waiting = state.get("waiting") or {}
                 if waiting.get("reason") == "CrashLoopBackOff":
                     memory.waiting[shown["name"]] = Waiting(waiting["reason"], waiting.get("message") or "")
-                elif waiting.get("reason") == RESTARTING_ALL:
-                    memory.removed[shown["name"]] = shown["restartCount"]
                 for was in (state, last):
                     if (ended := was.get("terminated")) and ended.get("message"):
                         memory.messages[ended.get("containerID", "").rpartition("//")[2]] = ended["message"]
@@ -256,11 +255,13 @@ class PodWorker:
     # -- looking
 
     async def _observe(self) -> None:
+        before = self.observed.containers
         self.observed = await self._observer.look(self.allocated_pod)
         if sandbox := self.observed.ready_sandbox:
             self.memory.addresses = sandbox.ips
-        for name in self.observed.containers.keys() & self.memory.removed.keys():
-            del self.memory.removed[name]
+        self.memory.removed -= self.observed.containers.keys()
+        lost = before.keys() - self.observed.containers.keys()
+        self.memory.attempts |= {name: before[name][0].attempt + 1 for name in lost}
 
     @property
     def _addresses(self) -> list[str]:
@@ -473,7 +474,7 @@ class PodWorker:
             *(kill_container(self.node, self.pod, c, [], "killing", grace_s=0.0) for c in running)
         )
         groups = self.observed.containers
-        self.memory.removed |= {name: group[0].attempt + 1 for name, group in groups.items()}
+        self.memory.removed |= groups.keys()
         ran = {c.id for c in running}
         for container in sorted(
             (c for group in groups.values() for c in group), key=lambda c: c.id not in ran

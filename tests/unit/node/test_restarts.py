@@ -81,3 +81,17 @@ def test_a_lost_event_is_made_up_for_by_the_slow_listing():
         assert (await lab.container())["restartCount"] == 1
 
     on_node(story)
+
+
+def test_a_container_that_the_engine_lost_is_told_of_and_counted():
+    async def story(lab: NodeLab) -> None:
+        await lab.create(pod())
+        await lab.wait(2)
+        await lab.engine.remove_container((await lab.engine.containers())[0].id)
+        await lab.wait(61)
+        container = await lab.container()
+        assert (container["restartCount"], "running" in container["state"]) == (1, True)
+        assert container["lastState"]["terminated"]["reason"] == "ContainerStatusUnknown"
+        assert (await lab.engine.containers())[0].attempt == 1
+
+    on_node(story)
