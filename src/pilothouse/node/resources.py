@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from ..api.object import Object, uid_of
 from ..api.qos import containers_requests, qos_class
 from ..api.quantity import Quantity
@@ -23,8 +25,24 @@ def memory_bytes(resources: Object, which: str) -> int:
     return Quantity.of((resources.get(which) or {}).get("memory") or "0").value()
 
 
+def limit_pod(pod: Object, config: NodeConfig) -> None:
+    """Has the pod's cgroup, which its first sandbox has made, keep to the limits of the pod as a whole."""
+    whole, parent = pod["spec"].get("resources") or {}, cgroup_parent(pod, config)
+    memory, milli = memory_bytes(whole, "limits"), milli_cpu(whole, "limits")
+    quota = milli * CPU_PERIOD_US // 1000
+    for path, value in (
+        (f"memory{parent}/memory.limit_in_bytes", str(memory)),  # cgroup v1 …
+        (f"cpu{parent}/cpu.cfs_quota_us", str(quota)),
+        (f"{parent}/memory.max", str(memory)),  # … and v2
+        (f"{parent}/cpu.max", f"{quota} {CPU_PERIOD_US}"),
+    ):
+        file = Path(f"/sys/fs/cgroup/{path}")
+        if parent and (memory if "memory" in path else quota) and file.exists():
+            file.write_text(value)
+
+
 def container_resources(pod: Object, container: Object, config: NodeConfig) -> Resources:
-    """A limit of the pod as a whole is kept by its containers where they have none of their own."""
+    """A limit of the pod as a whole is kept by each of its containers too where they have none of their own."""
     own = container.get("resources") or {}
     whole = pod["spec"].get("resources") or {}
     limit_milli = milli_cpu(own, "limits") or milli_cpu(whole, "limits")

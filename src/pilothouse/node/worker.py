@@ -28,7 +28,7 @@ from .names import SandboxError, dns_config
 from .observed import Observed, PodMemory, Waiting
 from .observer import PodObserver
 from .probes import Prober
-from .resources import cgroup_parent, container_resources
+from .resources import cgroup_parent, container_resources, limit_pod
 from .status import ALL_RESTARTING, OWN_CONDITIONS, pod_status, rejected_status
 from .sync import Decision, backoff_key, full_name, sync
 from .volumes import volumes_used
@@ -245,9 +245,14 @@ class PodWorker:
                     await node.engine.update_container_resources(status.id, resources)
                 except EngineError as error:
                     return rpc_error(error)
+        await self._limit()
         self._actuated, self.memory.resizing = self.allocated, None
         self._event("Normal", "ResizeCompleted", resize.message("completed", after))
         return ""
+
+    async def _limit(self) -> None:
+        if self.node.config.files and self.allocated_pod["spec"].get("resources"):
+            await asyncio.to_thread(limit_pod, self.allocated_pod, self.node.config)
 
     def _running(self) -> dict[str, ContainerStatus]:
         return {container.name: container for container in self.observed.running()}
@@ -419,6 +424,7 @@ class PodWorker:
             if self.node.config.files:
                 await asyncio.to_thread(Path(config.log_directory).mkdir, parents=True, exist_ok=True)
             await to_its_end(self.node.engine.run_pod_sandbox(config))
+            await self._limit()
         except (LookupError, SandboxError) as error:
             self._event("Warning", "FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}")
             return RETRY_S
