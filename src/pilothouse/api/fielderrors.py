@@ -96,6 +96,9 @@ def _escaped(code: int) -> str:
 class FieldErrors(list[Cause]):
     """The causes of one 422, in order."""
 
+    of_patch = False
+    """What is checked came of a patch: what it emptied is there and empty, and not absent."""
+
     def required(self, path: str, detail: str = "") -> None:
         self._add("FieldValueRequired", path, "Required value", detail)
 

@@ -20,11 +20,14 @@ def default_job_spec(own: Object) -> None:
     put(own, parallelism=1)
     put(own, backoffLimit=UNLIMITED if own.get("backoffLimitPerIndex") is not None else 6)
     put(own, completionMode="NonIndexed", suspend=False, manualSelector=False)
-    policy = own.get("podFailurePolicy")
-    for rule in (policy or {}).get("rules") or ():
+    _default_patterns(own)
+    put(own, podReplacementPolicy="TerminatingOrFailed" if own.get("podFailurePolicy") is None else "Failed")
+
+
+def _default_patterns(own: Object) -> None:
+    for rule in (own.get("podFailurePolicy") or {}).get("rules") or ():
         for pattern in rule.get("onPodConditions") or ():
             put_text(pattern, status="True")
-    put(own, podReplacementPolicy="TerminatingOrFailed" if policy is None else "Failed")
 
 
 def default_cron_job(cron_job: Object) -> None:
@@ -34,4 +37,5 @@ def default_cron_job(cron_job: Object) -> None:
     template = sub(own, "jobTemplate")
     sub(template, "metadata")
     default_template(spec(template))
-    # the job's own defaults are given when the job is made
+    _default_patterns(spec(template))
+    # the job's other defaults are given when the job is made

@@ -35,13 +35,19 @@ def validate_create(kind: Kind, obj: Object) -> list[Cause]:
 
 
 def validate_update(
-    kind: Kind, new: Object, old: Object, subresource: str = "", warnings: list[str] | None = None
+    kind: Kind,
+    new: Object,
+    old: Object,
+    subresource: str = "",
+    warnings: list[str] | None = None,
+    of_patch: bool = False,
 ) -> list[Cause]:
     """`subresource`: "" or status, scale, ephemeralcontainers, resize, approval, … . `warnings`: takes up what is wrong, but was before."""
     if kind.custom:
         return cast("CustomKind", kind).updated(new, old, subresource, warnings)
     validator = VALIDATORS.get(kind.resource)
     errors = FieldErrors()
+    errors.of_patch = of_patch
     metadata.before_update(errors, new, old, namespaced=kind.namespaced)
     if validator is not None:
         validator.update(errors, new, old, subresource)

@@ -19,7 +19,7 @@ _VALUE_LENGTH_MAX = 5 * 1024
 _SOMETHING = "validations or auditAnnotations must contain at least one item"
 
 
-def _common(errors: FieldErrors, spec: Object, before: Object | None) -> Problems:
+def _common(errors: FieldErrors, spec: Object, before: Object | None, *, mutating: bool = False) -> Problems:
     problems = problems_of(spec, "spec")
     one_of(errors, spec.get("failurePolicy"), FAILURE_POLICIES, "spec.failurePolicy")
     if spec.get("paramKind") is not None:
@@ -31,6 +31,8 @@ def _common(errors: FieldErrors, spec: Object, before: Object | None) -> Problem
         match_resources(errors, constraints, path)
         if not constraints.get("resourceRules"):
             errors.required(f"{path}.resourceRules")
+        if mutating:
+            _operations(errors, spec, "matchConstraints")
     fields = ("paramKind", "matchConditions")
     if before is None or any(spec.get(field) != before.get(field) for field in fields):
         match_conditions(
@@ -126,8 +128,7 @@ def _validating_status(errors: FieldErrors, new: Object, old: Object) -> None:
 
 def _mutating(errors: FieldErrors, new: Object, old: Object | None) -> None:
     spec = new.get("spec") or {}
-    problems = _common(errors, spec, None if old is None else old.get("spec") or {})
-    _operations(errors, spec, "matchConstraints")
+    problems = _common(errors, spec, None if old is None else old.get("spec") or {}, mutating=True)
     mutations = spec.get("mutations") or []
     if not mutations:
         errors.required("spec.mutations", "mutations must contain at least one item")

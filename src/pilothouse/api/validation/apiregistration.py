@@ -5,19 +5,22 @@ from __future__ import annotations
 from .. import names
 from ..fielderrors import FieldErrors
 from ..object import Object
+from .metadata import NameRule
 from .validator import kind
 
 _STATUSES = ("True", "False", "Unknown")
 
 
+def _name_rule(service: Object) -> NameRule:
+    spec = service.get("spec") or {}
+    required = f"{spec.get('version') or ''}.{spec.get('group') or ''}"
+    why = f'must be `spec.version+"."+spec.group`: "{required}"'
+    return lambda name: names.path_segment(name) or ([] if name == required else [why])
+
+
 def _service(errors: FieldErrors, new: Object, old: Object | None) -> None:
-    spec, name = new.get("spec") or {}, new["metadata"].get("name") or ""
+    spec = new.get("spec") or {}
     group, version = spec.get("group") or "", spec.get("version") or ""
-    required = f"{version}.{group}"
-    if name and name != required and not names.path_segment(name):
-        errors.invalid(
-            "metadata.name", name, f'must be `spec.version+"."+spec.group`: {required!r}'.replace("'", '"')
-        )
     if not group and version != "v1":
         errors.required("spec.group", "only v1 may have an empty group and it better be legacy kube")
     for problem in names.dns1123_subdomain(group) if group else ():
@@ -56,4 +59,4 @@ def _status(errors: FieldErrors, new: Object, old: Object) -> None:
             errors.not_supported(f"{at}.status", status, _STATUSES)
 
 
-SERVICE = kind(_service, "ucb", rule=names.path_segment, cluster=True, status=_status, known_finalizers=False)
+SERVICE = kind(_service, "ucb", rule_for=_name_rule, cluster=True, status=_status, known_finalizers=False)

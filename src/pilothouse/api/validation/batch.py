@@ -28,7 +28,7 @@ def _job(errors: FieldErrors, job: Object, old: Object | None) -> None:
     spec = job.get("spec") or {}
     if not spec.get("manualSelector") and spec.get("selector") is not None:
         _generated_selector(errors, job, spec)
-    _job_spec(errors, spec, old is not None)
+    _job_spec(errors, spec)
     completions = spec.get("completions") or 0
     if spec.get("completionMode") == "Indexed" and completions > 0:
         last = f"{job['metadata'].get('name') or ''}-{completions - 1}"
@@ -37,7 +37,7 @@ def _job(errors: FieldErrors, job: Object, old: Object | None) -> None:
             errors.invalid("metadata.name", job["metadata"].get("name") or "", why)
 
 
-def _job_spec(errors: FieldErrors, spec: Object, changed: bool) -> None:
+def _job_spec(errors: FieldErrors, spec: Object) -> None:
     _spec(errors, spec, "spec")
     before = len(errors)
     if spec.get("selector") is None:
@@ -46,7 +46,7 @@ def _job_spec(errors: FieldErrors, spec: Object, changed: bool) -> None:
         metadata.label_selector(errors, spec["selector"], "spec.selector")
     if len(errors) == before or spec.get("selector") is None:
         template = spec.get("template") or {}
-        selects(errors, spec.get("selector"), template, "spec.template", changed)
+        selects(errors, spec.get("selector"), template, "spec.template")
 
 
 def _generated_selector(errors: FieldErrors, job: Object, spec: Object) -> None:
@@ -63,7 +63,7 @@ def _generated_selector(errors: FieldErrors, job: Object, spec: Object) -> None:
     found = FieldErrors()
     metadata.label_selector(found, spec["selector"], "")
     if not found:
-        selects(found, spec["selector"], {"metadata": {"labels": expected}}, "", False)
+        selects(found, spec["selector"], {"metadata": {"labels": expected}}, "")
         if found:
             errors.invalid("spec.selector", spec["selector"], "`selector` not auto-generated")
 
@@ -137,14 +137,12 @@ def _indexed(errors: FieldErrors, spec: Object, path: str) -> None:
     if parallelism > _INDEXED_PARALLELISM_MAX:
         why = f"must be less than or equal to {_INDEXED_PARALLELISM_MAX} when completion mode is Indexed"
         errors.invalid(f"{path}.parallelism", parallelism, why)
-    if completions is None:
-        return
-    if failed is not None and failed > completions:
+    if completions is not None and failed is not None and failed > completions:
         errors.invalid(f"{path}.maxFailedIndexes", failed, "must be less than or equal to completions")
     if failed is not None and failed > _INDEXED_PARALLELISM_MAX:
         why = f"must be less than or equal to {_INDEXED_PARALLELISM_MAX}"
         errors.invalid(f"{path}.maxFailedIndexes", failed, why)
-    if completions > _COMPLETIONS_SOFT_MAX and per_index is not None:
+    if (completions or 0) > _COMPLETIONS_SOFT_MAX and per_index is not None:
         why = f"must be less than or equal to {_HIGH_COMPLETIONS_MAX} when completions are above {_COMPLETIONS_SOFT_MAX} and used with backoff limit per index"
         if failed is None:
             needed = f"must be specified when completions is above {_COMPLETIONS_SOFT_MAX}"
@@ -256,19 +254,19 @@ def _success_policy(errors: FieldErrors, spec: Object, path: str) -> None:
                 errors.invalid(f"{at}.succeededCount", count, why)
 
 
-_FIXED_LATER = (
-    ("completionMode", ""),
-    ("podFailurePolicy", "batch.v1.PodFailurePolicy"),
-    ("backoffLimitPerIndex", ""),
-    ("managedBy", ""),
-    ("successPolicy", "batch.v1.SuccessPolicy"),
-)
+_FIXED_LATER = {
+    "completionMode": "s",
+    "podFailurePolicy": "batch.v1.PodFailurePolicy",
+    "backoffLimitPerIndex": "i32",
+    "managedBy": "s",
+    "successPolicy": "batch.v1.SuccessPolicy",
+}
 
 
 def _job_change(errors: FieldErrors, new: Object, old: Object) -> None:
     spec, before = new["spec"], old["spec"]
     if errors:  # a second time, and found what it found the first
-        _job_spec(errors, spec, True)
+        _job_spec(errors, spec)
     completions, was = spec.get("completions"), before.get("completions")
     if spec.get("completionMode") != "Indexed":
         immutable(errors, completions, was, "spec.completions")
@@ -278,8 +276,9 @@ def _job_change(errors: FieldErrors, new: Object, old: Object) -> None:
     now, was = spec.get("selector"), before.get("selector")
     immutable(errors, now, was, "spec.selector", type_="meta.v1.LabelSelector")
     _template_change(errors, spec, before, old)
-    for field, type_ in _FIXED_LATER:
-        immutable(errors, spec.get(field), before.get(field), f"spec.{field}", type_=type_)
+    for field, type_ in _FIXED_LATER.items():  # pointers, all of them
+        if not same({field: spec.get(field)}, {field: before.get(field)}, "batch.v1.JobSpec"):
+            errors.invalid(f"spec.{field}", as_go(type_, spec.get(field)), metadata.IMMUTABLE)
 
 
 def _template_change(errors: FieldErrors, spec: Object, before: Object, old: Object) -> None:

@@ -9,9 +9,11 @@ import orjson
 from .. import names
 from ..fielderrors import FieldErrors, InOrder
 from ..object import Object
+from ..schema import type_of
 from . import addresses, metadata, resources
 from .conditions import conditions
 from .device_names import binding_conditions, each_of, label, label_name, pool, qualified, set_of, uid
+from .go_struct import in_order
 from .node_selectors import node_selector
 from .validator import kind
 from .volume_sources import csi_driver_name
@@ -199,9 +201,9 @@ def _template(errors: FieldErrors, new: Object, old: Object | None) -> None:
     meta = spec.get("metadata") or {}
     metadata.annotations(errors, meta.get("annotations"), "spec.metadata.annotations")
     metadata.labels(errors, meta.get("labels"), "spec.metadata.labels")
-    for field in meta:
-        if field not in ("annotations", "labels") and meta[field]:
-            errors.forbidden(f"spec.metadata.{field}", "cannot be set")
+    for field in (field.name for field in in_order(type_of("meta.v1.ObjectMeta"))):
+        if field not in ("annotations", "labels") and meta.get(field):
+            errors.forbidden(f"spec.metadata.{'uID' if field == 'uid' else field}", "cannot be set")
     _claim_spec(errors, spec.get("spec") or {}, "spec.spec")
 
 
@@ -213,6 +215,10 @@ _SharedId = tuple[str, str, str, str]
 def _device_id(device: Object) -> _SharedId:
     driver, pool, name, share = (device.get(f) or "" for f in ("driver", "pool", "device", "shareID"))
     return driver, pool, name, share
+
+
+def _shown_id(identity: _SharedId) -> InOrder:
+    return InOrder(zip(("Driver", "Pool", "Device", "ShareID"), identity, strict=True))
 
 
 def _claim_status(errors: FieldErrors, new: Object, old: Object) -> None:
@@ -234,7 +240,7 @@ def _claim_status(errors: FieldErrors, new: Object, old: Object) -> None:
     def device(errors: FieldErrors, each: Object, path: str) -> None:
         _device_status(errors, each, allocated, path)
 
-    set_of(errors, status.get("devices"), -1, device, f"{path}.devices", key=_device_id)
+    set_of(errors, status.get("devices"), -1, device, f"{path}.devices", key=_device_id, show=_shown_id)
     if reserved:
         at = f"{path}.reservedFor"
         if allocation is None:
@@ -259,8 +265,7 @@ def _device_status(errors: FieldErrors, device: Object, allocated: set[_SharedId
         uid(errors, device["shareID"], f"{path}.shareID")
     identity = _device_id(device)
     if identity not in allocated:
-        shown = InOrder(zip(("Driver", "Pool", "Device", "ShareID"), identity, strict=True))
-        errors.invalid(path, shown, "must be an allocated device in the claim")
+        errors.invalid(path, _shown_id(identity), "must be an allocated device in the claim")
     listed = device.get("conditions") or []
     if len(listed) > _CONDITIONS_MAX:
         errors.too_many(f"{path}.conditions", len(listed), _CONDITIONS_MAX)
@@ -317,4 +322,4 @@ def _class(errors: FieldErrors, new: Object, old: Object | None) -> None:
 
 CLASS = kind(_class, "cub", cluster=True)
 CLAIM = kind(_claim, "cux", change=_spec_change, status=_claim_status)
-CLAIM_TEMPLATE = kind(_template, "ux", change=_template_change)
+CLAIM_TEMPLATE = kind(_template, "cbux", change=_template_change)

@@ -38,13 +38,14 @@ def set_of(
     check: Check,
     path: str,
     key: Callable[[Any], Any] = lambda item: item.get("name") or "",
+    show: Callable[[Any], Any] = lambda key: key,
 ) -> None:
     if not each_of(errors, items, most, check, path):
         return
     seen = set()
     for index, item in enumerate(items or ()):
         if key(item) in seen:
-            errors.duplicate(f"{path}[{index}]", key(item))
+            errors.duplicate(f"{path}[{index}]", show(key(item)))
         seen.add(key(item))
 
 

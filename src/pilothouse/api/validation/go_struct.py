@@ -51,6 +51,10 @@ _ORDERS = {  # where it is not that of the numbers
     "core.v1.VolumeMount": "name readOnly recursiveReadOnly mountPath subPath mountPropagation subPathExpr".split(),
 }
 _OF_SECURITY_CONTEXT = ("HostNetwork", "HostPID", "HostIPC", "ShareProcessNamespace", "HostUsers")
+_VALUES = {
+    "apps.v1.RollingUpdateDaemonSet",
+    "apps.v1.RollingUpdateDeployment",
+}  # which have no pointers inside
 _ODD_NAMES = {
     "cephfs": "CephFS",
     "diskURI": "DataDiskURI",
@@ -78,11 +82,12 @@ def as_go(type_: Type | str, value: Any) -> Any:
     if type_.kind != "struct":
         return value
     made = InOrder()
-    for field in _in_order(type_):
+    for field in in_order(type_):
         if field.name == "metadata":  # embedded: its members are the struct's own
-            made |= value.get("metadata") or {}
+            meta = value.get("metadata") or {}
+            made |= {f.name: meta[f.name] for f in in_order(field.type) if f.name in meta}
         else:
-            made[_go_name(field.name)] = _member(field, value.get(field.name))
+            made[_go_name(field.name)] = _member(field, value.get(field.name), type_.name in _VALUES)
     return _as_internal_pod_spec(made) if type_.name == "core.v1.PodSpec" else made
 
 
@@ -96,7 +101,7 @@ def _as_internal_pod_spec(made: InOrder) -> InOrder:
     return made
 
 
-def _in_order(type_: Type) -> list[Field]:
+def in_order(type_: Type) -> list[Field]:
     fields = sorted(type_.fields.values(), key=lambda f: [int(n) for n in f.number.split(".")])
     order = _ORDERS.get(type_.name)
     if order is not None:  # what it does not name comes last
@@ -104,8 +109,8 @@ def _in_order(type_: Type) -> list[Field]:
     return fields
 
 
-def _member(field: Field, value: Any) -> Any:
-    if value is None and field.presence != "k":
+def _member(field: Field, value: Any, no_pointer: bool) -> Any:
+    if value is None and (no_pointer or field.presence != "k"):
         return as_go(field.type, {}) if field.type.kind == "struct" else _ZERO.get(field.type.kind)
     return as_go(field.type, value)
 

@@ -40,8 +40,8 @@ def check(errors: FieldErrors, new: Object, old: Object) -> None:
     if finished and (status.get("terminating") or 0) > 0:
         why = "terminating>0 is invalid for finished job"
         errors.invalid("status.terminating", status["terminating"], why)
-    if (status.get("ready") or 0) > (status.get("active") or 0):
-        errors.invalid("status.ready", status.get("ready") or 0, "cannot set more ready pods than active")
+    if (ready := status.get("ready")) is not None and ready > (status.get("active") or 0):
+        errors.invalid("status.ready", ready, "cannot set more ready pods than active")
     for other, said in (("Failed", "Failed=true"), ("FailureTarget", "FailureTarget=true")):
         if {"SuccessCriteriaMet", other} <= true:
             why = f"cannot set SuccessCriteriaMet=True and {said} conditions"

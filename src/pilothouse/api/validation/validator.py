@@ -42,6 +42,7 @@ def kind(
     steps: str = "ucb",
     *,
     rule: metadata.NameRule = names.dns1123_subdomain,
+    rule_for: Callable[[Object], metadata.NameRule] | None = None,
     cluster: bool = False,
     change: Change | None = None,
     status: Change | None = None,
@@ -49,11 +50,15 @@ def kind(
     known_finalizers: bool = True,
     own_metadata: bool = True,
 ) -> Validator:
-    """`own_metadata` False: the kind does not look at its metadata, so that they are checked only when all else is well."""
+    """`rule_for`: where what a name may be depends on the object. `own_metadata` False: the kind does not look at its metadata, so that they are checked only when all else is well."""
 
     def whole(errors: FieldErrors, obj: Object) -> None:
         metadata.created(
-            errors, obj["metadata"], rule, namespaced=not cluster, known_finalizers=known_finalizers
+            errors,
+            obj["metadata"],
+            rule_for(obj) if rule_for is not None else rule,
+            namespaced=not cluster,
+            known_finalizers=known_finalizers,
         )
 
     def create(errors: FieldErrors, obj: Object) -> None:

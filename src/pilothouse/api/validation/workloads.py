@@ -35,13 +35,13 @@ def selector(errors: FieldErrors, value: Object | None, path: str, empty: str) -
     return usable
 
 
-def selects(errors: FieldErrors, chosen: Object | None, template: Object, path: str, changed: bool) -> None:
-    """The selector must find the pods made from the template. `changed`: on an update, where no labels are an empty map."""
+def selects(errors: FieldErrors, chosen: Object | None, template: Object, path: str) -> None:
+    """The selector must find the pods made from the template."""
     if chosen is not None and not chosen.get("matchLabels") and not chosen.get("matchExpressions"):
         return
     labels = (template.get("metadata") or {}).get("labels")
     if not selectors.from_object(chosen)(labels or {}):
-        errors.invalid(f"{path}.metadata.labels", labels or ({} if changed else None), _NO_MATCH)
+        errors.invalid(f"{path}.metadata.labels", labels or ({} if errors.of_patch else None), _NO_MATCH)
 
 
 def _always(errors: FieldErrors, template: Object, path: str, what: str) -> None:
@@ -102,14 +102,12 @@ def _status(counts: str, totals: tuple[tuple[str, str, str], ...] = (), *, colli
 # -- Deployment, ReplicaSet, ReplicationController ---------------------------------------------------------------------
 
 
-def _replicated_template(
-    errors: FieldErrors, spec: Object, usable: bool, changed: bool, what: str, why: str
-) -> None:
+def _replicated_template(errors: FieldErrors, spec: Object, usable: bool, what: str, why: str) -> None:
     template, path = spec.get("template") or {}, "spec.template"
     if not usable:
         errors.invalid("spec.selector", as_go(_SELECTOR, spec.get("selector")), why)
         return
-    selects(errors, spec.get("selector"), template, path, changed)
+    selects(errors, spec.get("selector"), template, path)
     pods.template(errors, template, path)
     _always(errors, template, path, what)
 
@@ -118,7 +116,7 @@ def _deployment(errors: FieldErrors, obj: Object, old: Object | None) -> None:
     spec = obj.get("spec") or {}
     _numbers(errors, spec, "spec", "replicas")
     usable = selector(errors, spec.get("selector"), "spec.selector", "empty selector is invalid for deployment")  # fmt: skip
-    _replicated_template(errors, spec, usable, old is not None, "ReplicaSet", "invalid label selector")
+    _replicated_template(errors, spec, usable, "ReplicaSet", "invalid label selector")
     _strategy(errors, spec.get("strategy") or {}, "spec.strategy")
     _numbers(errors, spec, "spec", "minReadySeconds", "revisionHistoryLimit", "progressDeadlineSeconds")
     deadline = spec.get("progressDeadlineSeconds")
@@ -155,7 +153,7 @@ def _replica_set(errors: FieldErrors, obj: Object, old: Object | None) -> None:
     spec = obj.get("spec") or {}
     _numbers(errors, spec, "spec", "replicas", "minReadySeconds")
     usable = selector(errors, spec.get("selector"), "spec.selector", "empty selector is invalid for deployment")  # fmt: skip
-    _replicated_template(errors, spec, usable, old is not None, "ReplicaSet", "invalid label selector")
+    _replicated_template(errors, spec, usable, "ReplicaSet", "invalid label selector")
 
 
 def _replication_controller(errors: FieldErrors, obj: Object, old: Object | None) -> None:
@@ -170,7 +168,7 @@ def _replication_controller(errors: FieldErrors, obj: Object, old: Object | None
         return
     labels = (template.get("metadata") or {}).get("labels")
     if chosen and not selectors.from_map(chosen)(labels or {}):
-        errors.invalid(f"{path}.metadata.labels", labels or (None if old is None else {}), _NO_MATCH)
+        errors.invalid(f"{path}.metadata.labels", labels or ({} if errors.of_patch else None), _NO_MATCH)
     pods.template(errors, template, path)
     _always(errors, template, path, "ReplicationController")
 
@@ -212,7 +210,7 @@ def _stateful_set(errors: FieldErrors, obj: Object, old: Object | None) -> None:
     if not usable:
         errors.invalid("spec.selector", as_go(_SELECTOR, spec.get("selector")), "")
     else:
-        selects(errors, spec.get("selector"), template, path, old is not None)
+        selects(errors, spec.get("selector"), template, path)
         before = len(errors)
         pods.template(errors, _as_made(template, spec), path)
         if len(errors) > before:  # as Kubernetes does it, twice
@@ -286,7 +284,7 @@ def _daemon_set(errors: FieldErrors, obj: Object, old: Object | None) -> None:
     before = len(errors)
     metadata.label_selector(errors, chosen, "spec.selector")
     if len(errors) == before:
-        selects(errors, chosen, template, path, old is not None)
+        selects(errors, chosen, template, path)
     if chosen is not None and not chosen.get("matchLabels") and not chosen.get("matchExpressions"):
         errors.invalid("spec.selector", chosen, "empty selector is invalid for daemonset")
     pods.template(errors, template, path)

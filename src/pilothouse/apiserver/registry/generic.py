@@ -400,7 +400,7 @@ class Registry:
     async def _update_once(self, op: Operation, existing: Entry, new: Object, old: Object) -> Outcome | None:
         """None: somebody else was faster."""
         self._prepare_update(op, new, old)
-        causes = validate_update(op.checked_as, new, old, op.subresource, op.warnings)
+        causes = validate_update(op.checked_as, new, old, op.subresource, op.warnings, op.patch)
         if causes:
             raise invalid(op.kind.kind, op.kind.group, op.name, causes)
         if op.strategy.validate_update is not None:

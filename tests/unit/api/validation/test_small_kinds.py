@@ -385,3 +385,31 @@ def test_what_an_event_loses_is_shown_as_none() -> None:
         ("message", 'Invalid value: "": field is immutable'),
         ("count", "Invalid value: 2: field is immutable"),
     ]
+
+
+def test_the_name_of_an_api_service_is_its_version_and_group() -> None:
+    resource = "apiservices.apiregistration.k8s.io"
+    spec = {"group": "e.com", "version": "v1", "groupPriorityMinimum": 1, "versionPriority": 1}
+    meta = {"name": "v1.e.com", "finalizers": ["any"]}
+    assert of_create(resource, {"metadata": meta, "spec": spec}) == []
+    wrong = {"metadata": {"name": "a", "generateName": "b", "labels": {"_": "v"}}, "spec": spec}
+    assert fields(of_create(resource, wrong)) == ["metadata.generateName", "metadata.name", "metadata.labels"]
+
+
+def test_the_metadata_of_a_claim_template_are_named_in_their_order() -> None:
+    meta = {"uid": "u", "finalizers": ["a/b"], "generateName": "g"}
+    body = {"spec": {"metadata": meta, "spec": {"devices": {}}}}
+    resource = "resourceclaimtemplates.resource.k8s.io"
+    wrong = [f"spec.metadata.{field}" for field in ("generateName", "uID", "finalizers")]
+    assert fields(of_create(resource, body)) == wrong
+    assert fields(of_update(resource, body, {"spec": {"spec": {"devices": {}}}})) == [*wrong, "spec"]
+
+
+def test_what_a_mutating_policy_cannot_see_is_named_before_its_variables() -> None:
+    rule = {"apiGroups": ["a"], "apiVersions": ["v1"], "operations": ["DELETE"], "resources": ["as"]}
+    spec = {"matchConstraints": {"resourceRules": [rule]}, "variables": [{}], "reinvocationPolicy": "Never"}
+    resource = "mutatingadmissionpolicies.admissionregistration.k8s.io"
+    assert fields(of_create(resource, {"spec": spec}))[:2] == [
+        "spec.matchConstraints.resourceRules.operations",
+        "spec.variables[0].name",
+    ]

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from pilothouse.api import cron
+from pilothouse.api.kinds import kind_of_resource
+from pilothouse.api.validation import validate_update
 
 from .checking import defaulted, fields, of_create, of_update, pod, workload
 
@@ -261,3 +263,44 @@ def test_claims_of_a_template_are_claims_whatever_they_say_and_keep_their_source
     (one,) = made["spec"]["volumeClaimTemplates"]
     assert (one["apiVersion"], one["kind"]) == ("v1", "PersistentVolumeClaim")
     assert one["spec"]["dataSource"] == source and "dataSourceRef" not in one["spec"]
+
+
+def test_jobs_without_completions_and_what_may_be_empty_but_not_absent_later() -> None:
+    unbounded = job(completionMode="Indexed", parallelism=1, maxFailedIndexes=1000000, backoffLimitPerIndex=1)
+    assert fields(of_create("jobs.batch", unbounded)) == ["spec.completions", "spec.maxFailedIndexes"]
+    assert of_update("jobs.batch", job(managedBy=""), job())[-1] == (
+        "spec.managedBy",
+        'Invalid value: "": field is immutable',
+    )
+    active = {**job(), "status": {"active": -1}}
+    assert fields(of_update("jobs.batch", active, job(), "status")) == ["status.active"]
+    finished = {
+        "active": 0,
+        "uncountedTerminatedPods": {"failed": ["u"]},
+        "startTime": "2024-01-01T00:00:00Z",
+    }
+    failed = [{"type": type_, "status": "True"} for type_ in ("FailureTarget", "Failed")]
+    assert of_update(
+        "jobs.batch", {**job(), "status": {**finished, "conditions": failed}}, job(), "status"
+    ) == [
+        (
+            "status.uncountedTerminatedPods",
+            'Invalid value: {"Succeeded":null,"Failed":["u"]}: must be empty for finished job',
+        )
+    ]
+
+
+def test_labels_that_a_patch_took_away_are_an_empty_map() -> None:
+    old = defaulted("deployments.apps", workload())
+    new = defaulted("deployments.apps", workload(template={"metadata": {"labels": {}}, **pod()}))
+    for of_patch, shown in ((False, "null"), (True, "{}")):
+        (cause,) = validate_update(kind_of_resource("deployments.apps"), new, old, of_patch=of_patch)
+        assert cause.message == f"Invalid value: {shown}: `selector` does not match template `labels`"
+
+
+def test_a_condition_of_a_failure_policy_is_true_in_a_cron_jobs_template_too() -> None:
+    rule = {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget"}]}
+    template = {"spec": {**job()["spec"], "podFailurePolicy": {"rules": [rule]}}}
+    made = defaulted("cronjobs.batch", {"spec": {"schedule": "* * * * *", "jobTemplate": template}})
+    (rule,) = made["spec"]["jobTemplate"]["spec"]["podFailurePolicy"]["rules"]
+    assert rule["onPodConditions"] == [{"type": "DisruptionTarget", "status": "True"}]
