@@ -159,3 +159,18 @@ async def test_what_strategies_drop_and_keep(client):
     assert made["spec"]["dataSourceRef"]["name"] == "d"
     limits = {"metadata": {"name": "", "namespace": "default"}, "spec": {"limits": []}}
     assert len((await client.create("limitranges", limits))["metadata"]["name"]) == 36
+
+
+@pytest.mark.parametrize("finalizers", [[], ["example.com/f"]])
+async def test_endpoints_go_with_their_service(client, finalizers):
+    made = service()
+    made["metadata"]["finalizers"] = finalizers
+    await client.create("services", made)
+    await client.create("endpoints", {"metadata": {"name": "s", "namespace": "default"}})
+    await client.delete("services", "default", "s")
+    if finalizers:
+        assert (await client.list("endpoints", "default")).items[-1]["metadata"]["name"] == "s"
+        await client.patch(
+            "services", "default", "s", {"metadata": {"finalizers": None}}, subresource="status"
+        )
+    assert "s" not in {e["metadata"]["name"] for e in (await client.list("endpoints", "default")).items}

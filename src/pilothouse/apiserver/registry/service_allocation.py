@@ -58,6 +58,7 @@ def _invalid(service: Object, field: str, value: Any, why: str) -> ApiError:
 
 
 ADDRESSES = kind_of_resource("ipaddresses.networking.k8s.io")
+ENDPOINTS = kind_of_resource("endpoints")
 SERVICE_CIDRS = kind_of_resource("servicecidrs.networking.k8s.io")
 TAKEN = "provided port is already allocated"
 
@@ -93,8 +94,12 @@ def commit_update(registry: Registry, op: Operation) -> None:
 
 
 def commit_delete(registry: Registry, op: Operation) -> None:
+    """Its Endpoints go with it at once, lest a new service of the name were given them."""
     assert op.old is not None
     _release(registry, op, op.old, {})
+    endpoints = registry.storage.get(ENDPOINTS, op.namespace, op.name)
+    if endpoints is not None and not endpoints.object["metadata"].get("finalizers"):
+        op.deletes.append(registry.storage.key(ENDPOINTS, op.namespace, op.name))
 
 
 def _release(registry: Registry, op: Operation, old: Object, new: Object) -> None:
