@@ -17,10 +17,10 @@ from bisect import bisect_left, bisect_right, insort
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from typing import Any
 
 import orjson
 
+from ..api.managed_fields import shared
 from ..api.object import Object
 from ..store.interface import Compacted, Event, Record, Store
 from ..store.log import surplus
@@ -29,7 +29,6 @@ from .request import chunk
 ROOT = "/registry/"
 RING_MAX, RING_BYTES_MAX = 4_096, 32 << 20  # changes a kind
 PARSED_MAX, PARSED_BYTES_MAX = 8_192, 32 << 20  # objects that are kept parsed
-FIELD_SETS_MAX = 1_024
 GIVEN_MAX = 4_096
 _METADATA, _UID = b'"metadata":{', b'"uid":"'
 _UID_LENGTH = len(_UID) + 36 + 1
@@ -287,7 +286,6 @@ class Cache:
         self._collections: dict[str, Collection] = {}
         self._parsed: OrderedDict[int, Entry] = OrderedDict()
         self._parsed_bytes = 0
-        self._field_sets: dict[bytes, Any] = {}
         self._given: dict[int, tuple[bytes, Object]] = {}
         self._waiters: list[_Waiter] = []
         self._stop: Callable[[], None] | None = None
@@ -393,26 +391,16 @@ class Cache:
     def entry_of(self, record: Record, given: Object | None = None) -> Entry:
         value = record.value if self._unseal is None else self._unseal(record.key, record.value)
         data = splice(value, record.mod_revision)
-        obj = self.parse(data) if given is None else self.shared(with_version(given, record.mod_revision))
+        obj = self.parse(data) if given is None else with_version(given, record.mod_revision)
         entry = Entry(self, record.key, record.mod_revision, data, obj)
         self.parsed(entry)
         return entry
 
     def parse(self, data: bytes) -> Object:
-        return self.shared(orjson.loads(data))
-
-    def shared(self, obj: Object) -> Object:
-        """Objects made alike have owners alike: one dict for all of them, or they would be a third of the memory."""
+        obj: Object = orjson.loads(data)
         for entry in obj["metadata"].get("managedFields") or ():
-            fields = entry.get("fieldsV1")
-            key = orjson.dumps(fields)
-            known = self._field_sets.get(key)
-            if known is not None:
-                entry["fieldsV1"] = known
-                continue
-            if len(self._field_sets) >= FIELD_SETS_MAX:
-                self._field_sets.clear()
-            self._field_sets[key] = fields
+            if "fieldsV1" in entry:
+                entry["fieldsV1"] = shared(entry["fieldsV1"])
         return obj
 
     def parsed(self, entry: Entry) -> None:
