@@ -14,6 +14,7 @@ from . import actors, api, clusters, scale
 from .table import HEADER, Figure
 
 BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
+    "floor": api.floor,
     "start": api.start,
     "requests": api.requests,
     "lists": api.lists,

@@ -9,7 +9,6 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import signal
 import ssl
 import subprocess
 import sys
@@ -120,31 +119,27 @@ def environment() -> dict[str, str]:
 def server(store: str = "sqlite") -> Iterator[Server]:
     with tempfile.TemporaryDirectory(dir=os.environ.get("BENCH_DIR")) as folder:
         where = f"sqlite:{folder}/store.db" if store == "sqlite" else "memory"
-        command = [
-            sys.executable,
-            "-m",
-            "pilothouse.apiserver",
-            "--port",
-            "0",
-            "--token",
-            TOKEN,
-            "--store",
-            where,
-        ]
-        started = time.perf_counter()
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment())
-        try:
-            assert process.stdout is not None
-            line = process.stdout.readline()
-            port = int(line.rsplit(":", 1)[1])
-            client = Client(port)
-            client("GET", "/readyz")
-            ready_s = time.perf_counter() - started
-            client.close()
-            yield Server(process, port, ready_s)
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait(30)
+        with serving("pilothouse.apiserver", "--port", "0", "--token", TOKEN, "--store", where) as running:
+            yield running
+
+
+@contextmanager
+def serving(module: str, *arguments: str) -> Iterator[Server]:
+    """A module that prints its address in its first line, until the end of the block."""
+    started = time.perf_counter()
+    command = [sys.executable, "-m", module, *arguments]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment())
+    try:
+        assert process.stdout is not None
+        port = int(process.stdout.readline().rsplit(":", 1)[1])
+        client = Client(port)
+        client("GET", "/readyz")
+        ready_s = time.perf_counter() - started
+        client.close()
+        yield Server(process, port, ready_s)
+    finally:
+        process.terminate()
+        process.wait(30)
 
 
 def in_parallel(clients: int, each: Callable[[int, Client], None], port: int) -> None:
