@@ -166,10 +166,6 @@ def _number(text: str, known: dict[str, int]) -> int:
         raise ScheduleError(f"failed to parse int from {text}: {wrong}")
     if text.startswith("-"):
         raise ScheduleError(f"negative number ({int(text)}) not allowed: {text}")
-    if int(text) >= 1 << 63:
-        raise ScheduleError(
-            f'failed to parse int from {text}: strconv.Atoi: parsing "{text}": value out of range'
-        )
     return int(text)
 
 
