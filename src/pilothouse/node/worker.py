@@ -8,6 +8,7 @@ a sync that is under way; what it left half done is seen by the next.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import shutil
 from pathlib import Path
@@ -231,6 +232,10 @@ class PodWorker:
         used = {name: usage.get(self._running()[name].id, 0) for name in running}
         if problem := resize.too_low(before, after, used):
             return problem
+        with contextlib.suppress(
+            OSError
+        ):  # what grows has room now; what shrinks does so once its containers have
+            await self._limit()
         for name, container in running.items():
             status = self._running()[name]
             if resize.needs_restart(container, self._actuated[name], self.allocated[name]):
@@ -245,7 +250,10 @@ class PodWorker:
                     await node.engine.update_container_resources(status.id, resources)
                 except EngineError as error:
                     return rpc_error(error)
-        await self._limit()
+        try:
+            await self._limit()
+        except OSError as error:
+            return str(error)
         self._actuated, self.memory.resizing = self.allocated, None
         self._event("Normal", "ResizeCompleted", resize.message("completed", after))
         return ""
@@ -424,7 +432,8 @@ class PodWorker:
             if self.node.config.files:
                 await asyncio.to_thread(Path(config.log_directory).mkdir, parents=True, exist_ok=True)
             await to_its_end(self.node.engine.run_pod_sandbox(config))
-            await self._limit()
+            with contextlib.suppress(OSError):
+                await self._limit()
         except (LookupError, SandboxError) as error:
             self._event("Warning", "FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}")
             return RETRY_S
