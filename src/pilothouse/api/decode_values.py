@@ -180,7 +180,7 @@ class _Walk:
         if kind == "Time" or kind == "MicroTime":
             if type(value) is not str:
                 _wrong(value, _STRING, inside, path)
-            return _time(value, micro=kind == "MicroTime")
+            return time_of(value, micro=kind == "MicroTime")
         if kind == "IntOrString":
             if type(value) is str:
                 return value
@@ -368,7 +368,7 @@ def _no_time(value: str, layout: str, micro: bool) -> str:
     return f': extra text: "{rest}"'
 
 
-def _time(value: Any, micro: bool) -> str:
+def time_of(value: Any, micro: bool = False) -> str:
     layout = "2006-01-02T15:04:05.000000Z07:00" if micro else "2006-01-02T15:04:05Z07:00"
     match = _TIME.fullmatch(value)
     if not match or (micro and len(match[2] or "") != 7):

@@ -71,22 +71,6 @@ def without(a: FieldSet, b: FieldSet) -> FieldSet:
     return result
 
 
-def below(a: FieldSet, pattern: FieldSet) -> FieldSet:
-    """What of `a` lies on the way to, at or below a leaf of the pattern; `*` in it stands for any element."""
-    result: FieldSet = {}
-    for element, inner in a.items():
-        if element == ITSELF:
-            result[ITSELF] = {}
-            continue
-        there = pattern.get(element, pattern.get("*"))
-        if there is None:
-            continue
-        rest = below(inner, there) if inner and there else inner
-        if rest or not inner:
-            result[element] = _close(rest)
-    return result
-
-
 def intersection(a: FieldSet, b: FieldSet) -> FieldSet:
     result: FieldSet = {}
     for element, inner in a.items():

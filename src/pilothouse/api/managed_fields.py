@@ -59,12 +59,9 @@ class Request:
     subresource: str
     now: str
     reset: sets.FieldSet | None = None  # fields that this door does not let through
-    only: sets.FieldSet | None = None  # … or the only ones that it does
 
     def filtered(self, fields: FieldSet) -> FieldSet:
-        if self.reset is not None:
-            fields = sets.without(fields, self.reset)
-        return fields if self.only is None else sets.below(fields, self.only)
+        return fields if self.reset is None else sets.without(fields, self.reset)
 
     def key(self, operation: str) -> Key:
         version = "" if operation == "Apply" else self.api_version

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
+from ..api.decode_values import WrongValue, time_of
 from ..api.errors import ApiError, Cause, bad_request, invalid, method_not_allowed, not_found
 from ..api.kinds import Kind, kind_of_resource
 from ..api.object import Object
@@ -90,8 +91,11 @@ def _container(pod: Object, asked: str, *, default_annotation: bool) -> str:
 
 def _check_node(server: ApiServer, pod: Object) -> str:
     node_name = pod["spec"]["nodeName"]
-    if server.storage.get(kind_of_resource("nodes"), "", node_name) is None:
+    node = server.storage.get(kind_of_resource("nodes"), "", node_name)
+    if node is None:
         raise not_found("pods", "", node_name)  # sic: the registry asks in the name of the resource at hand
+    if not (node.object.get("status") or {}).get("addresses") and not server.nodes.knows(node_name):
+        raise ApiError(500, "", "no preferred addresses found; known addresses: []", details=False)
     return str(node_name)
 
 
@@ -115,6 +119,11 @@ def log_options(request: Request, name: str) -> LogOptions:
         values = request.parameters.get(field) or ["0"]
         return is_true(values[0])
 
+    if value("sinceTime"):
+        try:
+            time_of(value("sinceTime"))
+        except WrongValue as error:
+            raise bad_request(str(error)) from None
     tail, limit, since = number("tailLines"), number("limitBytes"), number("sinceSeconds")
     if tail is not None and tail < 0:
         causes.append(
@@ -139,7 +148,7 @@ def log_options(request: Request, name: str) -> LogOptions:
             Cause("FieldValueInvalid", f"Invalid value: {since}: must be greater than 0", "sinceSeconds")
         )
     which = value("stream") or "All"
-    if which != "All" and "stream" in request.parameters:
+    if "stream" in request.parameters:
         # PodLogsQuerySplitStreams is alpha: off
         causes.append(Cause("FieldValueForbidden", "Forbidden: may not be specified", "stream"))
     if causes:
@@ -198,8 +207,13 @@ async def _prefetched(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, Non
 
 
 async def stream(server: ApiServer, request: Request, kind: str) -> Response:
-    pod = _pod(server, request)
     value = request.parameters.get
+    ports = [port for text in value("ports") or () for port in text.split(",")]
+    for port in ports:
+        if not port.isdigit():
+            why = f'cannot convert to []int32: strconv.ParseUint: parsing "{port}": invalid syntax'
+            raise bad_request(why)
+    pod = _pod(server, request)
 
     def flag(field: str) -> bool:
         values = value(field) or ["0"]
@@ -211,9 +225,6 @@ async def stream(server: ApiServer, request: Request, kind: str) -> Response:
     if not (pod.get("spec") or {}).get("nodeName"):
         raise bad_request(f"pod {pod['metadata']['name']} does not have a host assigned")
     node = _check_node(server, pod)
-    ports = []
-    for text in value("ports") or ():
-        ports += [int(port) for port in text.split(",") if port.isdigit()]
     options = StreamOptions(
         container=container,
         command=list(value("command") or ()),
@@ -221,7 +232,7 @@ async def stream(server: ApiServer, request: Request, kind: str) -> Response:
         stdout=flag("stdout"),
         stderr=flag("stderr"),
         tty=flag("tty"),
-        ports=ports,
+        ports=[int(port) for port in ports],
     )
     connector = server.nodes.of(node)
     from .streaming import tunnel

@@ -82,6 +82,9 @@ class NodeConnectors:
     def unregister(self, node: str) -> None:
         self._connectors.pop(node, None)
 
+    def knows(self, node: str) -> bool:
+        return node in self._connectors
+
     def any(self, preferred: str = "") -> NodeConnector | None:
         """Some node: cluster IPs and pod IPs are reachable from every one of them."""
         if preferred in self._connectors:

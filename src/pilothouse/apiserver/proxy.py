@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 from ..api.errors import ApiError, bad_request, not_found
+from ..api.fielderrors import quoted
 from ..api.kinds import Kind, kind_of_resource
 from ..api.object import Object, labels_of, name_of, namespace_of
 from .backend import dial, exchange, target_of, unavailable
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 PAGE_MAX = 4 * 1024 * 1024
 
 
-def split_name(name: str) -> tuple[str, str, str]:
+def split_name(name: str, what: str = "service") -> tuple[str, str, str]:
     """`[scheme:]name[:port]` (`utilnet.SplitSchemeNamePort`): (scheme, name, port)."""
     parts = name.split(":")
     if len(parts) == 1:
@@ -28,14 +29,14 @@ def split_name(name: str) -> tuple[str, str, str]:
         return "", parts[0], parts[1]
     if len(parts) == 3 and parts[0] in ("http", "https"):
         return parts[0], parts[1], parts[2]
-    raise bad_request(f"invalid service request {name!r}".replace("'", '"'))
+    raise bad_request(f"invalid {what} request {quoted(name)}")
 
 
 async def proxy(server: ApiServer, request: Request, kind: Kind) -> Response:
     assert request.info is not None
     if not request.info.rest and not request.path.endswith("/") and request.method in ("GET", "HEAD"):
         return Response(301, [("location", target_of(f"{request.path}/", request.query))], content_type="")
-    scheme, name, port = split_name(request.info.name)
+    scheme, name, port = split_name(request.info.name, kind.plural.removesuffix("s"))
     entry = server.storage.get(kind, request.info.namespace if kind.namespaced else "", name)
     if entry is None:
         raise not_found(kind.plural, kind.group, name)

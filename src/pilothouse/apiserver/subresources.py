@@ -35,7 +35,7 @@ from .answers import with_warnings
 from .negotiation import negotiate
 from .options import DeleteOptions, WriteOptions, delete_options, write_options
 from .patches import apply_patch, check_duplicates, checked, parse_apply, parse_patch, patch_type
-from .registry.generic import check_preconditions, other_uid, shallow, wrong_uid
+from .registry.generic import OTHER_NAMESPACE, check_preconditions, other_uid, shallow, wrong_uid
 from .registry.operation import CREATE, DELETE, UPDATE
 from .registry.ownership import ScaleWrite, own
 from .request import APISERVER, Request, Response, User
@@ -83,7 +83,9 @@ async def bind(server: ApiServer, request: Request, kind: Kind) -> Response:
     binding = body_of(request, PODS.of_subresource("binding"))
     meta, target = binding.get("metadata") or {}, binding.get("target") or {}
     name = info.name or meta.get("name") or ""
-    if info.name and meta.get("name") and meta["name"] != info.name:
+    if meta.get("namespace") and meta["namespace"] != info.namespace:
+        raise bad_request(OTHER_NAMESPACE)
+    if info.name and meta.get("name") != info.name:
         raise bad_request("name in URL does not match name in Binding object")
     errors = []
     if target.get("kind") not in (None, "", "Node"):
@@ -101,8 +103,7 @@ async def bind(server: ApiServer, request: Request, kind: Kind) -> Response:
 
     async def change(old: Object) -> Object:
         if meta.get("uid") and meta["uid"] != old["metadata"]["uid"]:
-            why = wrong_uid(meta["uid"], old["metadata"]["uid"])
-            raise conflict("pods/binding", "", name, why)
+            raise other_uid(PODS, info.namespace, name, meta["uid"], old["metadata"]["uid"])
         spec = old.get("spec") or {}
         if old["metadata"].get("deletionTimestamp"):
             raise conflict(
@@ -161,6 +162,9 @@ async def evict(server: ApiServer, request: Request, kind: Kind) -> Response:
     if (meta.get("name") or "") != name:
         raise bad_request("name in URL does not match name in Eviction object")
     given = dict(eviction.get("deleteOptions") or {})
+    if query.dry_run and (content := given.get("dryRun")) and content != ["All"]:
+        why = f"Non-matching dry-run options in request and content: [All] and [{' '.join(content)}]"
+        raise ApiError(500, "", why, details=False)
     options = delete_options(request, given)
     dry_run = query.dry_run or options.dry_run
     options = DeleteOptions(

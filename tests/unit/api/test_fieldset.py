@@ -40,19 +40,6 @@ def test_without_takes_what_lies_below_too():
     assert sets.difference(owned, {"f:status": {}}) == owned
 
 
-def test_below_keeps_the_way_and_what_is_under_its_end():
-    owned = {
-        "f:spec": {
-            "f:x": {},
-            "f:containers": {'k:{"name":"a"}': {".": {}, "f:image": {}, "f:resources": {"f:limits": {}}}},
-        }
-    }
-    pattern = {"f:spec": {"f:containers": {"*": {"f:resources": {}}}}}
-    assert sets.below(owned, pattern) == {
-        "f:spec": {"f:containers": {'k:{"name":"a"}': {".": {}, "f:resources": {"f:limits": {}}}}}
-    }
-
-
 def test_paths_read_as_in_conflicts():
     owned = {
         "f:spec": {"f:ports": {'k:{"port":53,"protocol":"UDP"}': {".": {}, "f:name": {}}}},

@@ -445,3 +445,76 @@ async def test_a_patch_of_a_scale_must_make_a_scale(server, query, body, why):
     answer = await ask(server, f"PATCH {path}/d/scale{query}", body, content_type=merge)
     assert answer.status == 422
     assert why in message(answer)
+
+
+async def test_a_resize_owns_even_what_it_cannot_change(server):
+    pods = "/api/v1/namespaces/default/pods"
+    spec = {"automountServiceAccountToken": False, "containers": [{"name": "c", "image": "i"}]}
+    await ask(server, "POST /api/v1/namespaces/default/serviceaccounts", {"metadata": {"name": "default"}})
+    await ask(server, f"POST {pods}", {"metadata": {"name": "p"}, "spec": spec})
+    patch = {"spec": {"containers": [{"name": "c", "image": "j"}]}}
+    strategic = "application/strategic-merge-patch+json"
+    for door in ("ephemeralcontainers", "resize"):
+        answer = await ask(
+            server, f"PATCH {pods}/p/{door}?fieldManager={door}", patch, content_type=strategic
+        )
+        pod = orjson.loads(answer.body)
+        assert pod["spec"]["containers"][0]["image"] == "i"
+        owned = {e.get("subresource"): e["fieldsV1"] for e in pod["metadata"]["managedFields"]}
+        if door == "ephemeralcontainers":
+            assert owned[door] == {"f:spec": {"f:containers": {'k:{"name":"c"}': {"f:image": {}}}}}
+
+
+async def test_a_status_that_cannot_change_metadata_does_not_own_it(server):
+    path = "/apis/networking.k8s.io/v1/servicecidrs"
+    await ask(server, f"POST {path}", {"metadata": {"name": "s"}, "spec": {"cidrs": ["10.9.0.0/24"]}})
+    patch = {"metadata": {"labels": {"a": "b"}}}
+    merge = "application/merge-patch+json"
+    answer = await ask(server, f"PATCH {path}/s/status?fieldManager=m", patch, content_type=merge)
+    entries = orjson.loads(answer.body)["metadata"].get("managedFields") or []
+    assert "m" not in [entry["manager"] for entry in entries]
+
+
+@pytest.mark.parametrize(
+    ("line", "body", "code", "why"),
+    [
+        (
+            "POST pods/p/binding",
+            {"target": {"name": "n"}},
+            400,
+            "name in URL does not match name in Binding obj",
+        ),
+        (
+            "POST pods/p/binding",
+            {"metadata": {"name": "p", "namespace": "x"}},
+            400,
+            "the namespace of the prov",
+        ),
+        (
+            "POST pods/p/eviction?dryRun=All",
+            {"metadata": {"name": "p"}, "deleteOptions": {"dryRun": ["x"]}},
+            500,
+            "Non-matching dry-run options in request and content: [All] and [x]",
+        ),
+        (
+            "POST pods/p/eviction",
+            {"apiVersion": "policy/v1beta1", "kind": "Eviction", "metadata": {"name": "p"}},
+            404,
+            'pods "p" not found',
+        ),
+        ("GET pods/p/log?sinceTime=x", None, 400, 'parsing time "x" as "2006-01-02T15:04:05Z07:00": cannot'),
+        ("GET pods/p/log?stream=All", None, 422, "stream: Forbidden: may not be specified"),
+        (
+            "POST pods/p/portforward?ports=x",
+            None,
+            400,
+            "cannot convert to []int32: strconv.ParseUint: parsing",
+        ),
+        ("GET pods/ftp:p:80/proxy/", None, 400, 'invalid pod request "ftp:p:80"'),
+    ],
+)
+async def test_a_subresource_refuses(server, line, body, code, why):
+    method, _, rest = line.partition(" ")
+    answer = await ask(server, f"{method} /api/v1/namespaces/default/{rest}", body)
+    assert answer.status == code
+    assert why in message(answer)

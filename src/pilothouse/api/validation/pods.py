@@ -488,9 +488,9 @@ def _without_cpu_and_memory(new: Object, old: Object) -> Object:
     """The new container (or pod spec) with the old one's CPU and memory."""
     found = dict(new.get("resources") or {})
     for which in ("requests", "limits"):
-        was = (old.get("resources") or {}).get(which)
+        was = (old.get("resources") or {}).get(which) or {}
         others = {n: v for n, v in (found.get(which) or {}).items() if n not in ("cpu", "memory")}
-        found[which] = others | {n: was[n] for n in ("cpu", "memory") if n in was} if was else None
+        found[which] = others | {n: was[n] for n in ("cpu", "memory") if n in was}
     return {**new, "resources": {name: value for name, value in found.items() if value}}
 
 

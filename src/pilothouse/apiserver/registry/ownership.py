@@ -29,23 +29,20 @@ MANAGER_BYTES_MAX = 128
 _STATUS: FieldSet = {"f:status": {}}
 _SPEC: FieldSet = {"f:spec": {}}
 _SPEC_AND_METADATA: FieldSet = {**_SPEC, "f:metadata": {}}
-_RESIZED: FieldSet = {"*": {"f:resources": {}, "f:resizePolicy": {}}}
 
 RESET: dict[tuple[str, str], FieldSet] = {
     ("pods", "status"): {**_SPEC, "f:metadata": {"f:deletionTimestamp": {}, "f:ownerReferences": {}}},
     ("deployments.apps", "status"): {**_SPEC, "f:metadata": {"f:labels": {}}},
     ("customresourcedefinitions.apiextensions.k8s.io", "status"): _SPEC_AND_METADATA,
+    ("apiservices.apiregistration.k8s.io", "status"): _SPEC_AND_METADATA,
+    ("resourceclaims.resource.k8s.io", "status"): _SPEC_AND_METADATA,
+    ("servicecidrs.networking.k8s.io", "status"): _SPEC_AND_METADATA,
     ("flowschemas.flowcontrol.apiserver.k8s.io", "status"): _SPEC_AND_METADATA,
     ("prioritylevelconfigurations.flowcontrol.apiserver.k8s.io", "status"): _SPEC_AND_METADATA,
     ("validatingadmissionpolicies.admissionregistration.k8s.io", "status"): _SPEC_AND_METADATA,
     ("volumeattachments.storage.k8s.io", "status"): _SPEC_AND_METADATA,
 }
 """What a write through (resource, subresource) does not change, where it is not just the spec of a status and the status of the rest."""
-
-ONLY: dict[str, FieldSet] = {
-    "resize": {"f:spec": {"f:containers": _RESIZED, "f:initContainers": _RESIZED}},
-    "ephemeralcontainers": {"f:spec": {"f:ephemeralContainers": {}}},
-}
 
 
 class KindVersions:
@@ -95,22 +92,25 @@ def versions_of(kind: Kind) -> KindVersions:
 
 
 @lru_cache(maxsize=1024)
-def doors(kind: Kind, subresource: str) -> tuple[FieldSet | None, FieldSet | None]:
-    """(what a write there does not change, the only things that it does)."""
-    if subresource in ONLY:
-        return None, ONLY[subresource]
+def reset(kind: Kind, subresource: str) -> FieldSet | None:
+    """What a write there does not change, and so does not own. (Ephemeral containers and resizes own even what they do not change.)"""
+    if subresource in ("resize", "ephemeralcontainers"):
+        return None
     if subresource == "status" and kind.custom:
-        return _SPEC_AND_METADATA, None
+        return _SPEC_AND_METADATA
     if subresource in ("status", "approval"):
-        return RESET.get((kind.resource, subresource), _SPEC), None
-    return (_STATUS if kind.subresource("status") else None), None
+        return RESET.get((kind.resource, subresource), _SPEC)
+    return _STATUS if kind.subresource("status") else None
 
 
 def request_of(op: Operation, now: str) -> Request:
-    reset, only = doors(op.kind, op.subresource)
     requested = op.requested or op.kind
     return Request(
-        op.field_manager or "kube-apiserver", requested.api_version, op.subresource, now, reset, only
+        op.field_manager or "kube-apiserver",
+        requested.api_version,
+        op.subresource,
+        now,
+        reset(op.kind, op.subresource),
     )
 
 

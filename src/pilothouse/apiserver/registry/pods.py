@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ...api.managed_fields import set_entries
 from ...api.object import Object
 from ...api.pod_warnings import app_armor
 from ...api.qos import qos_class
@@ -67,15 +68,16 @@ def prepare_update(registry: Registry, op: Operation) -> None:
     assert new is not None and old is not None
     if op.subresource in ("ephemeralcontainers", "resize"):
         new["status"] = old.get("status") or {}
+        given = new["metadata"]
+        new["metadata"] = {**old["metadata"], "resourceVersion": given.get("resourceVersion", "")}
+        set_entries(new, given.get("managedFields") or [])
     if op.subresource == "ephemeralcontainers":
         ephemeral = (new.get("spec") or {}).get("ephemeralContainers")
         new["spec"] = {k: v for k, v in (old.get("spec") or {}).items() if k != "ephemeralContainers"}
         if ephemeral:
             new["spec"]["ephemeralContainers"] = ephemeral
-        new["metadata"] = {**old["metadata"], "resourceVersion": new["metadata"].get("resourceVersion", "")}
     if op.subresource == "resize":
         new["spec"] = _resized(new.get("spec") or {}, old.get("spec") or {})
-        new["metadata"] = {**old["metadata"], "resourceVersion": new["metadata"].get("resourceVersion", "")}
     status = new.get("status") or {}
     if not status.get("qosClass") and (old.get("status") or {}).get("qosClass"):
         new["status"] = {**status, "qosClass": old["status"]["qosClass"]}
