@@ -21,6 +21,7 @@ from .audit import Policy
 from .config import ApiConfig
 from .encryption import Encryption
 from .http import server_tls
+from .jwt_issuers import anonymous_paths
 from .jwt_issuers import of_file as issuers_of_file
 from .request import User
 from .server import ApiServer
@@ -83,7 +84,8 @@ async def run(options: argparse.Namespace) -> None:
             options.audit_log_path,
         )
     if options.authentication_config:
-        config.issuers = issuers_of_file(options.authentication_config, clock)
+        config.issuers = issuers_of_file(options.authentication_config, clock, [config.issuer])
+        config.anonymous_paths = anonymous_paths(options.authentication_config)
     if options.authentication_token_webhook_config_file:
         config.token_webhook = TokenWebhook(options.authentication_token_webhook_config_file, clock)
     if options.encryption_provider_config:

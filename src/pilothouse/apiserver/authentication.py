@@ -14,13 +14,15 @@ from collections import OrderedDict
 from collections.abc import Awaitable
 from typing import Any, Generic, Protocol, TypeVar
 
-from ..api.errors import unauthorized
+from ..api.errors import ApiError, unauthorized
 from ..api.object import Object
 from ..base.clock import parse_timestamp
 from .config import ApiConfig
+from .jwt_issuers import JwtIssuer
 from .request import ANONYMOUS, AUTHENTICATED, Request, User, service_account
 from .tokens import TokenError, Tokens
 
+BELIEVED_S = 10.0
 INVALIDATED = "[invalid bearer token, service account token has been invalidated]"
 
 K = TypeVar("K")
@@ -62,6 +64,10 @@ def authenticated(
     return User(name, groups, uid, extra or {})
 
 
+def _with_group(user: User) -> User:
+    return authenticated(user.name, user.groups, user.uid, user.extra)
+
+
 def user_of_certificate(der: bytes) -> User:
     """Subject CN is the name, each O a group (`x509.CommonNameUserConversion`)."""
     from cryptography import x509
@@ -88,10 +94,11 @@ class Authenticator:
         }
         self._certificates: Bounded[bytes, User] = Bounded(1024)
         self._claims: Bounded[str, dict[str, Any]] = Bounded(10_000)
+        self._asked: Bounded[str, tuple[float, User | None]] = Bounded(1024)
         self._issuers = {issuer.url: issuer for issuer in config.issuers}
 
     def authenticate(self, request: Request) -> User | Awaitable[User]:
-        """At once, unless a webhook has to be asked. Raises 401."""
+        """At once, unless somebody has to be asked. Raises 401."""
         der = request.peer_certificate
         if der:
             user = self._certificates.get(der)
@@ -105,13 +112,9 @@ class Authenticator:
             scheme, _, token = header.partition(" ")
             token = token.strip()
             if scheme.lower() == "bearer" and token:
-                user = self.user_of_token(token)
-                if user is None and self._config.token_webhook is not None:
-                    return self._config.token_webhook.authenticate(token, self._config.audiences)
-                if user is None:
-                    raise unauthorized()
-                return user
-        if not self._config.anonymous:
+                return self.user_of_token(token)
+        paths = self._config.anonymous_paths
+        if not self._config.anonymous or (paths is not None and request.path not in paths):
             raise unauthorized()
         return ANONYMOUS
 
@@ -130,43 +133,80 @@ class Authenticator:
                     raise unauthorized()
         return ""
 
-    def user_of_token(self, token: str, audiences: tuple[str, ...] = ()) -> User | None:
-        """None: nobody's."""
+    def user_of_token(self, token: str) -> User | Awaitable[User]:
+        """Raises 401."""
         try:
-            return self.check_token(token, audiences)
+            found = self.check_token(token)
         except TokenError:
-            return None
+            raise unauthorized() from None
+        return found if isinstance(found, User) else self._awaited(found)
 
-    def check_token(self, token: str, audiences: tuple[str, ...] = ()) -> User:
-        """Raises TokenError, which says what is wrong with it."""
+    @staticmethod
+    async def _awaited(found: Awaitable[User]) -> User:
+        try:
+            return await found
+        except TokenError:
+            raise unauthorized() from None
+
+    def check_token(self, token: str, audiences: tuple[str, ...] = ()) -> User | Awaitable[User]:
+        """At once, unless somebody has to be asked. Raises TokenError, which says what is wrong with it."""
+        try:
+            return self._known_token(token, audiences)
+        except TokenError as error:
+            if self._config.token_webhook is None:
+                raise
+            return self._ask_webhook(token, audiences or self._config.audiences, error)
+
+    async def _ask_webhook(self, token: str, audiences: tuple[str, ...], otherwise: TokenError) -> User:
+        assert self._config.token_webhook is not None
+        try:
+            return await self._config.token_webhook.authenticate(token, audiences)
+        except ApiError:
+            raise otherwise from None
+
+    def _known_token(self, token: str, audiences: tuple[str, ...]) -> User | Awaitable[User]:
         user = self._static.get(token)
         if user is not None:
             return user
         if token.count(".") != 2:
             return bootstrap_user(self._lister, token, self._tokens.now())
-        if self._issuers and (user := self._user_of_issuer(token)) is not None:
-            return user
+        if self._issuers and (found := self._user_of_issuer(token)) is not None:
+            return found
         claims = self._claims.get(token)
         if claims is None:
             claims = self._claims.remember(token, self._tokens.verify(token))
         return self._user_of_claims(claims, audiences or self._config.audiences)
 
-    def _user_of_issuer(self, token: str) -> User | None:
+    def _user_of_issuer(self, token: str) -> User | Awaitable[User] | None:
         """By whom the token says that it was issued; None: by us, or nobody known."""
         import jwt
 
         try:
-            header, claims = (
-                jwt.get_unverified_header(token),
-                jwt.decode(token, options={"verify_signature": False}),
-            )
+            said = jwt.decode(token, options={"verify_signature": False})
         except jwt.PyJWTError:
             raise TokenError("invalid bearer token") from None
-        issuer = self._issuers.get(claims.get("iss") or "")
+        issuer = self._issuers.get(said.get("iss") or "")
         if issuer is None:
             return None
-        user = issuer.user_of(token, claims, header)
-        return authenticated(user.name, user.groups, user.uid, user.extra)
+        try:
+            claims = issuer.claims_of(token)
+            if issuer.is_elsewhere(claims):
+                return self._user_of_elsewhere(issuer, token, claims)
+            return _with_group(issuer.user_of(claims))
+        except TokenError as error:
+            raise TokenError(f"[invalid bearer token, {error}]") from None
+
+    async def _user_of_elsewhere(self, issuer: JwtIssuer, token: str, claims: dict[str, Any]) -> User:
+        """Believed for ten seconds, like every good token in Kubernetes."""
+        now = self._tokens.now()
+        until, user = self._asked.get(token, (0.0, None))
+        if user is None or until <= now:
+            try:
+                user = _with_group(await issuer.user_of_elsewhere(claims))
+            except TokenError as error:
+                raise TokenError(f"[invalid bearer token, {error}]") from None
+            self._asked.remember(token, (now + BELIEVED_S, user))
+        return user
 
     def agreed_audiences(self, token: str, asked: tuple[str, ...]) -> list[str]:
         """Those asked for (or ours) that a good token is for."""

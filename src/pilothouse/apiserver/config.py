@@ -11,6 +11,7 @@ from .jwt_issuers import JwtIssuer
 from .request import User
 from .token_webhook import TokenWebhook
 
+ISSUER = "https://kubernetes.default.svc"
 ADMIN = User("kubernetes-admin", ("system:masters", "system:authenticated"))
 
 
@@ -21,8 +22,8 @@ class ApiConfig:
     node_ports: tuple[int, int] = (30000, 32767)
     advertise_address: str = "127.0.0.1"  # of the `kubernetes` service's endpoint
     advertise_port: int = 6443
-    issuer: str = "https://kubernetes.default.svc"
-    audiences: tuple[str, ...] = ("https://kubernetes.default.svc",)
+    issuer: str = ISSUER
+    audiences: tuple[str, ...] = (ISSUER,)
     signing_key_pem: bytes = b""  # RSA, for service account tokens; made anew where empty
     cluster_ca_pem: str = (
         ""  # shown in the extension-apiserver-authentication and kube-root-ca.crt config maps
@@ -36,6 +37,7 @@ class ApiConfig:
     event_ttl_s: float = 3600.0
     authorize: bool = True
     anonymous: bool = True
+    anonymous_paths: frozenset[str] | None = None  # the only ones where one may be; None: everywhere
     bootstrap_rbac: bool = True
     external_address: str = ""  # host:port that clients use; shown by /api
     encryption: Encryption | None = None  # of what the store holds; None: as it is

@@ -7,7 +7,8 @@
       claimMappings: {username: {claim: sub, prefix: "oidc:"}, groups: {claim: groups, prefix: "oidc:"}}
 
 The keys come from the issuer's discovery document, or (our addition) from `jwksFile`. They are fetched in the background, at the start and when a token
-names a key that we do not know; a token is checked with what is there. Claims and users can be asked and mapped by CEL.
+names a key that we do not know; a token is checked with what is there. Only groups that a token says to be elsewhere (distributed claims) are asked for
+when it comes. Claims and users can be asked and mapped by CEL.
 (https://kubernetes.io/docs/reference/access-authn-authz/authentication/#openid-connect-tokens)
 """
 
@@ -15,179 +16,256 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import ssl
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from ..api.decode_values import go_kind
 from ..api.errors import ApiError
+from ..api.fielderrors import quoted
 from ..api.object import Object
 from ..base.clock import Clock
-from .backend import dial_directly, exchange
-from .request import Request, User
+from . import jwt_validation
+from .jwt_keys import IssuerKeys, UnknownKey, fetch
+from .jwt_validation import compiled
+from .request import User
 from .tokens import TokenError
+
+if TYPE_CHECKING:
+    from ..api.cel import Program
 
 log = logging.getLogger(__name__)
 
-ALGORITHMS = ["RS256", "RS384", "RS512", "ES256", "ES384", "ES512", "PS256", "PS384", "PS512"]
 REFETCH_AFTER_S = 10.0  # at the soonest, after an unknown key
 FETCH_TIMEOUT_S = 10.0
-BODY_MAX = 1 << 20
+TROUBLE = (ApiError, OSError, KeyError, ValueError, TimeoutError)
 
 
 class IssuerError(ValueError):
     """The configuration is no good; the message says where."""
 
 
-def of_configuration(configuration: Object, clock: Clock, folder: Path = Path()) -> list[JwtIssuer]:
-    """Raises IssuerError."""
+def of_configuration(
+    configuration: Object, clock: Clock, folder: Path = Path(), disallowed: Iterable[str] = ()
+) -> list[JwtIssuer]:
+    """`disallowed`: what we call ourselves as an issuer. Raises IssuerError."""
     if configuration.get("kind") != "AuthenticationConfiguration":
         raise IssuerError("kind must be AuthenticationConfiguration")
+    if errors := jwt_validation.check(configuration, disallowed):
+        raise IssuerError(jwt_validation.problem(errors))
     return [
         JwtIssuer(entry, f"jwt[{index}]", clock, folder)
         for index, entry in enumerate(configuration.get("jwt") or ())
     ]
 
 
-def of_file(path: str | Path, clock: Clock) -> list[JwtIssuer]:
+def of_file(path: str | Path, clock: Clock, disallowed: Iterable[str] = ()) -> list[JwtIssuer]:
     """Raises IssuerError."""
-    import yaml
-
     try:
-        return of_configuration(yaml.safe_load(Path(path).read_text()) or {}, clock, Path(path).parent)
-    except (yaml.YAMLError, IssuerError) as error:
+        return of_configuration(_read(path), clock, Path(path).parent, disallowed)
+    except IssuerError as error:
         raise IssuerError(f"{path}: {error}") from None
 
 
-@dataclass(frozen=True, slots=True)
-class _Mapped:
-    """A value from a claim (with a prefix), or from an expression over the claims."""
+def anonymous_paths(path: str | Path) -> frozenset[str] | None:
+    """Where one may come without credentials, by the same file; None: everywhere. Raises IssuerError."""
+    anonymous = _read(path).get("anonymous")
+    if anonymous is None:
+        return None
+    if not anonymous.get("enabled"):
+        return frozenset()
+    conditions = anonymous.get("conditions")
+    return frozenset(condition.get("path") or "" for condition in conditions) if conditions else None
 
-    claim: str = ""
-    prefix: str = ""
-    program: Any = None
 
-    def value(self, claims: Mapping[str, Any]) -> Any:
-        if self.program is not None:
-            return self.program.evaluate({"claims": claims})
-        return claims.get(self.claim) if self.claim else None
+def _read(path: str | Path) -> Object:
+    import yaml
+
+    try:
+        found = yaml.safe_load(Path(path).read_text()) or {}
+    except yaml.YAMLError as error:
+        raise IssuerError(str(error)) from None
+    if not isinstance(found, dict):
+        raise IssuerError("not an object")
+    return found
 
 
 class JwtIssuer:
+    """`entry` is sound."""
+
     def __init__(self, entry: Object, where: str, clock: Clock, folder: Path):
-        issuer, mappings = entry.get("issuer") or {}, entry.get("claimMappings") or {}
-        self.url: str = issuer.get("url") or ""
-        self._audiences: list[str] = issuer.get("audiences") or []
-        if not self.url:
-            raise IssuerError(f"{where}.issuer.url: is required")
-        if not self._audiences:
-            raise IssuerError(f"{where}.issuer.audiences: at least one is required")
-        self._discovery = (
-            issuer.get("discoveryURL") or f"{self.url.rstrip('/')}/.well-known/openid-configuration"
-        )
-        self._ca = issuer.get("certificateAuthority") or None
-        self._clock, self._keys, self._fetched_at = clock, {}, float("-inf")  # type: ignore[var-annotated]
+        issuer, mappings = entry["issuer"], entry.get("claimMappings") or {}
+        self.url: str = issuer["url"]
+        self._audiences: list[str] = issuer["audiences"]
+        self._clock, self._ca = clock, issuer.get("certificateAuthority") or ""
+        self.keys = IssuerKeys(self.url, issuer.get("discoveryURL") or "", self._ca, clock)
+        self._others: dict[str, IssuerKeys] = {}  # who answers for claims that are elsewhere
         self._wanted = asyncio.Event()
         self._file = folder / issuer["jwksFile"] if issuer.get("jwksFile") else None
         if self._file is not None:
             try:
-                self._take(orjson.loads(self._file.read_bytes()))
+                self.keys.take(orjson.loads(self._file.read_bytes()))
             except (OSError, ValueError) as error:
                 raise IssuerError(f"{where}.issuer.jwksFile: {error}") from None
-        elif urlsplit(self._discovery).scheme != "https":
-            raise IssuerError(f"{where}.issuer: URL scheme must be https")
-        self._username = _mapped(
-            mappings.get("username") or {}, f"{where}.claimMappings.username", required=True
+        self._username, self._groups, self._uid = (
+            mappings.get(field) or {} for field in ("username", "groups", "uid")
         )
-        self._groups = _mapped(mappings.get("groups") or {}, f"{where}.claimMappings.groups")
-        self._uid = _mapped(mappings.get("uid") or {}, f"{where}.claimMappings.uid")
-        self._extra = {
-            extra["key"]: _program(
-                extra.get("valueExpression") or "", "claims", f"{where}.claimMappings.extra[{i}]"
-            )
-            for i, extra in enumerate(mappings.get("extra") or ())
+        self._programs = {
+            field: compiled(mapping["expression"], "claims")
+            for field in ("username", "groups", "uid")
+            if (mapping := mappings.get(field) or {}).get("expression")
         }
-        self._claim_rules = [
-            (rule, _program(rule["expression"], "claims", f"{where}.claimValidationRules[{i}]"))
-            if rule.get("expression")
-            else (rule, None)
-            for i, rule in enumerate(entry.get("claimValidationRules") or ())
+        self._extra = [
+            (one["key"], compiled(one["valueExpression"], "claims")) for one in mappings.get("extra") or ()
         ]
-        self._user_rules = [
-            (rule, _program(rule.get("expression") or "", "user", f"{where}.userValidationRules[{i}]"))
-            for i, rule in enumerate(entry.get("userValidationRules") or ())
-        ]
+        rules = entry.get("claimValidationRules") or ()
+        self._required = {
+            rule["claim"]: rule.get("requiredValue") or "" for rule in rules if rule.get("claim")
+        }
+        self._claim_rules = _rules(rules, "claims")
+        self._user_rules = _rules(entry.get("userValidationRules") or (), "user")
 
     # -- a token
 
-    def user_of(self, token: str, claims: Object, header: Object) -> User:
-        """`claims` and `header`: what the token says, not yet believed. Raises TokenError."""
-        import jwt
-
-        key = self._keys.get(header.get("kid") or "") or (
-            next(iter(self._keys.values())) if len(self._keys) == 1 and not header.get("kid") else None
-        )
-        if key is None:
+    def claims_of(self, token: str) -> Object:
+        """What it claims, believed. Raises TokenError."""
+        try:
+            return self.keys.verified(token, self._audiences)
+        except UnknownKey as error:
             self._wanted.set()
-            raise TokenError("oidc: verify token: failed to verify signature: no key for this token")
-        options: Any = {"verify_exp": False, "verify_nbf": False, "verify_iat": False}
-        try:
-            claims = jwt.decode(
-                token, key, algorithms=ALGORITHMS, audience=self._audiences, issuer=self.url, options=options
-            )
-        except jwt.PyJWTError as error:
             raise TokenError(f"oidc: verify token: {error}") from None
-        if self._clock.now() > float(claims.get("exp") or 0):
-            raise TokenError("oidc: verify token: oidc: token is expired")
-        return self._user(claims)
+        except TokenError as error:
+            raise TokenError(f"oidc: verify token: {error}") from None
 
-    def _user(self, claims: Object) -> User:
-        from ..api.cel import CelError
-
-        try:
-            for rule, program in self._claim_rules:
-                if program is None:
-                    held = claims.get(rule.get("claim") or "")
-                    if held != (rule.get("requiredValue") or ""):
-                        wanted = rule.get("requiredValue") or ""
-                        raise TokenError(
-                            f"oidc: required claim {rule.get('claim')} value does not match: {wanted!r}"
-                        )
-                elif program.evaluate({"claims": claims}) is not True:
-                    raise TokenError(
-                        f"oidc: {rule.get('message') or 'validation expression failed: ' + rule['expression']}"
-                    )
-            name = self._username.value(claims)
-            if not isinstance(name, str) or not name:
-                raise TokenError(f"oidc: parse username claims {self._username.claim!r}: claim not present")
-            if self._username.claim == "email" and claims.get("email_verified", True) is not True:
-                raise TokenError("oidc: email not verified")
-            groups = self._groups.value(claims) or []
-            groups = [groups] if isinstance(groups, str) else groups
-            extra = {key: program.evaluate({"claims": claims}) for key, program in self._extra.items()}
-            user = User(
-                self._username.prefix + name,
-                tuple(self._groups.prefix + str(group) for group in groups),
-                str(self._uid.value(claims) or ""),
-                {
-                    key: [values] if isinstance(values, str) else list(values)
-                    for key, values in extra.items()
-                    if values
-                },
-            )
-            shown = {"username": user.name, "groups": list(user.groups), "uid": user.uid, "extra": user.extra}
-            for rule, program in self._user_rules:
-                if program is not None and program.evaluate({"user": shown}) is not True:
-                    raise TokenError(
-                        f"oidc: {rule.get('message') or 'validation expression failed: ' + rule['expression']}"
-                    )
-        except CelError as error:
-            raise TokenError(f"oidc: error evaluating claim expression: {error}") from None
+    def user_of(self, claims: Object) -> User:
+        """Raises TokenError."""
+        extra: dict[str, list[str]] = {}
+        name, groups, uid = self._name_of(claims), self._groups_of(claims), self._uid_of(claims)
+        if isinstance(claims.get("jti"), str) and claims["jti"]:
+            extra["authentication.kubernetes.io/credential-id"] = [f"JTI={claims['jti']}"]
+        for key, program in self._extra:
+            what = "extra claim expression"
+            if values := _strings(_evaluated(program, "claims", claims, ""), f"{what}: {program.text}"):
+                extra[key] = values
+        for claim, wanted in self._required.items():
+            if claim not in claims:
+                raise TokenError(f"oidc: required claim {claim} not present in ID token")
+            held = _string(claims, claim, f"claim {claim}")
+            if held != wanted:
+                told = f"Got = {held}, want = {wanted}"
+                raise TokenError(f"oidc: required claim {claim} value does not match. {told}")
+        _confirm(self._claim_rules, "claims", claims, "claim validation expression")
+        user = User(name, tuple(groups), uid, extra)
+        shown = {"username": name, "groups": groups, "uid": uid, "extra": extra}
+        _confirm(self._user_rules, "user", shown, "user info validation rule")
         return user
+
+    def _name_of(self, claims: Object) -> str:
+        if program := self._programs.get("username"):
+            what = "username claim expression"
+            name = _evaluated(program, "claims", claims, what)
+            if not isinstance(name, str):
+                raise TokenError(f"oidc: error evaluating {what}: {what} must return a string")
+            if not name:
+                raise TokenError("oidc: empty username via CEL expression is not allowed")
+            return name
+        claim = self._username["claim"]
+        name = _string(claims, claim, f"username claims {quoted(claim)}")
+        if claim == "email" and "email_verified" in claims:
+            verified = claims["email_verified"]
+            if verified is not None and not isinstance(verified, bool):
+                raise TokenError(f"oidc: parse 'email_verified' claim: {_mismatch(verified, 'bool')}")
+            if not verified:
+                raise TokenError("oidc: email not verified")
+        return f"{self._username.get('prefix') or ''}{name}"
+
+    def _groups_of(self, claims: Object) -> list[str]:
+        claim = self._groups.get("claim") or ""
+        if claim and claim in claims:
+            held = claims[claim]
+            if isinstance(held, str):
+                held = [held]
+            elif held is None:
+                held = []
+            if not isinstance(held, list) or not all(isinstance(each, str) for each in held):
+                raise TokenError(f"oidc: parse groups claim {quoted(claim)}: {_mismatch(held, 'string')}")
+            return [f"{self._groups.get('prefix') or ''}{group}" for group in held]
+        if program := self._programs.get("groups"):
+            what = "group claim expression"
+            return _strings(_evaluated(program, "claims", claims, what), what)
+        return []
+
+    def _uid_of(self, claims: Object) -> str:
+        if claim := self._uid.get("claim"):
+            return _string(claims, claim, f"uid claim {quoted(claim)}")
+        if program := self._programs.get("uid"):
+            what = "uid claim expression"
+            uid = _evaluated(program, "claims", claims, what)
+            if not isinstance(uid, str):
+                raise TokenError(f"oidc: error evaluating {what}: {what} must return a string")
+            return uid
+        return ""
+
+    # -- claims that are elsewhere
+
+    def is_elsewhere(self, claims: Object) -> bool:
+        """Whether its groups have to be asked for."""
+        claim = self._groups.get("claim")
+        return bool(claim) and claim not in claims and "_claim_names" in claims
+
+    async def user_of_elsewhere(self, claims: Object) -> User:
+        """Raises TokenError."""
+        try:
+            async with asyncio.timeout(FETCH_TIMEOUT_S):
+                await self._expand(claims)
+        except (TokenError, *TROUBLE) as error:
+            why = getattr(error, "message", None) or str(error) or "timed out"
+            raise TokenError(f"oidc: could not expand distributed claims: {why}") from None
+        return self.user_of(claims)
+
+    async def _expand(self, claims: Object) -> None:
+        claim: str = self._groups["claim"]
+        names, sources = claims["_claim_names"], claims.get("_claim_sources")
+        if sources is None:
+            raise TokenError("oidc: no claim sources")
+        if not isinstance(names, dict) or claim not in names:
+            return
+        source = sources.get(names[claim]) if isinstance(sources, dict) else None
+        if source is None:
+            told = f"a source {names[claim]} missing in _claims_sources"
+            raise TokenError(f"id token _claim_names contained {told}")
+        if not source.get("endpoint"):
+            return  # the claims are in the token, which Kubernetes does not look at
+        try:
+            body = await fetch(source["endpoint"], self._ca, source.get("access_token") or "")
+        except TROUBLE as error:
+            why = getattr(error, "message", None) or error
+            raise TokenError(f"while getting distributed claim {quoted(claim)}: {why}") from None
+        token = body.decode("utf-8", "replace").strip()
+        keys = await self._keys_of(_issuer_of(token, source["endpoint"], claim))
+        try:
+            found = keys.verified(token, self._audiences)
+        except TokenError as error:
+            raise TokenError(f"verify distributed claim token: {error}") from None
+        if claim not in found:
+            told = f"{quoted(source['endpoint'])} did not contain claim: {claim}"
+            raise TokenError(f"jwt returned by distributed claim endpoint {told}")
+        claims[claim] = found[claim]
+
+    async def _keys_of(self, issuer: str) -> IssuerKeys:
+        keys = self._others.get(issuer)
+        if keys is None:
+            keys = self.keys if issuer == self.url else IssuerKeys(issuer, "", self._ca, self._clock)
+            try:
+                if not keys.known:
+                    await keys.fetch()
+            except TROUBLE:
+                why = f"verifier not initialized for issuer: {quoted(issuer)}"
+                raise TokenError(f"verifying untrusted issuer {issuer} failed: {why}") from None
+            self._others[issuer] = keys
+        return keys
 
     # -- the keys
 
@@ -198,9 +276,8 @@ class JwtIssuer:
         while True:
             try:
                 async with asyncio.timeout(FETCH_TIMEOUT_S):
-                    document = await self._fetch(self._discovery)
-                    self._take(await self._fetch(document["jwks_uri"]))
-            except (ApiError, OSError, KeyError, ValueError, TimeoutError) as error:
+                    await self.keys.fetch()
+            except TROUBLE as error:
                 log.warning(
                     "keys of %s: %s", self.url, getattr(error, "message", None) or error or "timed out"
                 )
@@ -208,48 +285,62 @@ class JwtIssuer:
             self._wanted.clear()
             await self._wanted.wait()
 
-    async def _fetch(self, url: str) -> Object:
-        parsed = urlsplit(url)
-        context = ssl.create_default_context(cadata=self._ca)
-        reader, writer = await dial_directly(parsed.hostname or "", parsed.port or 443, context)
-        request = Request("GET", parsed.path, parsed.query, {"accept": "application/json"})
-        target = (parsed.path or "/") + (f"?{parsed.query}" if parsed.query else "")
-        answer = await exchange(request, reader, writer, parsed.netloc, target)
-        body = answer.body
-        if answer.stream is not None:
-            async for chunk in answer.stream:
-                body += chunk
-                if len(body) > BODY_MAX:
-                    raise ValueError("the answer is too large")
-        if answer.status != 200:
-            raise ValueError(f"{url} answered {answer.status}")
-        found: Object = orjson.loads(body)
-        return found
 
-    def _take(self, jwks: Object) -> None:
-        import jwt
-
-        self._keys = {key.key_id or "": key.key for key in jwt.PyJWKSet.from_dict(jwks).keys}
+def _rules(rules: Iterable[Object], variable: str) -> list[tuple[Program, str]]:
+    return [
+        (compiled(rule["expression"], variable), rule.get("message") or "")
+        for rule in rules
+        if rule.get("expression")
+    ]
 
 
-def _mapped(mapping: Object, where: str, *, required: bool = False) -> _Mapped:
-    claim, expression = mapping.get("claim") or "", mapping.get("expression") or ""
-    if claim and expression:
-        raise IssuerError(f"{where}: claim and expression can't both be set")
-    if expression:
-        return _Mapped(program=_program(expression, "claims", where))
-    if required and not claim:
-        raise IssuerError(f"{where}: claim or expression is required")
-    if claim and "prefix" not in mapping and where.endswith(("username", "groups")):
-        raise IssuerError(f"{where}.prefix: is required when claim is set; it can be the empty string")
-    return _Mapped(claim, mapping.get("prefix") or "")
+def _confirm(rules: list[tuple[Program, str]], variable: str, value: Object, what: str) -> None:
+    for program, message in rules:
+        if _evaluated(program, variable, value, what) is not True:
+            why = f"validation expression '{program.text}' failed: {message}"
+            raise TokenError(f"oidc: error evaluating {what}: {why}")
 
 
-def _program(expression: str, variable: str, where: str) -> Any:
-    from ..api import cel
-    from ..api.cel.types import DYN, STRING, map_of
+def _evaluated(program: Program, variable: str, value: Object, what: str) -> Any:
+    from ..api.cel import CelError
 
     try:
-        return cel.compile(expression, {variable: map_of(STRING, DYN)})
-    except cel.CompileError as error:
-        raise IssuerError(f"{where}: compilation failed: {error}") from None
+        return program.evaluate({variable: value})
+    except CelError as error:
+        why = f"expression '{program.text}' resulted in error: {error}"
+        raise TokenError(f"oidc: error evaluating {what}: {why}" if what else why) from None
+
+
+def _strings(value: Any, what: str) -> list[str]:
+    """What an expression made, as strings; empty ones do not count."""
+    values = [value] if isinstance(value, str) else [] if value is None else value
+    if not isinstance(values, (list, tuple)) or not all(isinstance(each, str) for each in values):
+        why = "expression must return a string or a list of strings"
+        raise TokenError(f"oidc: error evaluating {what}: {why}")
+    return [each for each in values if each]
+
+
+def _string(claims: Object, claim: str, what: str) -> str:
+    if claim not in claims:
+        raise TokenError(f"oidc: parse {what}: claim not present")
+    value = claims[claim]
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise TokenError(f"oidc: parse {what}: {_mismatch(value, 'string')}")
+    return value
+
+
+def _mismatch(value: Any, wanted: str) -> str:
+    return f"json: cannot unmarshal {go_kind(value)} into Go value of type {wanted}"
+
+
+def _issuer_of(token: str, endpoint: str, claim: str) -> str:
+    import jwt
+
+    try:
+        claims = jwt.decode(token, options={"verify_signature": False})
+    except jwt.PyJWTError:
+        what = f"from endpoint {endpoint} failed for claim {quoted(claim)}: malformed token"
+        raise TokenError(f"getting untrusted issuer {what}") from None
+    return str(claims.get("iss") or "")

@@ -51,22 +51,33 @@ def user_info(user: User) -> Object:
     return info
 
 
-def token_review(server: ApiServer, request: Request, kind: Kind) -> Response:
+def token_review(server: ApiServer, request: Request, kind: Kind) -> Response | Awaitable[Response]:
     review = _review(request, kind)
     spec = review.get("spec") or {}
     token = spec.get("token") or ""
     if not token:
         raise bad_request("token is required for TokenReview in authentication")
     audiences = tuple(spec.get("audiences") or ())
-    status: Object
-    try:
-        user = server.authenticator.check_token(token, audiences)
-    except TokenError as error:
-        status = {"user": {}, "error": str(error)}
-    else:
+
+    def known(user: User) -> Response:
         agreed = server.authenticator.agreed_audiences(token, audiences)
         status = {"authenticated": True, "user": user_info(user), "audiences": agreed}
-    return _answer(request, kind, review, status)
+        return _answer(request, kind, review, status)
+
+    def unknown(error: TokenError) -> Response:
+        return _answer(request, kind, review, {"user": {}, "error": str(error)})
+
+    async def later(found: Awaitable[User]) -> Response:
+        try:
+            return known(await found)
+        except TokenError as error:
+            return unknown(error)
+
+    try:
+        found = server.authenticator.check_token(token, audiences)
+    except TokenError as error:
+        return unknown(error)
+    return known(found) if isinstance(found, User) else later(found)
 
 
 def self_subject_review(server: ApiServer, request: Request, kind: Kind) -> Response:

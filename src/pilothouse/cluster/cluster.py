@@ -18,9 +18,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..apiserver.audit import DEFAULT_POLICY, Policy
-from ..apiserver.config import ADMIN, ApiConfig
+from ..apiserver.config import ADMIN, ISSUER, ApiConfig
 from ..apiserver.encryption import Encryption
 from ..apiserver.http import server_tls
+from ..apiserver.jwt_issuers import anonymous_paths
 from ..apiserver.jwt_issuers import of_file as issuers_of_file
 from ..apiserver.request import CONTROLLER_MANAGER, SCHEDULER, User, control_plane_user
 from ..apiserver.server import ApiServer
@@ -192,9 +193,12 @@ class Cluster:
                 str(pki.path(f"{FRONT_PROXY_CLIENT}.key")),
             ),
             proxy_client_ca_pem=pki.read(f"{FRONT_PROXY_CA}.crt").decode(),
-            issuers=issuers_of_file(self.paths.authentication, self._clock)
+            issuers=issuers_of_file(self.paths.authentication, self._clock, [ISSUER])
             if self.paths.authentication.exists()
             else (),
+            anonymous_paths=anonymous_paths(self.paths.authentication)
+            if self.paths.authentication.exists()
+            else None,
             token_webhook=TokenWebhook(self.paths.token_webhook, self._clock)
             if self.paths.token_webhook.exists()
             else None,

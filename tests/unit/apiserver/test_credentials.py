@@ -10,9 +10,11 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from pilothouse.api.errors import ApiError
 from pilothouse.apiserver.authentication import bootstrap_user
 from pilothouse.apiserver.config import ApiConfig
-from pilothouse.apiserver.jwt_issuers import IssuerError, of_configuration
+from pilothouse.apiserver.jwt_issuers import IssuerError, anonymous_paths, of_configuration
+from pilothouse.apiserver.jwt_validation import check, problem
 from pilothouse.apiserver.request import Request, Response
 from pilothouse.apiserver.server import ApiServer
 from pilothouse.apiserver.token_webhook import TokenWebhook
@@ -65,10 +67,11 @@ def test_its_claims_become_name_and_groups(tmp_path):
 @pytest.mark.parametrize(
     ("bearer", "why"),
     [
-        (token({**CLAIMS, "exp": 1}), "expired"),
-        (token({**CLAIMS, "aud": "else"}), "Audience"),
-        (token(CLAIMS, key=ec.generate_private_key(ec.SECP256R1())), "[Ss]ignature"),
-        (token(CLAIMS, kid="k2"), "no key"),
+        (token({**CLAIMS, "exp": 1}), r"token is expired \(Token Expiry: 1970-01-01 00:00:01 \+0000 UTC\)"),
+        (token({**CLAIMS, "nbf": 3_900_000_000}), r"before the nbf \(not before\) time: 2093"),
+        (token({**CLAIMS, "aud": "else"}), r'oidc: expected audience in \["kubernetes"\] got \["else"\]'),
+        (token(CLAIMS, key=ec.generate_private_key(ec.SECP256R1())), "failed to verify id token signature"),
+        (token(CLAIMS, kid="k2"), "failed to verify id token signature"),
         (token({**CLAIMS, "iss": "https://other.example.com"}), "invalid bearer token"),
     ],
 )
@@ -93,6 +96,133 @@ def test_a_configuration_that_is_no_good_is_refused_with_its_place(tmp_path):
     document = configuration(tmp_path, claimMappings={"username": {"claim": "sub"}})
     with pytest.raises(IssuerError, match=r"jwt\[0\].claimMappings.username.prefix"):
         of_configuration(document, RealClock(), tmp_path)
+
+
+USERNAME = {"claim": "sub", "prefix": ""}
+ONE = {"url": URL, "audiences": ["kubernetes"]}
+
+
+@pytest.mark.parametrize(
+    ("issuer", "more", "told"),
+    [
+        ({}, {}, '[jwt[0].issuer.url: Required value, jwt[0].issuer.audiences: Required value: at least one jwt[0].issuer.audiences is required]'),
+        ({**ONE, "url": "http://u:p@a?q#f"}, {}, '[jwt[0].issuer.url: Invalid value: "http://u:p@a?q#f": URL scheme must be https, jwt[0].issuer.url: Invalid value: "http://u:p@a?q#f": URL must not contain a username or password, jwt[0].issuer.url: Invalid value: "http://u:p@a?q#f": URL must not contain a query, jwt[0].issuer.url: Invalid value: "http://u:p@a?q#f": URL must not contain a fragment]'),
+        ({**ONE, "url": "https://us"}, {}, 'jwt[0].issuer.url: Invalid value: "https://us": URL must not overlap with disallowed issuers: [https://us]'),
+        ({**ONE, "discoveryURL": URL + "/"}, {}, f'jwt[0].issuer.discoveryURL: Invalid value: "{URL}/": discoveryURL must be different from URL'),
+        ({**ONE, "audiences": ["a", "a"]}, {}, '[jwt[0].issuer.audiences[1]: Duplicate value: "a", jwt[0].issuer.audienceMatchPolicy: Invalid value: "": audienceMatchPolicy must be MatchAny for multiple audiences]'),
+        ({**ONE, "egressSelectorType": "etcd"}, {}, 'jwt[0].issuer.egressSelectorType: Invalid value: "etcd": egress selector must be either controlplane or cluster'),
+        (ONE, {"claimMappings": {}}, "jwt[0].claimMappings.username: Required value: claim or expression is required"),
+        (ONE, {"claimMappings": {"username": {"claim": "sub"}}}, "jwt[0].claimMappings.username.prefix: Required value: prefix is required when claim is set. It can be set to an empty string to disable prefixing"),
+        (ONE, {"claimMappings": {"username": {"expression": "claims.email"}}}, 'jwt[0].claimMappings.username.expression: Invalid value: "claims.email": claims.email_verified must be used in claimMappings.username.expression or claimMappings.extra[*].valueExpression or claimValidationRules[*].expression when claims.email is used in claimMappings.username.expression'),
+        (ONE, {"claimMappings": {"username": {"expression": "claims.email"}}, "claimValidationRules": [{"expression": "claims.?email_verified.orValue(true) == true"}]}, ""),
+        (ONE, {"claimMappings": {"username": USERNAME, "extra": [{"key": "a.K8s.io/X", "valueExpression": "''"}]}}, '[jwt[0].claimMappings.extra[0].key: Invalid value: "a.K8s.io": a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters'),
+        (ONE, {"claimMappings": {"username": USERNAME, "extra": [{"key": "a.k8s.io/x"}]}}, '[jwt[0].claimMappings.extra[0].key: Invalid value: "a.k8s.io/x": k8s.io, kubernetes.io and their subdomains are reserved for Kubernetes use, jwt[0].claimMappings.extra[0].valueExpression: Required value]'),
+        (ONE, {"claimValidationRules": [{"expression": "claims.a"}]}, 'jwt[0].claimValidationRules[0].expression: Invalid value: "claims.a": must evaluate to bool'),
+        (ONE, {"claimValidationRules": [{"claim": "a", "message": "m"}, {"claim": "a"}, {}]}, '[jwt[0].claimValidationRules[0].message: Invalid value: "m": may not be specified when claim is set, jwt[0].claimValidationRules[1].claim: Duplicate value: "a", jwt[0].claimValidationRules[2]: Required value: claim or expression is required]'),
+        (ONE, {"userValidationRules": [{"expression": "user.name == 'a'"}]}, "jwt[0].userValidationRules[0].expression: Invalid value: \"user.name == 'a'\": compilation failed: ERROR: <input>:1:5: undefined field 'name'"),
+    ],
+)  # fmt: skip
+def test_what_a_configuration_is_refused_for(issuer, more, told):
+    entry = {"issuer": issuer, "claimMappings": {"username": USERNAME}, **more}
+    document = {"kind": "AuthenticationConfiguration", "jwt": [entry]}
+    errors = check(document, ["https://us"])
+    assert (problem(errors) if errors else "").startswith(told)
+    assert bool(errors) == bool(told)
+
+
+def test_issuers_are_named_once_and_nobody_is_anonymous_on_conditions_alone():
+    entry = {"issuer": ONE, "claimMappings": {"username": USERNAME}}
+    document = {"jwt": [entry, entry], "anonymous": {"enabled": False, "conditions": [{"path": "/livez"}]}}
+    assert problem(check(document)) == (
+        f'[jwt[1].issuer.url: Duplicate value: "{URL}", '
+        'anonymous.conditions: Invalid value: [{"Path":"/livez"}]: enabled should be set to true when conditions are defined]'
+    )
+
+
+@pytest.mark.parametrize(
+    ("mappings", "claims", "told"),
+    [
+        ({"username": {"claim": "name", "prefix": ""}}, {}, 'oidc: parse username claims "name": claim not present'),
+        ({"username": {"claim": "n", "prefix": ""}}, {"n": 1}, 'oidc: parse username claims "n": json: cannot unmarshal number into Go value of type string'),
+        ({"username": {"claim": "email", "prefix": ""}}, {"email": "a@b", "email_verified": False}, "oidc: email not verified"),
+        ({"username": {"expression": "claims.n"}}, {"n": 1}, "oidc: error evaluating username claim expression: username claim expression must return a string"),
+        ({"username": {"expression": "claims.n"}}, {"n": ""}, "oidc: empty username via CEL expression is not allowed"),
+        ({"username": {"expression": "claims.x"}}, {}, "oidc: error evaluating username claim expression: expression 'claims.x' resulted in error: no such key: x"),
+        ({"username": USERNAME, "groups": {"claim": "groups", "prefix": ""}}, {"groups": ["a", 1]}, 'oidc: parse groups claim "groups": json: cannot unmarshal array into Go value of type string'),
+        ({"username": USERNAME, "groups": {"expression": "[1]"}}, {}, "oidc: error evaluating group claim expression: expression must return a string or a list of strings"),
+        ({"username": USERNAME, "uid": {"claim": "id"}}, {}, 'oidc: parse uid claim "id": claim not present'),
+    ],
+)  # fmt: skip
+def test_claims_that_make_no_user(tmp_path, mappings, claims, told):
+    with pytest.raises(TokenError) as error:
+        taken_for(tmp_path, token({**CLAIMS, **claims}), claimMappings=mappings)
+    assert str(error.value) == f"[invalid bearer token, {told}]"
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ({"claimValidationRules": [{"claim": "hd", "requiredValue": "a"}]}, "oidc: required claim hd not present in ID token"),
+        ({"claimValidationRules": [{"claim": "tier", "requiredValue": "a"}]}, "oidc: required claim tier value does not match. Got = gold, want = a"),
+        ({"claimValidationRules": [{"expression": "claims.tier == 'a'", "message": "m"}]}, "oidc: error evaluating claim validation expression: validation expression 'claims.tier == 'a'' failed: m"),
+        ({"userValidationRules": [{"expression": "!user.username.startsWith('oidc:')"}]}, "oidc: error evaluating user info validation rule: validation expression '!user.username.startsWith('oidc:')' failed: "),
+    ],
+)  # fmt: skip
+def test_users_that_break_a_rule(tmp_path, more, told):
+    with pytest.raises(TokenError) as error:
+        taken_for(tmp_path, token(CLAIMS), **more)
+    assert str(error.value) == f"[invalid bearer token, {told}]"
+
+
+def test_a_token_with_a_name_tells_it_and_empty_groups_do_not_count(tmp_path):
+    mappings = {"username": USERNAME, "groups": {"expression": "['', 'a']"}}
+    user = taken_for(tmp_path, token({**CLAIMS, "jti": "7"}), claimMappings=mappings)
+    assert user.groups == ("a", "system:authenticated")
+    assert user.extra == {"authentication.kubernetes.io/credential-id": ["JTI=7"]}
+
+
+async def test_groups_that_are_elsewhere_are_asked_for(tmp_path):
+    asked = []
+
+    async def serve(reader, writer):
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        asked.append("Bearer secret" in head)
+        claim = {"groups": ["far"]} if "/groups" in head else {}
+        body = token({**{k: v for k, v in CLAIMS.items() if k != "groups"}, **claim}).encode()
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        await writer.drain()
+        writer.close()
+
+    other = await asyncio.start_server(serve, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{other.sockets[0].getsockname()[1]}"
+
+    def elsewhere(path: str) -> str:
+        claims = {k: v for k, v in CLAIMS.items() if k != "groups"}
+        sources = {"s": {"endpoint": url + path, "access_token": "secret"}}
+        return token({**claims, "_claim_names": {"groups": "s"}, "_claim_sources": sources})
+
+    user = await taken_for(tmp_path, elsewhere("/groups"))
+    assert (user.name, user.groups) == ("oidc:ann", ("far", "system:authenticated"))
+    with pytest.raises(TokenError) as error:
+        await taken_for(tmp_path, elsewhere("/nothing"))
+    assert str(error.value) == (
+        "[invalid bearer token, oidc: could not expand distributed claims: jwt returned by distributed claim endpoint "
+        f'"{url}/nothing" did not contain claim: groups]'
+    )
+    assert asked == [True, True]
+    other.close()
+
+
+def test_where_one_may_come_without_credentials(tmp_path):
+    file = tmp_path / "authentication.yaml"
+    file.write_text(
+        "kind: AuthenticationConfiguration\nanonymous: {enabled: true, conditions: [{path: /livez}]}\n"
+    )
+    config = ApiConfig(anonymous_paths=anonymous_paths(file))
+    server = ApiServer(MemoryStore(), RealClock(), Random(7), config)
+    assert server.authenticator.authenticate(Request("GET", "/livez", "", {})).name == "system:anonymous"
+    with pytest.raises(ApiError):
+        server.authenticator.authenticate(Request("GET", "/readyz", "", {}))
 
 
 class Secrets:
