@@ -169,6 +169,21 @@ def decode_options(data: bytes, content_type: str, kind: str = "DeleteOptions") 
         raise bad_request(str(error)) from None
 
 
+def not_a_review(given: Object, group: str, review: str, version: str) -> str:
+    """What keeps a webhook's answer from being read as a review of that version: what it says to be, if that is something else."""
+    api_version, kind = str(given.get("apiVersion") or ""), given.get("kind") or ""
+    known = api_version in (f"{group}/v1", f"{group}/v1beta1") and kind == review
+    if api_version and kind and not known:
+        if (api_version, kind) == ("v1", "Status"):
+            return f"converting (v1.Status) to ({version}.{review}): unknown conversion"
+        where = 'scheme "k8s.io/apiserver/pkg/util/webhook/client.go:71"'
+        return f'no kind "{kind}" is registered for version "{api_version}" in {where}'
+    got = api_version.rpartition("/")[2]
+    if known and got != version:
+        return f"converting ({got}.{review}) to ({version}.{review}): unknown conversion"
+    return ""
+
+
 def normalize_or_400(type_: Type, value: Any, kind: str, version: str) -> Object:
     try:
         obj, _ = normalize(type_, value)

@@ -94,7 +94,9 @@ def shaped(kind: Kind, obj: Object, form: Form, *, now: float, include: str = ""
             include=include,
         )
     if form.as_kind == PARTIAL_LIST:
-        what = "*unstructured.Unstructured" if kind.custom else f"*{go_package(kind.group)}.{kind.kind}"
+        if kind.custom:
+            raise ApiError(500, "", "content is not a list", details=False)
+        what = f"*{go_package(kind.group)}.{kind.kind}"
         raise wrong_media(f"you requested {PARTIAL_LIST}, but the requested object is not a list ({what})")
     shown = from_storage(kind, obj)
     return partial(shown, form) if form.as_kind == PARTIAL else shown

@@ -20,7 +20,10 @@ from ..api.crd import definition as definitions
 from ..api.crd.conversion import NeedsConversion
 from ..api.crd.kinds import CustomKind, WrongNesting, nested, rows
 from ..api.crd.shaping import BadMetadata, copied
+from ..api.decode import NO_KIND
+from ..api.decode_values import go_kind
 from ..api.errors import ApiError, Cause, bad_request, forbidden, internal_error, invalid, not_found
+from ..api.fielderrors import quoted
 from ..api.kinds import KINDS, Kind, find_gvk, kind_of_resource
 from ..api.managed_fields import set_entries
 from ..api.object import Object
@@ -175,6 +178,10 @@ class CustomResources:
             raise ApiError(405, "MethodNotAllowed", text, kind=kind.plural, group=kind.group)
         if info.verb == "create" and kind.definition.terminating:
             return self._refused(request, kind)
+        if info.verb == "delete" and kind.definition.conversions is not None:
+            entry = self._server.storage.get(kind, info.namespace, info.name)
+            if entry is not None:
+                kind.from_stored(entry.object)  # what cannot be shown cannot be deleted
         answer = function(self._server.resources, request, kind)
         if request.warnings and isinstance(answer, Response) and info.verb in ("get", "list", "watch"):
             with_warnings(answer, request.warnings)
@@ -408,8 +415,34 @@ def patched(kind: Kind, obj: Object, strict: str, warnings: list[str]) -> Object
     return cast(Object, new)
 
 
+def check_head(obj: Object) -> None:
+    """What came of a patch must say a version and a kind."""
+    for name in ("apiVersion", "kind"):
+        given = obj.get(name)
+        if not isinstance(given, str | None):
+            what = f"json: cannot unmarshal {go_kind(given)} into Go struct field .{name} of type string"
+            raise unfit(obj, f"{NO_KIND}: {what}")
+    if not obj.get("kind"):
+        text = orjson.dumps(obj, option=orjson.OPT_SORT_KEYS).decode()
+        raise unfit(obj, f"Object 'Kind' is missing in '{text}'")
+    if not obj.get("apiVersion"):
+        raise internal_error("Object 'apiVersion' is missing in 'object has no apiVersion field'")
+    if obj["apiVersion"].count("/") > 1:
+        raise unfit(obj, f"unexpected GroupVersion string: {obj['apiVersion']}")
+
+
+def check_type(kind: Kind, name: str, obj: Object) -> None:
+    """What came of a patch must be of the kind that it was made to."""
+    for field, wanted in (("kind", kind.kind), ("apiVersion", kind.api_version)):
+        given = obj[field]
+        if given != wanted:
+            text = f"Invalid value: {quoted(given)}: must be {wanted}"
+            group = obj["apiVersion"].rpartition("/")[0]
+            raise invalid(obj["kind"], group, name, [Cause("FieldValueInvalid", text, field)])
+
+
 def unfit(obj: Object, why: str) -> ApiError:
-    shown = orjson.dumps(orjson.dumps(obj, option=orjson.OPT_SORT_KEYS).decode()).decode()
+    shown = quoted(orjson.dumps(obj, option=orjson.OPT_SORT_KEYS).decode())
     return invalid("", "", "", [Cause("FieldValueInvalid", f"Invalid value: {shown}: {why}", "patch")])
 
 

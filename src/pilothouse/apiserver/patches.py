@@ -22,6 +22,7 @@ from ..api.kinds import Kind
 from ..api.object import Object
 from ..api.schema import has_schema, schema_of
 from .conversion import from_storage
+from .custom_resources import check_head, check_type
 from .custom_resources import patched as patched_custom
 from .large_bodies import decoded
 from .options import WriteOptions
@@ -77,6 +78,8 @@ async def patched(
         shown = patching.go_text(parsed) if how == "strategic" else ""
         new = checked(kind, made, strict, request.warnings, problems, shown)
         check_identity(op, new)
+        if kind.custom and not op.subresource:
+            check_type(kind, op.name, made)
         return resources.ready(kind, new)
 
     return await resources.registry.update(op, patch)
@@ -252,6 +255,7 @@ def checked(
         if problems and strict == "Strict":
             raise _unfit(obj, f"strict decoding error: {', '.join(problems)}")
         warnings.extend(problems)
+        check_head(obj)
         return patched_custom(kind, obj, strict, warnings)
     if not has_schema(kind.group, kind.version, kind.kind):
         return obj

@@ -18,7 +18,7 @@ from ..api.kinds import Kind
 from ..api.object import Object
 from ..store.interface import Compacted
 from .answers import dumps, list_bytes, list_chunks, shaped_list
-from .negotiation import LISTS, TABLE, Form, negotiate
+from .negotiation import LISTS, PARTIAL_LIST, TABLE, Form, negotiate
 from .options import (
     ListOptions,
     check_list_options,
@@ -232,7 +232,7 @@ def _answer(resources: Resources, request: Request, kind: Kind, form: Form, foun
         metadata["continue"] = found.continue_token
         if found.remaining is not None:
             metadata["remainingItemCount"] = found.remaining
-    if kind.custom and form.as_kind != TABLE:
+    if kind.custom and form.as_kind not in (PARTIAL_LIST, TABLE):
         metadata.setdefault("continue", "")
     if form.plain and kind.verbatim:
         items_bytes = (entry.bytes if kind.custom else entry.item_bytes for entry in found.entries)

@@ -212,6 +212,9 @@ class Resources:
         check_list_options(selection, watch=False)
         found = await reads.select_async(self, request, kind, selection)
         deleted: list[Object] = []
+        if isinstance(kind, CustomKind) and kind.definition.conversions is not None:
+            for entry in found.entries:
+                kind.from_stored(entry.object)  # what cannot be shown cannot be deleted
         for entry in found.entries:
             op = self.operation(request, kind, DELETE, dry_run=options.dry_run)
             meta = entry.object["metadata"]

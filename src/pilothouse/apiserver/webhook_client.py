@@ -191,7 +191,8 @@ def _refusal(status: int, body: bytes, type_: str) -> str:
         own = orjson.loads(body)
     except orjson.JSONDecodeError:
         own = None
-    if isinstance(own, dict) and own.get("kind") == "Status" and own.get("message"):
+    failure = isinstance(own, dict) and (own.get("kind"), own.get("status")) == ("Status", "Failure")
+    if failure and own.get("message"):
         return str(own["message"])
     if status in _STATUS_TEXTS:
         return _STATUS_TEXTS[status]

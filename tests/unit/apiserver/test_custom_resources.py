@@ -206,3 +206,73 @@ async def test_a_conversion_that_fails_is_an_error_and_nothing_is_written(server
         "conversion webhook for example.com/v1, Kind=Gate failed: no idea",
     )
     assert (await ask(server, "GET", GATES_V2))[1]["items"] == []
+
+
+async def test_odd_answers_of_a_conversion(server, hooks):
+    await define_converted(server, hooks)
+    changes: dict[str, dict] = {}
+
+    def odd(path, review):
+        answer = converting(path, review)
+        for where, wanted in changes.items():
+            target = {
+                "object": answer["response"]["convertedObjects"][0],
+                "response": answer["response"],
+                "answer": answer,
+            }[where]
+            target.update(wanted)
+        return answer
+
+    hooks.answer = odd
+    for change, expected in (
+        (
+            {"answer": {"kind": ""}},
+            " failed: expected webhook response of apiextensions.k8s.io/v1, Kind=ConversionReview, "
+            "got apiextensions.k8s.io/v1, Kind=",
+        ),
+        ({"response": {"result": {}}}, " failed: response.result.status was '', not 'Success'"),
+        ({"response": {"convertedObjects": []}}, " returned 0 objects, expected 1"),
+        (
+            {"object": {"apiVersion": "example.com/v3"}},
+            " returned invalid object at index 0: "
+            "invalid groupVersion (expected example.com/v2, received example.com/v3)",
+        ),
+        ({"object": {"metadata": {}}}, " returned invalid object: must have the same name: g != "),
+    ):
+        changes = change
+        status, body, _ = await ask(server, "POST", GATES, gate("v1", where="a:1"), query="dryRun=All")
+        told = body["message"].removeprefix("conversion webhook for example.com/v1, Kind=Gate")
+        assert (status, told) == (500, expected)
+
+
+async def test_what_cannot_be_converted_cannot_be_deleted(server, hooks):
+    await define_converted(server, hooks)
+    assert (await ask(server, "POST", GATES_V2, gate("v2", host="h", port=1)))[0] == 201
+    hooks.answer = lambda path, review: {}
+    assert (await ask(server, "DELETE", f"{GATES}/g"))[0] == 500
+    assert (await ask(server, "DELETE", GATES))[0] == 500
+    assert (await ask(server, "DELETE", f"{GATES_V2}/g"))[0] == 200
+
+
+async def test_a_patch_leaves_the_kind_as_it_is(server):
+    await define(server, {**V1, "storage": True})
+    await ask(server, "POST", GATES, gate("v1", where="a"))
+    for patch, expected in (
+        (
+            {"kind": "Other"},
+            (422, 'Other.example.com "g" is invalid: kind: Invalid value: "Other": must be Gate'),
+        ),
+        (
+            {"apiVersion": "v1"},
+            (422, 'Gate "g" is invalid: apiVersion: Invalid value: "v1": must be example.com/v1'),
+        ),
+        (
+            {"apiVersion": None},
+            (
+                500,
+                "Internal error occurred: Object 'apiVersion' is missing in 'object has no apiVersion field'",
+            ),
+        ),
+    ):
+        status, body, _ = await ask(server, "PATCH", f"{GATES}/g", patch)
+        assert (status, body["message"]) == expected

@@ -12,14 +12,27 @@ from typing import TYPE_CHECKING, Any, cast
 
 import orjson
 
+from ..decode import not_a_review
+from ..decode_values import go_kind
 from ..errors import ApiError
+from ..fielderrors import FieldErrors, quoted
 from ..object import Object
+from ..validation import metadata
 
 if TYPE_CHECKING:
     from .kinds import CustomKind
 
 KEPT = 10_000
 _OWN_METADATA = ("labels", "annotations")  # nothing else of it may a webhook change
+
+GO_TYPES = {
+    str: "string",
+    int: "int64",
+    float: "float64",
+    bool: "bool",
+    list: "[]interface {}",
+    dict: "map[string]interface {}",
+}
 
 Key = tuple[str, bytes]
 
@@ -55,7 +68,9 @@ class Conversions:
         converted = cast(Object, orjson.loads(orjson.dumps(found)))
         given = converted.get("metadata") or {}
         metadata = {name: value for name, value in obj["metadata"].items() if name not in _OWN_METADATA}
-        converted["metadata"] = metadata | {name: given[name] for name in _OWN_METADATA if name in given}
+        converted["metadata"] = metadata | {
+            name: given[name] for name in _OWN_METADATA if given.get(name) is not None
+        }
         return converted
 
     def learn(self, obj: Object, version: str, converted: Object) -> None:
@@ -85,46 +100,97 @@ def review(uid: str, wanted: str, objects: list[Object], accepted: list[str]) ->
 
 def converted(asked: Object, answer: Any) -> list[Object]:
     """The objects of the answer, checked. Raises ApiError. (apiextensions-apiserver/pkg/apiserver/conversion)"""
-    request = asked["request"]
+    request, version = asked["request"], asked["apiVersion"].rpartition("/")[2]
     objects, wanted = request["objects"], request["desiredAPIVersion"]
-    response = answer.get("response") if isinstance(answer, dict) else None
-    if not isinstance(response, dict):
-        raise _failed(objects, "failed: no response provided")
-    if asked["apiVersion"].endswith("/v1"):
-        if answer.get("apiVersion") != asked["apiVersion"] or answer.get("kind") != "ConversionReview":
-            got = f"{answer.get('apiVersion') or ''}, Kind={answer.get('kind') or ''}"
-            shown = f"expected webhook response of {asked['apiVersion']}, Kind=ConversionReview, got {got}"
-            raise _failed(objects, f"failed: {shown}")
-        if response.get("uid") != request["uid"]:
-            why = f'expected response.uid="{request["uid"]}", got "{response.get("uid", "")}"'
-            raise _failed(objects, f"failed: {why}")
-    result = response.get("result") or {}
-    if result.get("status") != "Success":
-        raise _failed(objects, f"failed: {result.get('message') or 'response.result.status was not Success'}")
-    given = response.get("convertedObjects") or []
+    wrong = not_a_review(answer or {}, "apiextensions.k8s.io", "ConversionReview", version)
+    if wrong := wrong or _unfit(answer or {}, request["uid"], version):
+        raise _failed(objects[0], f"failed: {wrong}")
+    given = answer["response"].get("convertedObjects") or []
     if len(given) != len(objects):
-        raise _failed(objects, f"returned {len(given)} objects, expected {len(objects)}")
-    for index, (before, after) in enumerate(zip(objects, given, strict=True)):
-        wrong = _problem(before, after, wanted)
-        if wrong:
-            raise _failed(objects, f"returned invalid converted object at index {index}: {wrong}")
-    return given
+        raise _failed(objects[0], f"returned {len(given)} objects, expected {len(objects)}")
+    for before, after in zip(objects, given, strict=True):
+        _check(before, after, wanted)
+    return cast(list[Object], given)
 
 
-def _problem(before: Object, after: Any, wanted: str) -> str:
-    if not isinstance(after, dict) or after.get("apiVersion") != wanted:
-        got = after.get("apiVersion") if isinstance(after, dict) else after
-        return f"invalid groupVersion (expected: {wanted}, received: {got})"
-    if after.get("kind") != before["kind"]:
-        return f"invalid kind (expected: {before['kind']}, received: {after.get('kind')})"
-    metadata = after.get("metadata")
-    if not isinstance(metadata, dict):
-        return "must have a metadata field"
-    for name in ("name", "namespace", "uid"):
-        if (metadata.get(name) or "") != (before["metadata"].get(name) or ""):
-            return f"invalid metadata of object: metadata.{name} must not be changed"
+def _unfit(answer: Object, uid: str, version: str) -> str:
+    """What is wrong with an answer as a whole."""
+    response = answer.get("response")
+    typed = response if isinstance(response, dict) else {}
+    for name, type_, shown in _RESPONSE:
+        if not isinstance(typed.get(name), type_ | None):
+            what = f"json: cannot unmarshal {go_kind(typed[name])} into Go struct field"
+            return f"{what} ConversionResponse.response.{name} of type {shown}"
+    if version == "v1":
+        group, _, got = str(answer.get("apiVersion") or "").rpartition("/")
+        kind = answer.get("kind") or ""
+        if (group, got, kind) != ("apiextensions.k8s.io", "v1", "ConversionReview"):
+            expected = "apiextensions.k8s.io/v1, Kind=ConversionReview"
+            return f"expected webhook response of {expected}, got {group}/{got}, Kind={kind}"
+    if not isinstance(response, dict):
+        return "no response provided"
+    if version == "v1" and (response.get("uid") or "") != uid:
+        return f"expected response.uid={quoted(uid)}, got {quoted(response.get('uid') or '')}"
+    result = response.get("result") or {}
+    status = result.get("status") or ""
+    if status != "Success":
+        return str(result.get("message") or f"response.result.status was '{status}', not 'Success'")
     return ""
 
 
-def _failed(objects: list[Object], why: str) -> ApiError:
-    return ApiError(500, "", f"{who(objects[0])} {why}", details=False)
+_RESPONSE = (
+    ("uid", str, "types.UID"),
+    ("convertedObjects", list, "[]runtime.RawExtension"),
+    ("result", dict, "v1.Status"),
+)
+
+
+def _check(before: Object, after: Any, wanted: str) -> None:
+    """Nothing but labels and annotations may a conversion change in the metadata."""
+    if not isinstance(after, dict):
+        what = f"json: cannot unmarshal {go_kind(after)} into Go value of type map[string]interface {{}}"
+        raise ApiError(500, "", "unexpected end of JSON input" if after is None else what, details=False)
+    version, kind = after.get("apiVersion"), after.get("kind")
+    version = version if isinstance(version, str) else ""
+    if not kind or not isinstance(kind, str) or version.count("/") > 1:
+        text = f"Object 'Kind' is missing in '{orjson.dumps(after).decode()}'"
+        raise ApiError(500, "", text, details=False)
+    if version != wanted:
+        why = f"invalid groupVersion (expected {wanted}, received {version})"
+        raise _failed(before, f"returned invalid object at index 0: {why}")
+    if kind != before["kind"]:
+        why = f"invalid kind (expected {before['kind']}, received {kind})"
+        raise _failed(before, f"returned invalid object at index 0: {why}")
+    metadata = after.get("metadata")
+    metadata = metadata if isinstance(metadata, dict) else {}
+    for name, shown in (("name", "name"), ("namespace", "namespace"), ("uid", "UID")):
+        had, has = before["metadata"].get(name) or "", metadata.get(name)
+        has = has if isinstance(has, str) else ""
+        if has != had:
+            raise _failed(before, f"returned invalid object: must have the same {shown}: {had} != {has}")
+    for name in _OWN_METADATA:
+        if wrong := _wrong_map(name, metadata.get(name), before["metadata"].get(name)):
+            raise _failed(before, f"returned invalid metadata: {wrong}")
+
+
+def _wrong_map(name: str, values: Any, before: Any) -> str:
+    if values is None:
+        return ""
+    if not isinstance(values, dict):
+        return f"invalid metadata.{name} of type {GO_TYPES[type(values)]} in converted object"
+    for key, value in values.items():
+        if not isinstance(value, str):
+            return f"metadata.{name}[{key}] must be a string, but is {GO_TYPES.get(type(value), '<nil>')} in converted object"
+    if values == (before or {}):
+        return ""
+    errors = FieldErrors()
+    if name == "labels":
+        metadata.labels(errors, values, "metadata.labels")
+    else:
+        metadata.annotations(errors, values, "metadata.annotation")
+    texts = list(dict.fromkeys(f"{cause.field}: {cause.message}" for cause in errors))
+    return texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]" if texts else ""
+
+
+def _failed(obj: Object, why: str) -> ApiError:
+    return ApiError(500, "", f"{who(obj)} {why}", details=False)

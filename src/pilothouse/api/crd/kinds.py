@@ -7,12 +7,12 @@ are compiled when the first object is checked.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, cast
 
-from ...base.clock import parse_timestamp
 from .. import names
 from ..duration import age
 from ..errors import Cause
@@ -23,10 +23,11 @@ from ..object import Object
 from ..openapi_descriptions import describe
 from ..validation import metadata
 from . import paths, shaping, values
-from .conversion import Conversions, NeedsConversion
+from .conversion import GO_TYPES, Conversions, NeedsConversion
 from .definition import is_true, storage_version
 from .schema import Node
 
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d?\d:[0-5]\d:[0-5]\d([.,]\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII)
 _GET_UPDATE = ("get", "patch", "update")
 _TERMINATING_VERBS = tuple(verb for verb in CUSTOM_VERBS if verb not in ("patch", "create", "update"))
 _BLOCKING = frozenset(
@@ -377,26 +378,17 @@ def _cell(type_: str, value: Any, now: float) -> Any:
         case "boolean":
             return value if type(value) is bool else None
         case "date" if type(value) is str:
+            if value in ("", "null"):
+                return "<unknown>"
             try:
-                parse_timestamp(value)
+                return age(value, now) if _TIME.fullmatch(value) else "<invalid>"
             except ValueError:
                 return "<invalid>"
-            return age(value, now)
     return None
 
 
 class WrongNesting(ValueError):
     """A path leads through what is no object, or to a value of another type; in Go's words."""
-
-
-_GO_TYPES = {
-    str: "string",
-    int: "int64",
-    float: "float64",
-    bool: "bool",
-    list: "[]interface {}",
-    dict: "map[string]interface {}",
-}
 
 
 def nested(obj: Object, path: str, type_: type) -> Any:
@@ -413,12 +405,12 @@ def nested(obj: Object, path: str, type_: type) -> Any:
             return None
         value = value[name]
     if type(value) is not type_:
-        raise WrongNesting(f"{walked} accessor error: {_of_type(value)}, expected {_GO_TYPES[type_]}")
+        raise WrongNesting(f"{walked} accessor error: {_of_type(value)}, expected {GO_TYPES[type_]}")
     return value
 
 
 def _of_type(value: Any) -> str:
-    return f"{_go(value)} is of the type {_GO_TYPES.get(type(value), '<nil>')}"
+    return f"{_go(value)} is of the type {GO_TYPES.get(type(value), '<nil>')}"
 
 
 def _go(value: Any) -> str:

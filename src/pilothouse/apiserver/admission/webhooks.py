@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from ...api.crd.shaping import copied
+from ...api.decode import not_a_review
 from ...api.decode_values import go_kind
 from ...api.errors import ApiError, bad_request, forbidden, from_status, internal_error
 from ...api.fielderrors import quoted
@@ -266,16 +267,8 @@ def _verdict(hook: Hook, review: Any, uid: str, version: str, mutating: bool) ->
 def _undecodable(review: Any, version: str) -> str:
     """What keeps a body from being an AdmissionReview of that version."""
     given = review or {}
-    api_version, kind = str(given.get("apiVersion") or ""), given.get("kind") or ""
-    known = api_version in (f"{_REVIEW}/v1", f"{_REVIEW}/v1beta1") and kind == "AdmissionReview"
-    if api_version and kind and not known:
-        if (api_version, kind) == ("v1", "Status"):
-            return f"converting (v1.Status) to ({version}.AdmissionReview): unknown conversion"
-        where = 'scheme "k8s.io/apiserver/pkg/util/webhook/client.go:71"'
-        return f'no kind "{kind}" is registered for version "{api_version}" in {where}'
-    got = api_version.rpartition("/")[2]
-    if known and got != version:
-        return f"converting ({got}.AdmissionReview) to ({version}.AdmissionReview): unknown conversion"
+    if wrong := not_a_review(given, _REVIEW, "AdmissionReview", version):
+        return wrong
     response = given.get("response")
     response = response if isinstance(response, dict) else {}
     allowed = response.get("allowed", False)

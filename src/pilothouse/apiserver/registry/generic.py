@@ -275,6 +275,7 @@ class Registry:
             op.strategy.commit_create(self, op)
         if op.dry_run:
             complete_object(op.kind, op.object)
+            _as_if_stored(op)
             return None
         key = self.storage.key(op.kind, op.namespace, op.name)
         op.conditions.append(Condition(key, 0))
@@ -418,6 +419,7 @@ class Registry:
             op.strategy.commit_update(self, op)
         complete_object(op.kind, new)
         if op.dry_run:
+            _as_if_stored(op)
             return Outcome(200, obj=new)
         if not op.puts and not op.deletes and (new == old or same_but_for_times(new, old)):
             return Outcome(200, existing)
@@ -590,6 +592,16 @@ def _restore(new: Object, old: Object, field: str) -> None:
         new[field] = old[field]
     else:
         new.pop(field, None)
+
+
+def _as_if_stored(op: Operation) -> None:
+    """A dry run shows what would have been read back: where a webhook converts, that is asked."""
+    kind, obj = op.kind, op.object
+    if isinstance(kind, CustomKind) and obj is not None and kind.definition.conversions is not None:
+        shown = kind.from_stored(kind.stored_form(obj)[1])
+        if shown is not obj:
+            obj.clear()
+            obj.update(shown)
 
 
 def _modified(op: Operation) -> ApiError:
