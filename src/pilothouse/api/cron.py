@@ -118,11 +118,12 @@ def _every(schedule: str) -> Every:
 
 def _duration_problem(text: str) -> str:
     """What Go's `time.ParseDuration` says before the word duration of what is none."""
-    known = _DURATION.match(text)
-    number = _COUNTED.match(text, known.end() if known else 0)
-    if number is None:
-        return "invalid "
-    return f'unknown unit "{number[1]}" in ' if number[1] else "missing unit in "
+    end = 0
+    while (number := _COUNTED.match(text, end)) is not None:
+        if number[1] not in _UNITS_S:
+            return f'unknown unit "{number[1]}" in ' if number[1] else "missing unit in "
+        end = number.end()
+    return "invalid "
 
 
 def _range(text: str, low: int, high: int, known: dict[str, int]) -> tuple[range, bool]:

@@ -110,9 +110,12 @@ def parse_range(value: str) -> Network | None:
     address = parse(base)
     if not slash or address is None or not bits.isascii() or not bits.isdigit():
         return None
-    if int(bits) > address.max_prefixlen:
+    length = int(bits)
+    if address.version == 4 and ":" in base:  # mapped: the prefix is IPv6's
+        length -= 96
+    if not 0 <= length <= address.max_prefixlen:
         return None
-    return ipaddress.ip_network((address, int(bits)), strict=False)
+    return ipaddress.ip_network((address, length), strict=False)
 
 
 def range_problem(value: str) -> str:

@@ -171,7 +171,7 @@ def count_indexes(text: str, completions: int) -> int:
             )
         numbers = []
         for limit in limits:
-            if not _NUMBER.fullmatch(limit):
+            if not _NUMBER.fullmatch(limit) or int(limit) >= 1 << 63:
                 raise ValueError(f'cannot convert string to integer for index: "{limit}"')
             if int(limit) >= completions:
                 raise ValueError(f'too large index: "{limit}"')

@@ -327,8 +327,8 @@ def _service_cidr(errors: FieldErrors, new: Object, old: Object | None) -> None:
         return
     for index, value in enumerate(cidrs):
         addresses.cidr(errors, value, f"{path}[{index}]", canonical=True)
-    families = [addresses.family(value.partition("/")[0]) for value in cidrs]
-    if len(cidrs) == 2 and families[0] == families[1] != "":
+    versions = [found.version for value in cidrs if (found := addresses.parse_range(value)) is not None]
+    if len(versions) == 2 and versions[0] == versions[1]:
         why = "may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/64"
         errors.invalid(path, cidrs, why)
 

@@ -6,7 +6,7 @@ import binascii
 from urllib.parse import urlsplit
 
 from .. import names
-from ..fielderrors import FieldErrors
+from ..fielderrors import FieldErrors, quoted
 from ..object import Object
 
 _FORM = "; desired format: https://host[/path]"
@@ -23,11 +23,10 @@ def client_config(errors: FieldErrors, config: Object, path: str) -> None:
 
 
 def webhook_url(errors: FieldErrors, url: str, path: str) -> None:
-    try:
-        parts = urlsplit(url)
-    except ValueError as error:
-        errors.required(path, f"url must be a valid URL: {error}{_FORM}")
+    if problem := _url_problem(url):
+        errors.required(path, f"url must be a valid URL: {problem}{_FORM}")
         return
+    parts = urlsplit(url)
     if parts.scheme != "https":
         errors.invalid(path, parts.scheme, f"'https' is the only allowed URL scheme{_FORM}")
     host = parts.netloc.rpartition("@")[2]
@@ -39,6 +38,21 @@ def webhook_url(errors: FieldErrors, url: str, path: str) -> None:
         errors.invalid(path, parts.fragment, "fragments are not permitted in the URL")
     if parts.query:
         errors.invalid(path, parts.query, "query parameters are not permitted in the URL")
+
+
+def _url_problem(url: str) -> str:
+    """Of Go's url.Parse, which takes relative ones."""
+    from ..cel.values import Url
+
+    try:
+        Url.parse(url)
+    except ValueError as error:
+        why = str(error).partition(": ")[2]
+        if not why.endswith((": invalid URI for request", ": empty url")):
+            return why
+        if ":" in url.partition("/")[0]:
+            return f"parse {quoted(url)}: first path segment in URL cannot contain colon"
+    return ""
 
 
 def webhook_service(errors: FieldErrors, service: Object, path: str) -> None:

@@ -413,3 +413,30 @@ def test_what_a_mutating_policy_cannot_see_is_named_before_its_variables() -> No
         "spec.matchConstraints.resourceRules.operations",
         "spec.variables[0].name",
     ]
+
+
+@pytest.mark.parametrize(
+    ("cidrs", "problems"),
+    [
+        (["10.0.0.0/33", "10.0.0.0/8"], ["must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"]),
+        (["::ffff:10.0.0.0/104"], ["must not have an IPv4-mapped IPv6 address"]),
+    ],
+)
+def test_ranges_that_cannot_be_read_have_no_family(cidrs: list[str], problems: list[str]) -> None:
+    causes = of_create("servicecidrs.networking.k8s.io", {"spec": {"cidrs": cidrs}})
+    assert [message.partition(": ")[2].partition(": ")[2] for _, message in causes] == problems
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("https://a:x", 'invalid port ":x" after host'),
+        ("https://a/%zz", 'invalid URL escape "%zz"'),
+        ("ht tp://a", "first path segment in URL cannot contain colon"),
+    ],
+)
+def test_urls_of_webhooks_are_read_as_go_does(url: str, why: str) -> None:
+    webhook = {"name": "a.b.c", "clientConfig": {"url": url}, "sideEffects": "None", "admissionReviewVersions": ["v1"]}  # fmt: skip
+    causes = of_create("validatingwebhookconfigurations.admissionregistration.k8s.io", {"webhooks": [webhook]})  # fmt: skip
+    said = f'url must be a valid URL: parse "{url}": {why}; desired format: https://host[/path]'
+    assert causes == [("webhooks[0].clientConfig.url", f"Required value: {said}")]

@@ -137,6 +137,7 @@ def test_schedules(schedule: str, problem: str) -> None:
     [
         ("TZ=UTC", "invalid schedule format: runtime error: slice bounds out of range [:-1]"),
         ("@every 1x", 'failed to parse duration @every 1x: time: unknown unit "x" in duration "1x"'),
+        ("@every 1h ", 'failed to parse duration @every 1h : time: unknown unit "h " in duration "1h "'),
         ("@every 1h5", 'failed to parse duration @every 1h5: time: missing unit in duration "1h5"'),
         (
             f"{1 << 63} * * * *",
