@@ -27,7 +27,7 @@ from ..api.quantity import Quantity
 from ..client.informer import IndexFunction
 from . import pods as podlib
 from .common import matches, with_metadata, with_status
-from .plan import NOTHING, Action, Controller, Delete, Event, Later, Plan, Source, Update, View
+from .plan import NOTHING, Action, Controller, Delete, Event, Plan, Source, Update, View
 from .volume_protection import claims_of
 
 CLAIMS, VOLUMES, CLASSES = "persistentvolumeclaims", "persistentvolumes", "storageclasses.storage.k8s.io"
@@ -37,7 +37,7 @@ PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"
 SELECTED_NODE = "volume.kubernetes.io/selected-node"
 PROVISIONER = "volume.kubernetes.io/storage-provisioner"
 _PROVISIONER_BETA = "volume.beta.kubernetes.io/storage-provisioner"
-_RESYNC_S = 15.0
+_RESYNC_S = 15.0  # a claim that waits is looked at again, and told of again
 _ATTRIBUTES = "volumeAttributesClassName"
 _IN_TREE = "kubernetes.io/"
 _MIGRATED = ("aws-ebs", "gce-pd", "cinder", "azure-disk", "azure-file", "vsphere-volume", "portworx-volume")
@@ -89,14 +89,9 @@ def _of_claim(old: Object | None, new: Object | None, view: View) -> list[str]:
     return keys
 
 
-def _of_volume(old: Object | None, new: Object | None, view: View) -> list[str | Later]:
-    """Claims that wait for any volume look again every 15 s upstream, and so some time after one has come."""
+def _of_volume(old: Object | None, new: Object | None, view: View) -> list[str]:
     volume = new or old or {}
-    keys: list[str | Later] = [f"volume/{name_of(volume)}", *(f"claim/{key}" for key in _by_claim(volume))]
-    if new is not None and get(new, "status.phase") == "Available":
-        waiting = _of_class(None, {"metadata": {"name": get(new, "spec.storageClassName", "")}}, view)
-        keys += [Later(key, _RESYNC_S) for key in waiting]
-    return keys
+    return [f"volume/{name_of(volume)}", *(f"claim/{key}" for key in _by_claim(volume))]
 
 
 def _of_class(old: Object | None, new: Object | None, view: View) -> list[str]:
@@ -144,13 +139,13 @@ def _sync_unbound(claim: Object, view: View) -> Plan:
             reference = get(volume, "spec.claimRef")
             if not reference and (why := _mismatch(volume, claim)):
                 message = f'Cannot bind to requested volume "{volume_name}": {why}'
-                return Plan([Event(claim, "Warning", "VolumeMismatch", message), *_unbound(claim)])
+                return Plan([Event(claim, "Warning", "VolumeMismatch", message), *_unbound(claim)], _RESYNC_S)
             if not reference or _refers_to(reference, claim):
                 return Plan(_bind(volume, claim))
             if BOUND_BY_CONTROLLER not in annotations_of(claim):
                 message = f'volume "{volume_name}" already bound to a different claim.'
-                return Plan([*_unbound(claim), Event(claim, "Warning", "FailedBinding", message)])
-        return Plan(_unbound(claim))
+                return Plan([*_unbound(claim), Event(claim, "Warning", "FailedBinding", message)], _RESYNC_S)
+        return Plan(_unbound(claim), _RESYNC_S)
     if is_deleting(claim):
         return NOTHING
     class_name = get(claim, "spec.storageClassName", "")
@@ -161,11 +156,11 @@ def _sync_unbound(claim: Object, view: View) -> Plan:
     if volume is not None:
         return Plan(_bind(volume, claim))
     if waits:
-        return Plan([*_unbound(claim), _waiting(claim, view)])
+        return Plan([*_unbound(claim), _waiting(claim, view)], _RESYNC_S)
     if not class_name:
         message = "no persistent volumes available for this claim and no storage class is set"
-        return Plan([*_unbound(claim), Event(claim, "Normal", "FailedBinding", message)])
-    return Plan([*_provision(claim, class_name, storage_class), *_unbound(claim)])
+        return Plan([*_unbound(claim), Event(claim, "Normal", "FailedBinding", message)], _RESYNC_S)
+    return Plan([*_provision(claim, class_name, storage_class), *_unbound(claim)], _RESYNC_S)
 
 
 def _waiting(claim: Object, view: View) -> Event:

@@ -97,9 +97,11 @@ def test_what_a_pending_claim_waits_for_is_told(run):
         }
         annotations = w.get("persistentvolumeclaims", "external")["metadata"]["annotations"]
         assert annotations["volume.kubernetes.io/storage-provisioner"] == "example.com/p"
-        before = w.api.revision
+        before = w.all("persistentvolumeclaims")
         await w.settle(60)
-        assert w.api.revision == before
+        assert w.all("persistentvolumeclaims") == before
+        counts = {e["reason"]: e["count"] for e in w.all("events")}
+        assert counts["FailedBinding"] == counts["WaitForFirstConsumer"] == 5, "every 15 s"
 
     run(story, BINDER)
 
