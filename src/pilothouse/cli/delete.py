@@ -88,6 +88,9 @@ async def command(call: Call) -> int | None:
         raise Failure(
             f'invalid cascade value ({options.cascade}). Must be "background", "foreground", or "orphan"'
         )
+    if options.cascade in ("true", "false"):
+        why = "is deprecated (boolean value) and can be replaced with"
+        click.echo(f"warning: --cascade={options.cascade} {why} --cascade={cascade.lower()}.", err=True)
     finder = Finder(call)
     load = bool(options.interactive)
     found = await finder.run(load=load)
@@ -103,11 +106,7 @@ async def command(call: Call) -> int | None:
         )
     for info in found:
         try:
-            if dry_run == "client":
-                await call.client.call("GET", info.path)
-                answer = {}
-            else:
-                answer = await call.client.call("DELETE", info.path, body)
+            answer = {} if dry_run == "client" else await call.client.call("DELETE", info.path, body)
         except ApiError as error:
             if not (error.code == 404 and ignore):
                 finder.errors.append(while_doing("deleting", info.source, error))

@@ -11,7 +11,7 @@ from ..api.object import Object, name_of, namespace_of
 from ..base.clock import RealClock
 from .describe_writer import View, Writer
 from .errors import Failure, Failures
-from .targets import Finder, Info, items_of
+from .targets import Finder, Info, Undecodable, items_of
 from .verb import ALL_NAMESPACES, FILES, SELECTOR, Call, flag, number, program, verb
 
 # (group, kind): module below pilothouse.cli and the function in it
@@ -70,7 +70,10 @@ async def command(call: Call) -> None:
         hint = f'Use "{program()} api-resources" for a complete list of supported resources.'
         raise Failure(f"You must specify the type of resource to describe. {hint}")
     finder = Finder(call)
-    found = await finder.run(everything=True)
+    try:
+        found = await finder.run(everything=True)
+    except Undecodable as undecodable:
+        raise Failure(undecodable.message, plain=True)
     events = options.show_events
     if (finder.errors or len(found) > 1) and not options.given("show_events"):
         events = False

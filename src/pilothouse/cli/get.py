@@ -20,7 +20,7 @@ from . import printing
 from .errors import Failure, Failures
 from .jsonpath import go_type, relaxed
 from .tabs import table as laid_out
-from .targets import Ask, documents, fetch, info_of, parse, path
+from .targets import Ask, Undecodable, documents, fetch, info_of, namespace_first, parse, path
 from .verb import (
     ALL_NAMESPACES,
     FIELD_SELECTOR,
@@ -141,11 +141,14 @@ class Getter:
                 raise Failure(
                     "when paths, URLs, or stdin is provided as input, you may not specify resource arguments as well"
                 )
-            infos = [
-                await info_of(self._connection, obj, source)
-                for source, obj in documents(files, self._options.recursive)
-            ]
-            return [Ask(info.kind, info.name) for info in infos]
+            try:
+                infos = [
+                    await info_of(self._connection, obj, source)
+                    for source, obj in documents(files, self._options.recursive)
+                ]
+            except Undecodable as error:
+                raise Failure(error.message, plain=True)
+            return [Ask(info.kind, info.name, info.namespace) for info in infos]
         if not words:
             hint = f'Use "{program()} api-resources" for a complete list of supported resources.'
             click.echo(f"You must specify the type of resource to get. {hint}\n", err=True)
@@ -163,12 +166,13 @@ class Getter:
 
     async def _fetch(self, ask: Ask, accept: str) -> Object:
         """A Table, an object or a list; a long list in pages."""
-        where = path(ask.kind, self._namespace, ask.name, self._options.subresource)
+        namespace = self._namespace if ask.namespace is None else ask.namespace
+        where = path(ask.kind, namespace, ask.name, self._options.subresource)
         if ask.name:
-            response = await self._connection.client.transport.request(
-                "GET", where, headers={"accept": accept}
-            )
-            raise_for_status(response)
+            headers = {"accept": accept}
+            async with namespace_first(self._connection, namespace if ask.kind.namespaced else ""):
+                response = await self._connection.client.transport.request("GET", where, headers=headers)
+                raise_for_status(response)
             found: Object = orjson.loads(response.body)
             return found
         chunk = 0 if self._options.sort_by else self._options.chunk_size

@@ -17,8 +17,9 @@ from urllib.parse import quote_plus
 
 import click
 
+from ..api.fielderrors import quoted
 from .errors import Failure
-from .jsonpath import _ESCAPES, go_json, go_quote, go_text, go_type
+from .jsonpath import _ESCAPES, go_json, go_text, go_type
 
 NO_VALUE = object()
 WORDS = ("true", "false", "nil", "and", "or")
@@ -69,7 +70,7 @@ def execute(text: str, data: Any, missing: bool = True) -> str:
             f"\ttemplate was:\n\t\t{text}\n\traw data was:\n\t\t{go_json(data)}\n"
             f"\tobject given to template engine was:\n\t\t{go_text(data)}\n"
         )
-        raise Failure(f"error executing template {go_quote(text)}: {why}")
+        raise Failure(f"error executing template {quoted(text)}: {why}")
     return "".join(run.out)
 
 
@@ -384,7 +385,7 @@ def _printf(format_: str, *values: Any) -> str:
         if match[2] in "vs":
             return f"%{match[1]}s" % shown(value)
         if match[2] == "q":
-            return f"%{match[1]}s" % go_json(value)
+            return f"%{match[1]}s" % quoted(value)
         if match[2] == "t":
             return str(value).lower()
         if match[2] == "T":

@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from decimal import Decimal
 from typing import Any
 
+from ..api.fielderrors import go_float, quoted
 from .errors import Failure
 
 _ESCAPES = {
@@ -50,33 +50,20 @@ def go_text(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):
-        return _float(value)
+        return go_float(value)
     return str(value)
-
-
-def _float(value: float) -> str:
-    """Go's shortest form: an exponent where it is less than -4 or more than 20."""
-    digits, _, exponent = f"{Decimal(repr(value)).normalize():e}".partition("e")
-    if -4 <= int(exponent) < 21:
-        return f"{Decimal(repr(value)).normalize():f}"
-    return f"{digits}e{exponent[0]}{exponent[1:].zfill(2)}"
 
 
 def go_syntax(value: Any) -> str:
     """As Go's %#v."""
     if isinstance(value, dict):
-        inner = ", ".join(f"{go_quote(key)}:{go_syntax(value[key])}" for key in sorted(value))
+        inner = ", ".join(f"{quoted(key)}:{go_syntax(value[key])}" for key in sorted(value))
         return f"map[string]interface {{}}{{{inner}}}"
     if isinstance(value, list):
         return f"[]interface {{}}{{{', '.join(map(go_syntax, value))}}}"
     if value is None:
         return "interface {}(nil)"
-    return go_quote(value) if isinstance(value, str) else go_text(value)
-
-
-def go_quote(text: str) -> str:
-    """As Go's %q."""
-    return json.dumps(text, ensure_ascii=False)
+    return quoted(value) if isinstance(value, str) else go_text(value)
 
 
 def go_type(value: Any) -> str:
@@ -97,7 +84,7 @@ def render(template: str, data: Any, *, as_json: bool = False, missing: bool = T
         return "".join(_printed(values, as_json) for values in groups.find(data))
     except LookupError as error:
         raise Failure(
-            f"error executing jsonpath {go_quote(template)}: Error executing template: {error.args[0]}. Printing more "
+            f"error executing jsonpath {quoted(template)}: Error executing template: {error.args[0]}. Printing more "
             f"information for debugging the template:\n\ttemplate was:\n\t\t{template}\n"
             f"\tobject given to jsonpath engine was:\n\t\t{go_syntax(data)}\n\n\n"
         )

@@ -56,7 +56,7 @@ async def command(call: Call) -> None:
     query = _query(call)
     pods = await _pods(call)
     requests = [(pod, each) for pod in pods for each in _containers(call, pod)]
-    if options.follow and len(requests) > options.max_log_requests:
+    if options.follow and len(requests) > max(options.max_log_requests, 1):
         raise Failure(
             f"you are attempting to follow {len(requests)} log streams, but maximum allowed concurrency is "
             f"{options.max_log_requests}, use --max-log-requests to increase the limit"

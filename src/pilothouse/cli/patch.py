@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from ..api.errors import ApiError
 from ..client.http import PATCH_TYPES, with_query
 from .change import Change
 from .errors import Failure
@@ -55,10 +56,19 @@ async def command(call: Call) -> None:
         with finder.trying():
             where = info.path + (f"/{options.subresource}" if options.subresource else "")
             before = await call.client.call("GET", where)
-            kind = PATCH_TYPES["merge" if options.type == "strategic" and info.kind.custom else options.type]
-            after = await call.client.call("PATCH", with_query(where, change.query), patch, content_type=kind)
+            kind = PATCH_TYPES[options.type]
+            try:
+                after = await call.client.call(
+                    "PATCH", with_query(where, change.query), patch, content_type=kind
+                )
+            except ApiError as error:
+                if error.code != 415:
+                    raise
+                what = f"{info.kind.api_version}, Kind={info.kind.kind}"
+                raise Failure(f"{kind} is not supported by {what}: {error.message}")
             same = before == after
             if change.dry_run == "none":
                 same = before["metadata"].get("resourceVersion") == after["metadata"].get("resourceVersion")
+            same = same and not options.filename  # there kubectl compares with the file
             change.say(resource_name(after), after, "patched" + " (no change)" * same, note=False)
     finder.end()

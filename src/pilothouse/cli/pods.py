@@ -12,7 +12,7 @@ from ..api.object import Object, annotations_of, condition_of, get, is_deleting,
 from ..api.selectors import to_string
 from ..base.clock import RealClock
 from .errors import Failure
-from .targets import items_of, parse, path
+from .targets import items_of, namespace_first, parse, path
 from .timing import duration, seconds_of
 from .verb import Call
 
@@ -24,7 +24,8 @@ NEVER = 1e18
 async def object_of(call: Call, word: str, default_type: str = "pods") -> Object:
     """The object of `NAME` or `TYPE/NAME`."""
     ask = (await parse(call.connection, [word if "/" in word else f"{default_type}/{word}"]))[0]
-    obj: Object = await call.client.call("GET", path(ask.kind, call.namespace, ask.name))
+    async with namespace_first(call.connection, call.namespace):
+        obj: Object = await call.client.call("GET", path(ask.kind, call.namespace, ask.name))
     return {**obj, "apiVersion": ask.kind.api_version, "kind": ask.kind.kind}
 
 

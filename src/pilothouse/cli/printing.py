@@ -167,7 +167,7 @@ def label_text(obj: Object) -> str:
 
 
 _RESOLVES = re.compile(  # what YAML 1.1 would read as something else than text (go-yaml quotes these with ")
-    r"""|~|null|Null|NULL|[yYnN]|yes|Yes|YES|no|No|NO|true|True|TRUE|false|False|FALSE|on|On|ON|off|Off|OFF|<<
+    r"""|~|null|Null|NULL|[yYnN]|yes|Yes|YES|no|No|NO|true|True|TRUE|false|False|FALSE|on|On|ON|off|Off|OFF
     |[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?(\.inf|\.Inf|\.INF)|\.nan|\.NaN|\.NAN
     |0b[01_]+|0o?[0-7_]+|0x[0-9a-fA-F_]+|[-+]?[0-9][0-9_]*|[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?
     |[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}([Tt\ ].*)?""".replace("\n", "").replace("    ", "")
@@ -188,10 +188,13 @@ def to_yaml(obj: Any) -> str:
         return target.represent_scalar("tag:yaml.org,2002:str", value, style=style)
 
     Dumper.add_representer(str, text)
+    Dumper.yaml_implicit_resolvers = {  # of = and <<, which go-yaml writes as they are
+        first: resolvers for first, resolvers in dumper.yaml_implicit_resolvers.items() if first not in "=<"
+    }
     shown = yaml.dump(
         _sorted(obj), Dumper=Dumper, sort_keys=False, default_flow_style=False, width=80, allow_unicode=True
     )
-    return str(shown)
+    return str(shown).removesuffix("...\n")  # libyaml's, after a text that ends with several line ends
 
 
 def _sorted(value: Any) -> Any:
@@ -224,11 +227,29 @@ def _kyaml(value: Any, depth: int) -> str:
         if isinstance(value[0], (dict, list)):
             return "[" + ", ".join(_kyaml(item, depth) for item in value) + "]"
         return "[\n" + "".join(f"{inner}{_kyaml(item, depth + 1)},\n" for item in value) + outer + "]"
-    return json.dumps(value, ensure_ascii=False)
+    if not isinstance(value, str):
+        return json.dumps(value)
+    if "\n" not in value:
+        return _kyaml_text(value)
+    lines = [_kyaml_text(line)[1:-1] for line in value.splitlines(True)]  # each on its own, folded
+    return '"\\\n' + "".join(f"{outer}  {_edge(line)}{line}\\\n" for line in lines) + f'{outer}  "'
+
+
+def _edge(line: str) -> str:
+    """What stands before a folded line: blanks of its own must not be taken for the fold's."""
+    return "\\" if line.startswith((" ", "\t")) else " "
+
+
+def _kyaml_text(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False).replace("\\t", "\t")
 
 
 def _kyaml_key(key: str) -> str:
-    return json.dumps(key) if _RESOLVES.fullmatch(key) or not re.fullmatch(r"[A-Za-z_][\w./-]*", key) else key
+    return (
+        json.dumps(key)
+        if key in "tTfF" or _RESOLVES.fullmatch(key) or not re.fullmatch(r"[A-Za-z_]([\w./-]*\w)?", key)
+        else key
+    )
 
 
 def without_managed_fields(obj: Object) -> Object:

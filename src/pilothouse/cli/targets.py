@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from ..api.object import Object, name_of, namespace_of
 from ..client.http import path_of, raise_for_status, with_query
 from .connection import Connection, NoMatch
 from .errors import Failure, Failures, renamed
+from .jsonpath import go_text
 from .verb import Call, program
 
 ALL_CATEGORY = "all"
@@ -37,6 +38,8 @@ class Ask:
 
     kind: Kind
     name: str = ""
+    namespace: str | None = None
+    """Of an object from a file; else the command's."""
 
 
 @dataclass(slots=True)
@@ -99,6 +102,21 @@ async def parse(connection: Connection, words: list[str]) -> list[Ask]:
 
 def path(kind: Kind, namespace: str, name: str = "", subresource: str = "") -> str:
     return path_of(kind, namespace if kind.namespaced else "", name, subresource)
+
+
+@asynccontextmanager
+async def namespace_first(connection: Connection, namespace: str) -> AsyncIterator[None]:
+    """An object that is not found in a namespace that is not there either: the namespace is what is said to be missing."""
+    try:
+        yield
+    except ApiError as error:
+        if error.code == 404 and namespace not in ("", "default"):
+            try:
+                await connection.client.call("GET", f"/api/v1/namespaces/{namespace}")
+            except ApiError as missing:
+                if missing.code == 404:
+                    raise missing from None
+        raise
 
 
 async def fetch(
@@ -192,11 +210,12 @@ class Finder:
             namespace = "" if everywhere or not ask.kind.namespaced else self._connection.namespace
             try:
                 if ask.name:
-                    obj = (
-                        await self._connection.client.call("GET", path(ask.kind, namespace, ask.name))
-                        if load
-                        else {}
-                    )
+                    obj = {}
+                    if load:
+                        async with namespace_first(self._connection, namespace):
+                            obj = await self._connection.client.call(
+                                "GET", path(ask.kind, namespace, ask.name)
+                            )
                     found.append(Info(ask.kind, namespace, ask.name, obj))
                     continue
                 query = {"labelSelector": selector, "fieldSelector": fields}
@@ -212,7 +231,10 @@ class Finder:
             try:
                 info = await info_of(self._connection, obj, source)
                 if load:
-                    info.obj = await self._connection.client.call("GET", info.path)
+                    if not info.name:
+                        raise Failure("resource name may not be empty")
+                    async with namespace_first(self._connection, info.namespace):
+                        info.obj = await self._connection.client.call("GET", info.path)
                 found.append(info)
             except (ApiError, Failure) as error:
                 self.errors.append(error)
@@ -322,7 +344,7 @@ def yaml_documents(text: str, where: str) -> Iterator[Any]:
 
     loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        yield from yaml.load_all(text, _plain(loader))
+        yield from map(_with_text_keys, yaml.load_all(text, _plain(loader)))
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line if error.problem_mark else 0
         if line and isinstance(error, yaml.scanner.ScannerError):
@@ -331,6 +353,39 @@ def yaml_documents(text: str, where: str) -> Iterator[Any]:
         raise Failure(f"error parsing {where}: error converting YAML to JSON: yaml: {shown}{error.problem}")
     except (yaml.YAMLError, ValueError) as error:
         raise Failure(f"error parsing {where}: error converting YAML to JSON: yaml: {error}")
+
+
+def _with_text_keys(value: Any) -> Any:
+    """`1:`, `yes:` and their like are the texts that JSON has for them."""
+    if isinstance(value, dict):
+        return {
+            key if isinstance(key, str) else go_text(key): _with_text_keys(inner)
+            for key, inner in value.items()
+        }
+    return [_with_text_keys(item) for item in value] if isinstance(value, list) else value
+
+
+class Undecodable(Failure):
+    """A manifest that is none."""
+
+
+def _ill_typed(document: Object) -> str:
+    """`number into Go struct field ObjectMeta.metadata.name of type string`; "" when all is well."""
+    metadata, version = document.get("metadata"), document["apiVersion"]
+    if not isinstance(version, str):
+        kind = _GO_TYPES.get(type(version), "object")
+        return f"{kind} into Go struct field metadataOnlyObject.TypeMeta.apiVersion of type string"
+    if metadata is not None and not isinstance(metadata, dict):
+        kind = _GO_TYPES.get(type(metadata), "object")
+        return f"{kind} into Go struct field metadataOnlyObject.metadata of type v1.ObjectMeta"
+    texts = [(field, (metadata or {}).get(field)) for field in ("name", "namespace", "generateName", "uid")]
+    for field in ("labels", "annotations"):
+        texts += [(field, value) for value in ((metadata or {}).get(field) or {}).values()]
+    for field, value in texts:
+        if value is not None and not isinstance(value, str):
+            kind = _GO_TYPES.get(type(value), "object")
+            return f"{kind} into Go struct field ObjectMeta.metadata.{field} of type string"
+    return ""
 
 
 _GO_TYPES = {str: "string", int: "number", float: "number", bool: "bool", list: "array"}
@@ -346,9 +401,12 @@ def _parse(text: str, where: str) -> Iterator[tuple[str, Object]]:
                 f'unable to decode "{where}": json: cannot unmarshal {kind} into Go value of type unstructured.detector'
             )
         for field, shown in (("kind", "Kind"), ("apiVersion", "apiVersion")):
-            if not document.get(field):
+            value = document.get(field)
+            if not value or (field == "kind" and not isinstance(value, str)):
                 body = json.dumps(document, separators=(",", ":"), sort_keys=True)
-                raise Failure(f"unable to decode \"{where}\": Object '{shown}' is missing in '{body}'")
+                raise Undecodable(f"unable to decode \"{where}\": Object '{shown}' is missing in '{body}'")
+        if problem := _ill_typed(document):
+            raise Undecodable(f'unable to decode "{where}": json: cannot unmarshal {problem}')
         if document["kind"].endswith("List") and "items" in document:
             for item in document.get("items") or ():
                 yield where, item

@@ -6,6 +6,7 @@ from pilothouse.api.errors import Cause, invalid, not_found, unauthorized
 from pilothouse.cli.describe_writer import Writer, readable
 from pilothouse.cli.errors import Failure, Failures, message_of, while_doing
 from pilothouse.cli.printing import Printer, cell_text, resource_name, to_json, to_yaml
+from pilothouse.cli.tabs import table
 from pilothouse.cli.timing import duration, rfc1123, since
 
 WEB = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "managedFields": [1]}}
@@ -89,3 +90,7 @@ def test_descriptions_put_labels_and_annotations_below_each_other():
     assert writer.text() == (
         "Labels:       a=1\n              b=2\nAnnotations:  n:\n                x\n                y\nNone:         <none>\n"
     )
+
+
+def test_what_would_steer_a_terminal_is_shown_instead():
+    assert table([["a\x1b[31m", "b\r"]]) == "a^[[31m   b\\r\n"
