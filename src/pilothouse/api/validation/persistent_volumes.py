@@ -92,7 +92,7 @@ def volume_spec(errors: FieldErrors, spec: Object, path: str, name: str, *, inli
         else:
             node_selector(errors, affinity["required"], f"{path}.nodeAffinity.required")
     volume_sources.one_source(errors, spec, path, name, volume_sources.PERSISTENT, ("flexVolume",))
-    if spec.get("local") is not None and affinity is None:
+    if affinity is None and next((f for f in volume_sources.PERSISTENT if f in spec), "") == "local":
         errors.required(f"{path}.nodeAffinity", "Local volume requires node affinity")
     host_path = (spec.get("hostPath") or {}).get("path")
     if host_path and posixpath.normpath(host_path) in ("/", "//") and policy == "Recycle":

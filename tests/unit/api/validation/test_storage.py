@@ -46,6 +46,7 @@ def test_the_class_of_a_claim_may_be_set_once() -> None:
 def test_volumes_have_one_source_for_good() -> None:
     assert of_create("persistentvolumes", volume()) == []
     assert fields(of_create("persistentvolumes", volume(nfs={"server": "s", "path": "/"}))) == ["spec.nfs"]
+    assert fields(of_create("persistentvolumes", volume(local={"path": "/"}))) == ["spec.local"]
     changed = of_update("persistentvolumes", volume(hostPath={"path": "/b"}), volume())
     assert fields(changed) == ["spec.persistentvolumesource"]
     grown = of_update("persistentvolumes", volume(capacity={"storage": "2Gi"}), volume())
