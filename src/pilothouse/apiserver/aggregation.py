@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from ..api.discovery import group_of
+from ..api.discovery import group_of, version_priority
 from ..api.errors import ApiError
 from ..api.kinds import Kind, kind_of_resource
 from ..api.object import Object, condition_of, labels_of, name_of
@@ -155,13 +155,23 @@ class Aggregator:
 
     def groups(self) -> dict[str, list[str]]:
         """The groups that others serve or should, with their versions, the preferred one first."""
-        found: dict[str, list[tuple[int, str]]] = {}
+        found: dict[str, list[tuple[int, Any, str]]] = {}
         for (group, version), api_service in self.table.items():
             priority = api_service["spec"].get("versionPriority") or 0
-            found.setdefault(group, []).append((-priority, version))
+            found.setdefault(group, []).append((-priority, version_priority(version), version))
         return {
-            group: [version for _, version in sorted(versions)] for group, versions in sorted(found.items())
+            group: [version for *_, version in sorted(versions)] for group, versions in sorted(found.items())
         }
+
+    def ranks(self) -> dict[str, tuple[int, str]]:
+        """By which groups are told one before the other: the highest priority first, then by the name of that APIService."""
+        found: dict[str, tuple[int, str]] = {}
+        for entry in self._server.cache.entries(API_SERVICES.prefix):
+            spec = entry.object["spec"]
+            rank = -(spec.get("groupPriorityMinimum") or 0), name_of(entry.object)
+            group = spec.get("group") or ""
+            found[group] = min(rank, found.get(group, rank))
+        return found
 
     def group(self, name: str) -> Object | None:
         """GET /apis/<group>."""

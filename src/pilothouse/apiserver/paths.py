@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 PathFunction = Callable[[Request], Response | Awaitable[Response]]
 JWKS = "application/jwk-set+json"
+NO_RANK = -1000, ""  # of a group of custom resources that has no APIService yet
 PLAIN = "text/plain; charset=utf-8"
 HOOKS = """
     start-apiserver-admission-initializer generic-apiserver-start-informers
@@ -72,8 +73,10 @@ def standard_paths(server: ApiServer) -> dict[str, PathFunction]:
             return _aggregated(server, core=False)
         form = negotiate(request.headers.get("accept", ""), produced=(), transforms=False)
         document = discovery.api_group_list(server.kinds)
-        others = server.aggregator.groups()
-        document["groups"] += [discovery.group_of(name, versions) for name, versions in others.items()]
+        if others := server.aggregator.groups():
+            document["groups"] += [discovery.group_of(name, versions) for name, versions in others.items()]
+            ranks = server.aggregator.ranks()
+            document["groups"].sort(key=lambda group: ranks.get(group["name"], NO_RANK))
         return Response(200, [], dumps(document, form), content_type=form.media)
 
     def metrics(request: Request) -> Response:
@@ -194,8 +197,15 @@ def aggregated(request: Request) -> bool:
 
 def _aggregated(server: ApiServer, *, core: bool) -> Response:
     document = discovery.aggregated(server.kinds, core=core)
-    if not core:
-        document["items"] += server.aggregator.aggregated()
+    if not core and (others := server.aggregator.aggregated()):
+        ranks = server.aggregator.ranks()
+        document["items"] = sorted(
+            (*document["items"], *others),
+            key=lambda item: (
+                ranks.get(item["metadata"]["name"], NO_RANK)[0],
+                item["metadata"]["name"],
+            ),
+        )
     body = orjson.dumps(document)
     return Response(200, [("Vary", "Accept")], body, content_type=discovery.AGGREGATED_MEDIA_TYPE)
 

@@ -134,6 +134,31 @@ async def test_its_requests_are_handed_on_with_who_asks(server, extension):
     assert "Other" not in v2["definitions"]
 
 
+async def test_groups_come_by_their_priority_and_versions_by_theirs(server):
+    client = LocalClient(server, ADMIN)
+    for name, priority in (
+        ("v1.early", 20_000),
+        ("v1beta1.early", 20_000),
+        ("v2.early", 19_000),
+        ("v1.b", 3000),
+    ):
+        version, group = name.split(".")
+        made = api_service(443)
+        made["metadata"]["name"] = f"{name}.example.com"
+        made["spec"] |= {
+            "group": f"{group}.example.com",
+            "version": version,
+            "groupPriorityMinimum": priority,
+        }
+        await client.create(SERVICES, made)
+    groups = (await ask(server, "/apis"))[1]["groups"]
+    assert [one["version"] for one in groups[0]["versions"]] == ["v2", "v1", "v1beta1"]
+    assert [groups[0]["name"], groups[-1]["name"]] == ["early.example.com", "b.example.com"]
+    items = (await ask(server, "/apis", AGGREGATED))[1]["items"]
+    names = [item["metadata"]["name"] for item in items]
+    assert names == [group["name"] for group in groups]
+
+
 async def test_one_that_does_not_listen_yet_is_asked_again_soon(server, tmp_path):
     client = LocalClient(server, ADMIN)
     first = await listen(tmp_path)
