@@ -11,7 +11,8 @@ import base64
 import hmac
 import re
 from collections import OrderedDict
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, Protocol, TypeVar
 
 from ..api.errors import ApiError, unauthorized
@@ -23,7 +24,11 @@ from .request import ANONYMOUS, AUTHENTICATED, Request, User, service_account
 from .tokens import TokenError, Tokens
 
 BELIEVED_S = 10.0
+LAST_USED, INVALID_SINCE = "kubernetes.io/legacy-token-last-used", "kubernetes.io/legacy-token-invalid-since"
 INVALIDATED = "[invalid bearer token, service account token has been invalidated]"
+
+Labeler = Callable[[str, str, dict[str, str]], Awaitable[None]]
+"""Puts labels on a Secret (namespace, name)."""
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -87,8 +92,8 @@ def user_of_certificate(der: bytes) -> User:
 
 
 class Authenticator:
-    def __init__(self, config: ApiConfig, tokens: Tokens, lister: Lister):
-        self._config, self._tokens, self._lister = config, tokens, lister
+    def __init__(self, config: ApiConfig, tokens: Tokens, lister: Lister, label: Labeler | None = None):
+        self._config, self._tokens, self._lister, self._label = config, tokens, lister, label
         self._static = {
             token: authenticated(u.name, u.groups, u.uid, u.extra) for token, u in config.tokens.items()
         }
@@ -175,7 +180,36 @@ class Authenticator:
         claims = self._claims.get(token)
         if claims is None:
             claims = self._claims.remember(token, self._tokens.verify(token))
-        return self._user_of_claims(claims, audiences or self._config.audiences)
+        user = self._user_of_claims(claims, audiences or self._config.audiences)
+        if self._label is not None and "legacy" in claims:
+            return self._used(claims["kubernetes.io"], user, self._label)
+        return user
+
+    def _used(self, bound: dict[str, Any], user: User, label: Labeler) -> User | Awaitable[User]:
+        """A token of a Secret: that says on which day it was used last."""
+        namespace, name = bound["namespace"], bound["secret"]["name"]
+        labels = (self._lister.get("secrets", namespace, name) or {}).get("metadata", {}).get("labels") or {}
+        now = datetime.fromtimestamp(self._tokens.now(), UTC)
+        today, tomorrow = (f"{day:%Y-%m-%d}" for day in (now, now + timedelta(days=1)))
+        marked = labels.get(LAST_USED) in (today, tomorrow)
+        invalid = bool(labels.get(INVALID_SINCE))
+        if marked and not invalid:
+            return user
+
+        async def mark() -> User:
+            if not marked:
+                await label(namespace, name, {LAST_USED: today})
+            if invalid:
+                account = f"{namespace}/{bound['serviceaccount']['name']}"
+                why = (
+                    f"the token in secret {namespace}/{name} for service account {account} has been marked invalid. "
+                    "Use tokens from the TokenRequest API or manually created secret-based tokens, "
+                    f"or remove the '{INVALID_SINCE}' label from the secret to temporarily allow use of this token"
+                )
+                raise TokenError(f"[invalid bearer token, {why}]")
+            return user
+
+        return mark()
 
     def _user_of_issuer(self, token: str) -> User | Awaitable[User] | None:
         """By whom the token says that it was issued; None: by us, or nobody known."""

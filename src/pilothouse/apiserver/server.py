@@ -41,9 +41,10 @@ from .metrics import ApiMetrics
 from .negotiation import MEDIA, negotiate
 from .node_authorizer import NodeAuthorizer
 from .nodes import NodeConnectors
-from .registry.generic import Registry
+from .registry.generic import Registry, shallow
+from .registry.operation import UPDATE
 from .registry.storage import CacheLister, Storage
-from .request import Request, Response, User
+from .request import APISERVER, Request, Response, User
 from .resources import VERBS, Resources
 from .reviews import REVIEWS
 from .routes import RequestInfo, authorized_name, parse_query, request_info
@@ -84,7 +85,7 @@ class ApiServer:
         self.storage = Storage(store, self.cache, encryption)
         self.lister = CacheLister(self.storage)
         self.tokens = Tokens(self.config.issuer, self.config.signing_key_pem, clock, random.fork("tokens"))
-        self.authenticator = Authenticator(self.config, self.tokens, self.lister)
+        self.authenticator = Authenticator(self.config, self.tokens, self.lister, self._label_secret)
         self.authorizer = Authorizer(
             self.lister, self.cache, NodeAuthorizer(self.storage), self.config.authorize
         )
@@ -181,6 +182,20 @@ class ApiServer:
         if not isinstance(answer, Response):
             return self._finish(request, answer, started)
         return self._answered(request, answer, started)
+
+    async def _label_secret(self, namespace: str, name: str, labels: dict[str, str]) -> None:
+        op = self.registry.operation(kind_of_resource("secrets"), UPDATE, APISERVER, namespace, name)
+        op.patch = True
+
+        async def change(old: Object) -> Object:
+            new = shallow(old)
+            new["metadata"]["labels"] = {**(old["metadata"].get("labels") or {}), **labels}
+            return new
+
+        try:
+            await self.registry.update(op, change)
+        except ApiError as error:
+            log.warning("labelling the secret %s/%s: %s", namespace, name, error.message)
 
     async def _handle_later(
         self, request: Request, info: RequestInfo, user: Awaitable[User], started: float

@@ -18,6 +18,7 @@ from pilothouse.base.clock import VirtualClock
 from pilothouse.base.random import Random
 from pilothouse.client.local import LocalClient
 
+SECRET_TYPE, INVALID = "kubernetes.io/service-account-token", "kubernetes.io/legacy-token-invalid-since"
 ACCOUNT = {"metadata": {"name": "robot", "namespace": "ns", "uid": "u1"}}
 SECRET = {"metadata": {"name": "s", "namespace": "ns", "uid": "u2"}}
 
@@ -110,3 +111,23 @@ async def test_a_local_review_is_of_its_namespace_and_has_no_name(server):
         ("metadata", "must be empty except for namespace"),
         ("spec.resourceAttributes.namespace", "must match metadata.namespace"),
     ]
+
+
+async def test_a_secret_says_when_its_token_was_used_last(server):
+    client, meta = LocalClient(server, ADMIN), {"namespace": "default"}
+    await client.create("serviceaccounts", {"metadata": {**meta, "name": "bot"}})
+    account = await client.get("serviceaccounts", "default", "bot")
+    annotations = {"kubernetes.io/service-account.name": "bot"}
+    secret = {"metadata": {**meta, "name": "s", "annotations": annotations}, "type": SECRET_TYPE}
+    made = await client.create("secrets", secret)
+    token = server.tokens.issue_legacy(account, made)
+    data = {"token": base64.b64encode(token.encode()).decode()}
+    await client.patch("secrets", "default", "s", {"data": data})
+    user = await server.authenticator.check_token(token)
+    assert user.name == "system:serviceaccount:default:bot"
+    held = (await client.get("secrets", "default", "s"))["metadata"]
+    assert held["labels"].keys() == {"kubernetes.io/legacy-token-last-used"}
+    assert server.authenticator.check_token(token) == user  # once a day
+    await client.patch("secrets", "default", "s", {"metadata": {"labels": {INVALID: "2026-01-01"}}})
+    with pytest.raises(TokenError, match="the token in secret default/s for service account default/bot has"):
+        await server.authenticator.check_token(token)
