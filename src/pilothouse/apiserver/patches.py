@@ -21,6 +21,7 @@ from ..api.fielderrors import quoted
 from ..api.kinds import Kind
 from ..api.object import Object
 from ..api.schema import has_schema, schema_of
+from ..api.validation.go_struct import as_patched
 from .conversion import from_storage
 from .custom_resources import check_head, check_type
 from .custom_resources import patched as patched_custom
@@ -76,7 +77,7 @@ async def patched(
         request.warnings[:] = warnings_before
         made = apply_patch(how, kind, from_storage(kind, old), parsed)
         shown = patching.go_text(parsed) if how == "strategic" else ""
-        new = checked(kind, made, strict, request.warnings, problems, shown)
+        new = checked(kind, made, strict, request.warnings, problems, parsed, shown)
         check_identity(op, new)
         if kind.custom and not op.subresource:
             check_type(kind, op.name, made)
@@ -245,11 +246,17 @@ def apply_patch(how: str, kind: Kind, current: Object, patch: Any) -> Object:
 
 
 def checked(
-    kind: Kind, obj: Object, strict: str, warnings: list[str], problems: list[str], strategic: str = ""
+    kind: Kind,
+    obj: Object,
+    strict: str,
+    warnings: list[str],
+    problems: list[str],
+    patch: Any,
+    strategic: str = "",
 ) -> Object:
     """What came of a patch, as the type has it; 422 for what is no object of that kind, or came of a patch with `problems`.
 
-    `strategic`: the patch, if it was one of those. Its result is not decoded but restored, with other words for what is wrong.
+    `strategic`: the patch's text, if it was one of those. Its result is not decoded but restored, with other words for what is wrong.
     """
     if kind.custom:
         if problems and strict == "Strict":
@@ -259,21 +266,26 @@ def checked(
         return patched_custom(kind, obj, strict, warnings)
     if not has_schema(kind.group, kind.version, kind.kind):
         return obj
+    type_ = schema_of(kind.group, kind.version, kind.kind)
+
+    def unfit(why: str) -> ApiError:
+        return _unfit(as_patched(type_, obj, patch), why, strategic)
+
     for field, wanted in (("apiVersion", kind.api_version), ("kind", kind.kind)):
         if obj.get(field, wanted) != wanted and not strategic:
-            raise _unfit(obj, f"{field} {obj[field]} does not match {wanted}")
+            raise unfit(f"{field} {obj[field]} does not match {wanted}")
     read = obj
     if not obj.get("apiVersion") and not strategic:
         # A real server reads this into the type that it has in memory, whose fields have no such names.
         problems = [*problems, *(f'unknown field "{name}"' for name in sorted(obj) if name != "kind")]
         read = {}
     try:
-        new, found = normalize(schema_of(kind.group, kind.version, kind.kind), read)
+        new, found = normalize(type_, read)
     except WrongValue as error:
-        raise _unfit(obj, error.restoring if strategic else str(error), strategic)
+        raise unfit(error.restoring if strategic else str(error))
     problems = [*problems, *(sorted(found) if strategic else found)]
     if problems and strict == "Strict":
-        raise _unfit(obj, f"strict decoding error: {', '.join(problems)}", strategic)
+        raise unfit(f"strict decoding error: {', '.join(problems)}")
     if strict == "Warn":
         warnings.extend(problems)
     new["apiVersion"], new["kind"] = kind.api_version, kind.kind

@@ -28,6 +28,7 @@ from ..api.fielderrors import FieldErrors
 from ..api.kinds import Kind, kind_of_resource
 from ..api.object import Object, condition_of
 from ..api.patch import go_text
+from ..api.validation import metadata
 from ..base.clock import timestamp
 from .admission.pod_topology_labels import topology
 from .admission.service_account import TOKEN_SECONDS
@@ -400,15 +401,12 @@ def get_scale(server: ApiServer, request: Request, kind: Kind) -> Response:
     return reply(server.resources, request, kind.of_subresource("scale"), scale_of(entry.object, kind), 200)
 
 
-def _check_scale(scale: Object, name: str) -> None:
-    replicas = (scale.get("spec") or {}).get("replicas") or 0
-    if replicas < 0:
-        cause = Cause(
-            "FieldValueInvalid",
-            f"Invalid value: {replicas}: must be greater than or equal to 0",
-            "spec.replicas",
-        )
-        raise invalid("Scale", "autoscaling", name, [cause])
+def _check_scale(scale: Object, name: str, namespace: str) -> None:
+    errors = FieldErrors()
+    metadata.created(errors, {"name": name, "namespace": namespace, **(scale.get("metadata") or {})})
+    metadata.not_negative(errors, (scale.get("spec") or {}).get("replicas"), "spec.replicas")
+    if errors:
+        raise invalid("Scale", "autoscaling", name, errors)
 
 
 async def put_scale(server: ApiServer, request: Request, kind: Kind) -> Response:
@@ -443,7 +441,7 @@ def scale_patch(request: Request, kind: Kind, options: WriteOptions, how: str) -
     def made(live: Object) -> Object:
         request.warnings[:] = before
         patched = apply_patch(how, scale_kind, live, patch)
-        return checked(scale_kind, patched, strict, request.warnings, problems, text)
+        return checked(scale_kind, patched, strict, request.warnings, problems, patch, text)
 
     return made
 
@@ -478,20 +476,25 @@ async def _write_scale(
 
     async def change(old: Object) -> Object:
         scale, entries = write.made(old, scale_of(old, kind), make)
-        _check_scale(scale, info.name)
         meta = scale.get("metadata") or {}
+        if how and (meta.get("namespace") or info.namespace) != info.namespace:
+            raise bad_request(OTHER_NAMESPACE)
+        if how and (meta.get("name") or info.name) != info.name:
+            why = f"the name of the object ({meta['name']}) does not match the name on the URL ({info.name})"
+            raise bad_request(why)
+        _check_scale(scale, info.name, info.namespace)
         if meta.get("uid") and meta["uid"] != old["metadata"]["uid"]:
             if how:
                 why = wrong_uid(meta["uid"], old["metadata"]["uid"])
                 raise conflict(f"{kind.plural}/scale", kind.group, info.name, why)
             raise other_uid(kind, info.namespace, info.name, meta["uid"], old["metadata"]["uid"])
-        metadata = dict(old["metadata"])
+        held = dict(old["metadata"])
         if meta.get("resourceVersion"):
-            metadata["resourceVersion"] = meta["resourceVersion"]
+            held["resourceVersion"] = meta["resourceVersion"]
         else:
-            metadata.pop("resourceVersion", None)
+            held.pop("resourceVersion", None)
         spec = {**(old.get("spec") or {}), "replicas": (scale.get("spec") or {}).get("replicas") or 0}
-        new = {**old, "metadata": metadata, "spec": spec}
+        new = {**old, "metadata": held, "spec": spec}
         managed_fields.set_entries(new, entries)
         return new
 

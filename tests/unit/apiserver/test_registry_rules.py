@@ -280,3 +280,18 @@ async def test_the_parts_of_the_control_plane_are_well(server, path, query, code
     found = body.get("message") or [item["metadata"]["name"] for item in body["items"]]
     assert (status, found) == (code, told)
     assert all(item["conditions"][0]["message"] == "ok" for item in body.get("items") or ())
+
+
+@pytest.mark.parametrize(
+    ("scale", "why"),
+    [
+        ({"metadata": {"name": "other"}}, "does not match the name on the URL"),
+        ({"metadata": {"namespace": "other"}}, "does not match the namespace sent on the request"),
+        ({"metadata": {"labels": {"_": "v"}}}, "metadata.labels: Invalid value"),
+        ({"spec": {"replicas": -1}}, "spec.replicas: Invalid value: -1"),
+    ],
+)
+async def test_a_scale_is_checked_as_an_object(client, scale, why):
+    await client.create("deployments.apps", workload())
+    with pytest.raises(ApiError, match=why):
+        await client.patch("deployments.apps", "default", "w", scale, subresource="scale")

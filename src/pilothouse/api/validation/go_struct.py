@@ -11,6 +11,7 @@ import re
 from typing import Any
 
 from ..fielderrors import InOrder
+from ..object import Object
 from ..schema import Field, Type, complete, type_of
 
 _FIRST_WORD = re.compile(r"[a-z]+")
@@ -122,3 +123,48 @@ def _go_name(name: str) -> str:
     if first and first[0] in _INITIALISMS:
         return first[0].upper() + name[first.end() :]
     return name[:1].upper() + name[1:]
+
+
+_POD_SPEC = (
+    "volumes initContainers containers ephemeralContainers restartPolicy terminationGracePeriodSeconds activeDeadlineSeconds dnsPolicy "
+    "nodeSelector serviceAccountName serviceAccount automountServiceAccountToken nodeName hostNetwork hostPID hostIPC "
+    "shareProcessNamespace securityContext imagePullSecrets hostname subdomain affinity schedulerName tolerations hostAliases "
+    "priorityClassName priority dnsConfig readinessGates runtimeClassName enableServiceLinks preemptionPolicy overhead "
+    "topologySpreadConstraints setHostnameAsFQDN os hostUsers schedulingGates resourceClaims resources hostnameOverride"
+).split()
+
+
+def as_patched(type_: Type | None, value: Any, touched: Any) -> Any:
+    """`value` as Go's JSON patches leave it: in the order of the structs, but by name where the patch has been. `touched`: the patch, if it
+    is a merge patch; of a list of operations, the paths."""
+    if isinstance(touched, list):
+        touched = _paths(touched)
+    if isinstance(value, list):
+        element = type_.element if type_ is not None and type_.kind == "list" else None
+        steps = touched if isinstance(touched, dict) else {}
+        return [as_patched(element, one, steps.get(str(index))) for index, one in enumerate(value)]
+    if not isinstance(value, dict):
+        return value
+    fields = type_.fields if type_ is not None and type_.kind == "struct" else {}
+    names = sorted(value)
+    if not isinstance(touched, dict):
+        touched = {}
+        if type_ is not None and fields:
+            known = (
+                _POD_SPEC if type_.name == "core.v1.PodSpec" else [field.name for field in in_order(type_)]
+            )
+            names = [name for name in known if name in value] + [name for name in names if name not in fields]
+    element = type_.element if type_ is not None and type_.kind == "map" else None
+    return {
+        name: as_patched(fields[name].type if name in fields else element, value[name], touched.get(name))
+        for name in names
+    }
+
+
+def _paths(operations: list[Any]) -> Object:
+    found: Object = {}
+    for operation in operations:
+        inside = found
+        for token in str(operation.get("path") or "").split("/")[1:-1]:
+            inside = inside.setdefault(token.replace("~1", "/").replace("~0", "~"), {})
+    return found
