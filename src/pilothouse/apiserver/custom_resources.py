@@ -25,7 +25,7 @@ from ..api.decode_values import go_kind
 from ..api.errors import ApiError, Cause, bad_request, forbidden, internal_error, invalid, not_found
 from ..api.fielderrors import quoted
 from ..api.kinds import KINDS, Kind, find_gvk, kind_of_resource
-from ..api.managed_fields import set_entries
+from ..api.managed_fields import from_scale, set_entries
 from ..api.object import Object
 from .answers import with_warnings
 from .options import DeleteOptions, WriteOptions, write_options
@@ -433,12 +433,13 @@ def check_head(obj: Object) -> None:
 
 def check_type(kind: Kind, name: str, obj: Object) -> None:
     """What came of a patch must be of the kind that it was made to."""
-    for field, wanted in (("kind", kind.kind), ("apiVersion", kind.api_version)):
-        given = obj[field]
-        if given != wanted:
-            text = f"Invalid value: {quoted(given)}: must be {wanted}"
-            group = obj["apiVersion"].rpartition("/")[0]
-            raise invalid(obj["kind"], group, name, [Cause("FieldValueInvalid", text, field)])
+    causes = [
+        Cause("FieldValueInvalid", f"Invalid value: {quoted(obj[field])}: must be {wanted}", field)
+        for field, wanted in (("kind", kind.kind), ("apiVersion", kind.api_version))
+        if obj[field] != wanted
+    ]
+    if causes:
+        raise invalid(obj["kind"], obj["apiVersion"].rpartition("/")[0], name, causes)
 
 
 def unfit(obj: Object, why: str) -> ApiError:
@@ -449,6 +450,10 @@ def unfit(obj: Object, why: str) -> ApiError:
 # -- scale ---------------------------------------------------------------------------------------------------------------
 
 _UNSET = -(2**31)
+_NO_APPLIED_SCALE = (
+    "failed to create manager for existing fields: failed to convert live object (/; autoscaling/v1, Kind=Scale) to proper version: "
+    "request to convert CR to an invalid group/version: autoscaling/v1"
+)
 
 
 def scale_of(obj: Object, kind: CustomKind) -> tuple[Object, bool]:
@@ -528,11 +533,12 @@ def _replicas_paths(kind: CustomKind) -> dict[str, tuple[str, ...]]:
 async def _write_scale(
     server: ApiServer, request: Request, kind: CustomKind, options: WriteOptions, how: str, make: Any
 ) -> Response:
-    from .subresources import reply, scale_write
+    from .subresources import reply
 
     info, resources, path = request.info, server.resources, (kind.scale or {})["specReplicasPath"]
     assert info is not None
-    write = scale_write(request, kind, options, how, resources.registry.now(), _replicas_paths(kind))
+    if how == "apply":
+        raise ApiError(500, "", _NO_APPLIED_SCALE, details=False)
 
     async def change(old: Object) -> Object:
         try:
@@ -541,7 +547,7 @@ async def _write_scale(
             raise ApiError(500, "", str(error), details=False)
         if not said:
             current["spec"] = {"replicas": _UNSET}
-        scale, entries = write.made(old, current, make)
+        scale = make(current)
         replicas = (scale.get("spec") or {}).get("replicas") or 0
         if replicas == _UNSET:
             raise bad_request(f'the spec replicas field "{path}" cannot be empty')
@@ -556,7 +562,9 @@ async def _write_scale(
             new["metadata"]["resourceVersion"] = version
         else:
             new["metadata"].pop("resourceVersion", None)
-        set_entries(new, entries)
+        # Real servers lose track of who owns a Scale of a custom resource.
+        owners = old["metadata"].get("managedFields")
+        set_entries(new, from_scale(owners, [], _replicas_paths(kind), kind.api_version))
         return cast(Object, new)
 
     op = resources.operation(request, kind, UPDATE, dry_run=options.dry_run)
@@ -564,7 +572,7 @@ async def _write_scale(
     op.applied = True  # who owns the replicas is settled above
     outcome = await resources.registry.update(op, change)
     made, _ = scale_of(kind.from_stored(outcome.value()), kind)
-    return reply(resources, request, write.scale_kind, made, 200)
+    return reply(resources, request, kind.of_subresource("scale"), made, 200)
 
 
 _SCALE: dict[str, Callable[[ApiServer, Request, CustomKind], Response | Awaitable[Response]]] = {
