@@ -40,8 +40,9 @@ async def command(call: Call) -> None:
         with finder.trying():
             if options.current_replicas >= 0 or options.resource_version:
                 await _check(call, info)
-            after = await change.patch(info, {"spec": {"replicas": wanted}}, "merge", "scale")
-            change.say(info.shown, after if change.dry_run == "client" else info.obj, "scaled")
+            patch = {"spec": {"replicas": wanted}}
+            await change.patch(info, patch, "merge", "scale")
+            change.say(info.shown, change.locally(info, patch, "merge"), "scaled")
             if limit := duration(options.timeout):
                 await _until(call, info, wanted, limit)
     finder.end()

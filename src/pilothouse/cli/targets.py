@@ -304,6 +304,10 @@ def _download(url: str) -> str:
             f'unable to read URL "{url}", server reported {error.code} {error.reason}, status code={error.code}'
         )
     except urllib.error.URLError as error:
+        if isinstance(error.reason, ConnectionRefusedError):
+            where = url.split("/")[2]
+            why = "did you specify the right host or port?"
+            raise Failure(f"The connection to the server {where} was refused - {why}", plain=True)
         raise Failure(f'unable to read URL "{url}": {error.reason}')
 
 
