@@ -53,6 +53,11 @@ class Attributes:
         stored = (kind.storage_group, kind.storage_version, kind.plural)
         return [k for k in KINDS if k != kind and (k.storage_group, k.storage_version, k.plural) == stored]
 
+    @property
+    def request_namespace(self) -> str:
+        """A namespace is in itself."""
+        return self.namespace or (self.name if self.kind.resource == "namespaces" else "")
+
     @cached_property
     def namespace_object(self) -> Object | None:
         """The namespace that the object is in, or is."""
@@ -106,8 +111,8 @@ class Attributes:
             request["subResource"] = request["requestSubResource"] = self.subresource
         if self.name:
             request["name"] = self.name
-        if self.namespace or self.kind.resource == "namespaces":
-            request["namespace"] = self.namespace or self.name
+        if self.request_namespace:
+            request["namespace"] = self.request_namespace
         if user.uid:
             request["userInfo"]["uid"] = user.uid
         if user.extra:

@@ -108,6 +108,11 @@ class Hooks:
             if hook.problem:
                 yield Misconfigured(hook, None, hook.problem)
                 continue
+            if hook.param_kind is not None and _kind_of(hook.param_kind, env) is None:
+                group, _, version = (hook.param_kind.get("apiVersion") or "").rpartition("/")
+                what = f"'{group}/{version}, Kind={hook.param_kind.get('kind') or ''}'"
+                yield Misconfigured(hook, None, f"failed to find resource referenced by paramKind: {what}")
+                continue
             for binding in hook.bindings:
                 try:
                     if binding.criteria.matches(attributes, env) is None:
@@ -128,21 +133,23 @@ def attributes_for(op: Operation, env: Environment, hooks: list[Any]) -> Attribu
     return Attributes(op, env)
 
 
+def _kind_of(param_kind: Object, env: Environment) -> Kind | None:
+    group, _, version = (param_kind.get("apiVersion") or "").rpartition("/")
+    return env.find_kind(group, version, param_kind.get("kind") or "")
+
+
 def _params(hook: Hook, binding: Binding, attributes: Attributes, env: Environment) -> list[Object | None]:
     """Raises ValueError."""
     reference = binding.spec.get("paramRef")
     if hook.param_kind is None or reference is None:
         return [None]
-    group, _, version = (hook.param_kind.get("apiVersion") or "").rpartition("/")
-    name = hook.param_kind.get("kind") or ""
-    kind = env.find_kind(group, version, name)
-    if kind is None:
-        raise ValueError(f"paramKind kind `{group}/{version}, Kind={name}` not known")
+    kind = _kind_of(hook.param_kind, env)
+    assert kind is not None
     namespace = reference.get("namespace") or ""
     if namespace and not kind.namespaced:
         raise ValueError("paramRef.namespace must not be provided for a cluster-scoped `paramKind`")
     if kind.namespaced:
-        namespace = namespace or attributes.namespace
+        namespace = namespace or attributes.request_namespace
         if not namespace:
             raise ValueError(
                 "cannot use namespaced paramRef in policy binding that matches cluster-scoped resources"

@@ -60,7 +60,8 @@ class ValidatingAdmissionPolicy(Plugin):
                         op.warn(f"Validation failed for {which}: {message}")
         if denied is not None:
             text, reason = denied
-            refusal = forbidden(op.kind.plural, op.kind.group, attributes.shown_name, text)
+            kind = attributes.kind
+            refusal = forbidden(kind.plural, kind.group, attributes.shown_name, text)
             error = ApiError(
                 _CODES.get(reason, 422),
                 reason,
