@@ -13,7 +13,7 @@ import orjson
 
 from .. import names
 from ..errors import Cause
-from ..fielderrors import FieldErrors
+from ..fielderrors import FieldErrors, quoted
 from ..object import Object
 from ..validation import metadata
 from . import rules
@@ -130,7 +130,7 @@ def approval(crd: Object) -> tuple[str, str]:
     if not value:
         return "missing", f'protected groups must have approval annotation "{APPROVED}", {see}'
     if value.startswith("unapproved"):
-        return "bypassed", f"not approved: {value!r}"
+        return "bypassed", f"not approved: {quoted(value)}"
     if re.match(r"[a-zA-Z][a-zA-Z0-9+.-]*://[^/]+", value):
         return "approved", f"approved in {value}"
     why = f'protected groups must have approval annotation "{APPROVED}" with either a URL or a reason starting with "unapproved", {see}'
