@@ -48,6 +48,8 @@ _OURS_NO_EXECUTE = {_NOT_READY, _UNREACHABLE}
 
 # kube-controller-manager's --unhealthy-zone-threshold and --large-cluster-size-threshold
 _UNHEALTHY_SHARE, _UNHEALTHY_MIN, _LARGE_ZONE = 0.55, 3, 50
+# its --node-eviction-rate and --secondary-node-eviction-rate: one node in so many seconds
+_PACE_S, _PACE_DISRUPTED_S = 10.0, 100.0
 
 
 class NodeLifecycleController(Controller):
@@ -60,6 +62,8 @@ class NodeLifecycleController(Controller):
         # node → (what was last heard, when): by our own observation, so that neither a wrong clock on a node nor a
         # control plane that was away makes a node look dead. Bounded by the number of nodes.
         self._heard: dict[str, tuple[str, float]] = {}
+        # zone → the node that was emptied last, and when
+        self._turns: dict[tuple[str, str], tuple[str, float]] = {}
 
     @property
     def sources(self) -> Mapping[str, Source]:
@@ -93,10 +97,23 @@ class NodeLifecycleController(Controller):
         if old_names := _old_names(node):
             actions.append(Patch("nodes", "", key, {"metadata": {"labels": old_names}}, "strategic"))
             return Plan(actions)  # the taints when it has come true
-        changed = _with_taints(node, view, now)
+        look_again_s = max(0.1, silent_in_s) if silent_in_s > 0 else self.env.node_monitor_period_s
+        pace_s = _pace_s(node, view)
+        wait_s = self._turn_in_s(node, pace_s, now) if pace_s and _is_heard_unready(node) else 0.0
+        changed = _with_taints(node, pace_s is not None and wait_s <= 0, now)
         if changed is not None:
             actions.append(Update("nodes", changed))
-        return Plan(actions, max(0.1, silent_in_s) if silent_in_s > 0 else self.env.node_monitor_period_s)
+        return Plan(actions, min(look_again_s, wait_s) if wait_s > 0 else look_again_s)
+
+    def _turn_in_s(self, node: Object, pace_s: float, now: float) -> float:
+        """Nodes of a zone that fall silent together are emptied one after the other: when it is this one's turn."""
+        zone, name = _zone(node), name_of(node)
+        last, taken_at = self._turns.get(zone, ("", 0.0))
+        if now >= taken_at + pace_s:
+            self._turns[zone] = (name, now)
+        elif last != name:
+            return taken_at + pace_s - now
+        return 0.0
 
     def _silent_in_s(self, node: Object, view: View, now: float) -> float:
         """How long until the node counts as silent; 0 or less when it does."""
@@ -187,7 +204,7 @@ def _old_names(node: Object) -> dict[str, str]:
     }
 
 
-def _with_taints(node: Object, view: View, now: float) -> Object | None:
+def _with_taints(node: Object, evicts: bool, now: float) -> Object | None:
     """The node with the taints that its conditions ask for; None when it has them."""
     taints = list(get(node, "spec.taints", []))
     ready = condition_of(node, "Ready")
@@ -204,7 +221,7 @@ def _with_taints(node: Object, view: View, now: float) -> Object | None:
     if ready is None:  # never heard of: what admission put on it at its creation stays
         no_schedule |= {t["key"] for t in taints if t["effect"] == "NoSchedule" and t["key"] == _NOT_READY}
     no_execute: set[str] = set()
-    if ready is not None and status != "True" and _evicts(node, view):
+    if ready is not None and status != "True" and evicts:
         no_execute.add(_UNREACHABLE if status == "Unknown" else _NOT_READY)
     wanted = [(k, "NoSchedule") for k in sorted(no_schedule)] + [(k, "NoExecute") for k in sorted(no_execute)]
     kept = [t for t in taints if not _is_ours(t) or (t["key"], t["effect"]) in wanted]
@@ -227,17 +244,26 @@ def _is_ours(taint: Object) -> bool:
     return taint["effect"] in ("NoSchedule", "NoExecute") and taint["key"] in ours
 
 
-def _evicts(node: Object, view: View) -> bool:
-    """Not while its whole zone, or most of a small one, is not ready."""
+def _pace_s(node: Object, view: View) -> float | None:
+    """Seconds between nodes of its zone that are emptied, 0 when this one is already; None: none is, for now.
+
+    None is while most of a small zone is not ready, and while no node at all is.
+    """
+    nodes = view.of("nodes").list()
     if any(t["effect"] == "NoExecute" and t["key"] in _OURS_NO_EXECUTE for t in get(node, "spec.taints", [])):
-        return _any_ready(view.of("nodes").list())
+        return 0.0 if _any_ready(nodes) else None
     zone = _zone(node)
-    peers = [n for n in view.of("nodes").list() if _zone(n) == zone and condition_of(n, "Ready")]
+    peers = [n for n in nodes if _zone(n) == zone and condition_of(n, "Ready")]
     bad = sum(1 for n in peers if not _is_ready(n))
     if bad == len(peers):
-        return _any_ready(view.of("nodes").list())
-    disrupted = bad >= _UNHEALTHY_MIN and bad / len(peers) >= _UNHEALTHY_SHARE
-    return not disrupted or len(peers) > _LARGE_ZONE
+        return _PACE_S if _any_ready(nodes) else None
+    if bad < _UNHEALTHY_MIN or bad / len(peers) < _UNHEALTHY_SHARE:
+        return _PACE_S
+    return _PACE_DISRUPTED_S if len(peers) > _LARGE_ZONE else None
+
+
+def _is_heard_unready(node: Object) -> bool:
+    return condition_of(node, "Ready") is not None and not _is_ready(node)
 
 
 def _zone(node: Object) -> tuple[str, str]:

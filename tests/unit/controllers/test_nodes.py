@@ -129,6 +129,24 @@ def test_a_silent_node_becomes_unknown_and_its_pods_go_when_their_patience_ends(
     run(story, NAMES)
 
 
+def test_nodes_that_fall_together_are_emptied_one_after_the_other(run):
+    async def story(w):
+        for name in "abcdef":
+            await node(w, name)
+        await w.settle()
+        for name in "abc":
+            await w.api.patch("nodes", "", name, {"status": {"conditions": [condition("False")]}})
+        emptied = []
+        for _ in range(4):
+            await w.settle(2)
+            emptied.append("".join(n for n in "abcdef" if (NOT_READY, "NoExecute") in taints(w, n)))
+            assert all((NOT_READY, "NoSchedule") in taints(w, n) for n in "abc")
+            await w.settle(8)
+        assert [len(names) for names in emptied] == [1, 2, 3, 3]
+
+    run(story, NAMES)
+
+
 def test_when_every_node_is_silent_nobody_is_evicted(run):
     async def story(w):
         await node(w, "a")

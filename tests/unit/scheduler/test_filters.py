@@ -134,6 +134,7 @@ CASES: list[tuple[str, Any, Any, list[Any], str]] = [
     ),
     ("room", pod(cpu="1"), node("a", cpu="2"), [pod("x", cpu="1")], ""),
     ("no CPU", pod(cpu="1500m"), node("a", cpu="2"), [pod("x", cpu="1")], "Insufficient cpu"),
+    ("wants none of what is short", pod(cpu="0"), node("a", cpu="1"), [pod("x", cpu="2")], ""),
     ("too large", pod(memory="9Gi"), node("a"), [], "Insufficient memory"),
     ("no such device", pod(requests={"example.com/gpu": "1"}), node("a"), [], "Insufficient example.com/gpu"),
     ("full", pod(), node("a", pods="1"), [pod("x")], "Too many pods"),

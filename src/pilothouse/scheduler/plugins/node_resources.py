@@ -16,7 +16,7 @@ class NodeResourcesFit(Plugin):
             reasons.append("Too many pods")
         for resource, wanted in cycle.info.requests.items():
             total = node.allocatable.get(resource, 0)
-            if wanted > total - node.requested.get(resource, 0):
+            if wanted and wanted > total - node.requested.get(resource, 0):
                 reasons.append(f"Insufficient {resource}")
                 if wanted > total:  # the node would be too small even when it were empty
                     resolvable = False
