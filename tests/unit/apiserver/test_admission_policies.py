@@ -129,6 +129,16 @@ async def test_parameters_are_objects_of_the_cluster_custom_ones_too(server):
     assert (await make(server, "b", data={"a": "", "b": ""}))[0] == 422
 
 
+async def test_parameters_of_no_kind_are_the_policy_s_fault(server):
+    spec = {"paramKind": {"apiVersion": "example.com/v1", "kind": "Limit"}, **rule("true")}
+    await policy(server, spec)
+    status, body, _ = await make(server, data={"a": ""})
+    assert status == 422 and body["message"].endswith(
+        "denied request: failed to configure policy: "
+        "failed to find resource referenced by paramKind: 'example.com/v1, Kind=Limit'"
+    )
+
+
 async def test_the_authorizer_answers(server):
     check = "authorizer.group('').resource('secrets').namespace('default').check('delete')"
     await policy(
