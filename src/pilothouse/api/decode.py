@@ -85,7 +85,8 @@ def decode(
             )
         except WrongValue as error:
             raise _cannot_be_handled(given, kind, str(error)) from None
-        problems = [*_yaml_problem(parsed), *problems]
+        if parsed.yaml_duplicates:
+            problems = [*_yaml_problem(parsed), *problems]
     if problems and field_validation == "Strict":
         raise _cannot_be_handled(given, kind, f"strict decoding error: {', '.join(problems)}")
     if given not in ((kind.group, kind.version, kind.kind), ("policy", "v1beta1", "Eviction")):
@@ -97,7 +98,7 @@ def decode(
         mismatch.warnings = as_warnings(problems) if field_validation == "Warn" else []
         raise mismatch
     obj["apiVersion"], obj["kind"] = kind.api_version, kind.kind
-    return obj, as_warnings(problems) if field_validation == "Warn" else []
+    return obj, as_warnings(problems) if problems and field_validation == "Warn" else []
 
 
 def media_type_of(content_type: str, *, protobuf: bool = True) -> str:

@@ -164,8 +164,10 @@ def set_entries(obj: Object, entries: list[Object]) -> None:
 
 def update(live: Object | None, new: Object, versions: Versions, request: Request) -> list[Object]:
     """The entries after a create (`live` is None) or an update. What the new object itself says of them counts, if it is sound."""
-    before = (live or {}).get("metadata", {}).get("managedFields") or []
     asked = new["metadata"].get("managedFields")
+    if live is None and asked is None:
+        return _of_new(new, versions, request)
+    before = (live or {}).get("metadata", {}).get("managedFields") or []
     if asked is not None and asked != before and not request.subresource:
         if asked in ([], [{}]):
             before = []
@@ -177,6 +179,19 @@ def update(live: Object | None, new: Object, versions: Versions, request: Reques
         return updated(live, new, decode(before), versions, request) or []
     except merging.Mismatch:
         return (live or {}).get("metadata", {}).get("managedFields") or []
+
+
+def _of_new(new: Object, versions: Versions, request: Request) -> list[Object]:
+    """A plain create, the most frequent: all of it is its manager's."""
+    shape = versions.shape(request.api_version)
+    if shape is None:
+        return []
+    try:
+        fields = request.filtered(merging.initial(shape, versions.convert(new, request.api_version)))
+    except merging.Mismatch:
+        return []
+    mine = stripped(fields)
+    return [request.entry("Update", mine, request.now)] if mine else []
 
 
 def updated(

@@ -203,21 +203,21 @@ class Collection(Ring):
 
     def __init__(self, start: int):
         super().__init__(start)
-        self._entries: dict[str, Entry] = {}
+        self.by_key: dict[str, Entry] = {}
         self._keys: list[str] = []
         self._all: list[Entry] | None = None  # the whole list, until the next change
         self._of_nodes: dict[str, Ring] = {}
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self.by_key)
 
     def get(self, key: str) -> Entry | None:
-        return self._entries.get(key)
+        return self.by_key.get(key)
 
     def entries(self, prefix: str, start: str = "") -> list[Entry]:
         """Those whose key begins with `prefix` and is >= `start`, in key order. Not to be changed by the caller."""
         if self._all is None:
-            self._all = [self._entries[key] for key in self._keys]
+            self._all = [self.by_key[key] for key in self._keys]
         first = bisect_left(self._keys, max(prefix, start))
         last = bisect_left(self._keys, prefix + "\U0010ffff", first)
         return self._all if (first, last) == (0, len(self._all)) else self._all[first:last]
@@ -232,18 +232,18 @@ class Collection(Ring):
 
     def load(self, entry: Entry) -> None:
         """At the start: what the store holds, in key order."""
-        self._entries[entry.key] = entry
+        self.by_key[entry.key] = entry
         self._keys.append(entry.key)
 
     def apply(self, change: Change) -> None:
         key = change.entry.key
         if change.deleted:
-            del self._entries[key]
+            del self.by_key[key]
             del self._keys[bisect_left(self._keys, key)]
         else:
             if change.previous is None:
                 insort(self._keys, key)
-            self._entries[key] = change.entry
+            self.by_key[key] = change.entry
         self._all = None
         self.append(change)
         if self._of_nodes:
@@ -347,10 +347,10 @@ class Cache:
             collection = self._collections[prefix] = Collection(self._loaded)
         return collection
 
-    def of_kind(self, prefix: str) -> Collection:
-        """As `collection`, where the kind's prefix is at hand."""
+    def find(self, prefix: str, key: str) -> Entry | None:
+        """As `get`, where the kind's prefix is at hand: most of what a request looks up."""
         collection = self._collections.get(prefix)
-        return self.collection(prefix) if collection is None else collection
+        return None if collection is None else collection.by_key.get(key)
 
     def get(self, key: str) -> Entry | None:
         return self.collection(key).get(key)

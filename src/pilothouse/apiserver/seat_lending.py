@@ -39,18 +39,18 @@ class Demand:
         self.average = self.deviation = self.smoothed = 0.0
 
     def add(self, change: int, now: float) -> None:
-        self._count_until(now)
-        self.value += change
-        self._highest = max(self._highest, self.value)
-
-    def _count_until(self, now: float) -> None:
-        seconds, self._since = now - self._since, now
+        """Twice a request: in one go."""
+        seconds, value = now - self._since, self.value
+        self._since = now
         self._seconds += seconds
-        self._sum += seconds * self.value
-        self._squares += seconds * self.value**2
+        self._sum += seconds * value
+        self._squares += seconds * value * value
+        self.value = value = value + change
+        if value > self._highest:
+            self._highest = value
 
     def end_period(self, now: float) -> None:
-        self._count_until(now)
+        self.add(0, now)
         self.high_watermark, self._highest = self._highest, self.value
         if self._seconds > 0:
             self.average = self._sum / self._seconds

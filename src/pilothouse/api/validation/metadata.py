@@ -41,14 +41,14 @@ def created(
         errors.messages(f"{path}.generateName", generate, rule(masked))
     if not name:
         errors.required(f"{path}.name", "name or generateName is required")
-    else:
-        errors.messages(f"{path}.name", name, rule(name))
+    elif problems := rule(name):
+        errors.messages(f"{path}.name", name, problems)
     namespace = meta.get("namespace")
     if namespaced:
         if not namespace:
             errors.required(f"{path}.namespace")
-        else:
-            errors.messages(f"{path}.namespace", namespace, names.dns1123_label(namespace))
+        elif problems := names.dns1123_label(namespace):
+            errors.messages(f"{path}.namespace", namespace, problems)
     elif namespace:
         errors.forbidden(f"{path}.namespace", "not allowed on this type")
     not_negative(errors, meta.get("generation"), f"{path}.generation")
@@ -114,7 +114,8 @@ def _common(errors: FieldErrors, meta: Object, path: str) -> None:
 def labels(errors: FieldErrors, values: dict[str, str] | None, path: str) -> None:
     for key, value in (values or {}).items():
         errors.messages(path, key, qualified_name(key))
-        errors.messages(path, value, label_value(value))
+        if problems := label_value(value):
+            errors.messages(path, value, problems)
 
 
 def annotations(errors: FieldErrors, values: dict[str, str] | None, path: str) -> None:

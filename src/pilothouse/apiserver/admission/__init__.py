@@ -6,11 +6,11 @@ ApiError to refuse. Most look only at what the cache says, so they are plain fun
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ...api.kinds import Kind, find_gvk
+from ...api.kinds import Kind, find_gvk, kind_of_resource
 from ...base.clock import Clock
 from ...base.random import Random
 from ..authentication import Lister
@@ -43,6 +43,7 @@ class Plugin:
 
     name = ""
     resources: frozenset[str] = frozenset()
+    configured_by = ""  # a resource without which there is nothing to do
 
     def admit(self, op: Operation, env: Environment) -> Awaitable[None] | None:
         return None
@@ -54,7 +55,7 @@ class Plugin:
         """The very last: may refuse, and may add to the transaction. Called again when that is tried again."""
 
 
-Step = Callable[[Operation, Environment], Awaitable[None] | None]
+Step = tuple[Callable[[Operation, Environment], Awaitable[None] | None], Collection[str]]
 RESOURCES_MAX = 1_000
 
 
@@ -64,12 +65,13 @@ class Admission:
         self.plugins = default_plugins() if plugins is None else plugins
         self._admitting = [p for p in self.plugins if type(p).admit is not Plugin.admit]
         self._validating = [p for p in self.plugins if type(p).validate is not Plugin.validate]
-        self._steps: dict[str, tuple[list[Step], list[Step]]] = {}
+        self._steps: dict[str, tuple[list[Step], ...]] = {}
         self._charging = [p for p in self.plugins if type(p).charge is not Plugin.charge]
 
     def charge(self, op: Operation) -> None:
-        for plugin in self._charging:
-            plugin.charge(op, self.environment)
+        for charge, configuration in self._steps_for(op.resource)[2]:
+            if configuration:
+                charge(op, self.environment)
 
     async def mutate(self, op: Operation) -> None:
         op.reinvocation = Reinvocation()
@@ -80,30 +82,40 @@ class Admission:
             op.reinvocation.round = 1
             await self._mutate(op)
 
-    def _steps_for(self, resource: str) -> tuple[list[Step], list[Step]]:
-        """What concerns a resource: (what changes, what refuses)."""
+    def _steps_for(self, resource: str) -> tuple[list[Step], ...]:
+        """What concerns a resource: what changes, what refuses, what charges; each with what configures it, which may be empty."""
         found = self._steps.get(resource)
         if found is None:
             if len(self._steps) >= RESOURCES_MAX:
                 self._steps.clear()
             found = (
-                [p.admit for p in self._admitting if not p.resources or resource in p.resources],
-                [p.validate for p in self._validating if not p.resources or resource in p.resources],
+                [(p.admit, self._configuration(p)) for p in self._admitting if _concerns(p, resource)],
+                [(p.validate, self._configuration(p)) for p in self._validating if _concerns(p, resource)],
+                [(p.charge, self._configuration(p)) for p in self._charging if _concerns(p, resource)],
             )
             self._steps[resource] = found
         return found
 
+    def _configuration(self, plugin: Plugin) -> Collection[str]:
+        """Empty while there is nothing that the plugin would do."""
+        if not plugin.configured_by:
+            return (plugin.name,)
+        prefix = kind_of_resource(plugin.configured_by).prefix
+        return self.environment.storage.cache.collection(prefix).by_key
+
     async def _mutate(self, op: Operation) -> None:
-        for admit in self._steps_for(op.kind.resource)[0]:
-            waiting = admit(op, self.environment)
-            if waiting is not None:
+        for admit, configuration in self._steps_for(op.resource)[0]:
+            if configuration and (waiting := admit(op, self.environment)) is not None:
                 await waiting
 
     async def validate(self, op: Operation) -> None:
-        for validate in self._steps_for(op.kind.resource)[1]:
-            waiting = validate(op, self.environment)
-            if waiting is not None:
+        for validate, configuration in self._steps_for(op.resource)[1]:
+            if configuration and (waiting := validate(op, self.environment)) is not None:
                 await waiting
+
+
+def _concerns(plugin: Plugin, resource: str) -> bool:
+    return not plugin.resources or resource in plugin.resources
 
 
 def default_plugins() -> list[Plugin]:

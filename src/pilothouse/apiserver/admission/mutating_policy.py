@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 class MutatingAdmissionPolicy(Plugin):
     name = "MutatingAdmissionPolicy"
+    configured_by = "mutatingadmissionpolicies.admissionregistration.k8s.io"
 
     def __init__(self) -> None:
         self._hooks = Hooks("mutatingadmissionpolicies", "mutatingadmissionpolicybindings")

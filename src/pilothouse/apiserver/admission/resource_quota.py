@@ -29,6 +29,7 @@ COMPUTE = ("cpu", "memory", "requests.cpu", "requests.memory", "limits.cpu", "li
 
 class ResourceQuota(Plugin):
     name = "ResourceQuota"
+    configured_by = "resourcequotas"
 
     def charge(self, op: Operation, env: Environment) -> None:
         if not op.kind.namespaced or op.verb not in ("CREATE", "UPDATE") or op.resource == "events":

@@ -23,6 +23,7 @@ _MESSAGE_BYTES_MAX = 5 * 1024
 
 class ValidatingAdmissionPolicy(Plugin):
     name = "ValidatingAdmissionPolicy"
+    configured_by = "validatingadmissionpolicies.admissionregistration.k8s.io"
 
     def __init__(self) -> None:
         self._hooks = Hooks("validatingadmissionpolicies", "validatingadmissionpolicybindings")

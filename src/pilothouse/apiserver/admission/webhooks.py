@@ -117,6 +117,7 @@ def _compiled(configuration: Object) -> Iterator[Hook]:
 
 class MutatingAdmissionWebhook(_Webhooks):
     name = "MutatingAdmissionWebhook"
+    configured_by = "mutatingwebhookconfigurations.admissionregistration.k8s.io"
 
     def __init__(self) -> None:
         super().__init__("mutatingwebhookconfigurations")
@@ -164,6 +165,7 @@ class MutatingAdmissionWebhook(_Webhooks):
 
 class ValidatingAdmissionWebhook(_Webhooks):
     name = "ValidatingAdmissionWebhook"
+    configured_by = "validatingwebhookconfigurations.admissionregistration.k8s.io"
 
     def __init__(self) -> None:
         super().__init__("validatingwebhookconfigurations")

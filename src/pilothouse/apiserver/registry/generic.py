@@ -189,11 +189,12 @@ class Registry:
         generate = not op.name and meta.get("generateName")
         for field in ("deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"):
             meta.pop(field, None)
-        own(op, None, obj, self.now())
+        now = self.now()
+        own(op, None, obj, now)
         await self.admission.mutate(op)
         if generate:
             meta["name"] = op.name = self._generated(str(meta["generateName"]))
-        self._prepare_create(op)
+        self._prepare_create(op, now)
         meta = obj["metadata"]
         self._validate_create(op)
         if op.by_update:
@@ -236,13 +237,13 @@ class Registry:
             error.message = f"object is being deleted: {error.message}"
         return error
 
-    def _prepare_create(self, op: Operation) -> None:
+    def _prepare_create(self, op: Operation, now: str) -> None:
         obj = op.object
         assert obj is not None
         meta = obj["metadata"]
         strategy = op.strategy
         meta["uid"] = self.random.uid()
-        meta["creationTimestamp"] = self.now()
+        meta["creationTimestamp"] = now
         if strategy.generation is not None:
             meta["generation"] = 1
         obj["metadata"] = {**{f: meta[f] for f in _METADATA_ORDER if f in meta}, **meta}

@@ -62,7 +62,8 @@ class Operation:
         field_manager: str = "",
         warnings: list[str] | None = None,
     ):
-        self.kind, self.strategy, self.verb, self.user = kind, strategy, verb, user
+        self.kind, self.resource, self.strategy = kind, kind.resource, strategy
+        self.verb, self.user = verb, user
         self.namespace, self.name, self.subresource = namespace, name, subresource
         self.requested, self.dry_run, self.field_manager = requested, dry_run, field_manager
         self.warnings: list[str] = [] if warnings is None else warnings
@@ -85,10 +86,6 @@ class Operation:
     def checked_as(self) -> Kind:
         """An Event is checked by the name that it came under, what is in versions only as it is stored."""
         return self.kind if self.kind.custom or self.requested is None else self.requested
-
-    @property
-    def resource(self) -> str:
-        return self.kind.resource
 
     def warn(self, text: str) -> None:
         if text not in self.warnings:

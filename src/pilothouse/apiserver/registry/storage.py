@@ -26,7 +26,10 @@ class Storage:
         return f"{kind.prefix}{namespace}/{name}" if kind.namespaced else f"{kind.prefix}{name}"
 
     def get(self, kind: Kind, namespace: str, name: str) -> Entry | None:
-        return self.cache.of_kind(kind.prefix).get(self.key(kind, namespace, name))
+        prefix = kind.prefix
+        return self.cache.find(
+            prefix, f"{prefix}{namespace}/{name}" if kind.namespaced else f"{prefix}{name}"
+        )
 
     def list(self, kind: Kind, namespace: str = "") -> list[Object]:
         """Parsed objects, read-only, in key order."""
