@@ -149,6 +149,9 @@ DEFAULT_POLICY: Object = {
 }
 
 
+NOBODY = User("", ())
+
+
 class Audit:
     """`received` and `answered` are called for every request; what the policy wants to know goes to the file."""
 
@@ -160,10 +163,23 @@ class Audit:
         self._file.close()
 
     def received(self, request: Request, info: RequestInfo, user: User) -> None:
-        """`user`: who authenticated; `request.user` may be whom they impersonate."""
+        """`user`: who authenticated."""
         rule = self._policy.rule_for(user, info)
         if rule is None:
             return
+        request.audit = Pending(self, rule, self._event(request, info, user, rule))
+        request.audit.tell("RequestReceived")
+
+    def unauthenticated(self, request: Request, info: RequestInfo) -> None:
+        """Its credentials are no good: it is answered 401."""
+        rule = self._policy.rule_for(NOBODY, info)
+        if rule is None:
+            return
+        event = self._event(request, info, NOBODY, rule)
+        event["responseStatus"] = {"metadata": {}, "message": _attempted(request), "code": 401}
+        Pending(self, rule, event).tell("ResponseStarted")
+
+    def _event(self, request: Request, info: RequestInfo, user: User, rule: Rule) -> Object:
         event: Object = {
             "kind": "Event",
             "apiVersion": "audit.k8s.io/v1",
@@ -174,8 +190,6 @@ class Audit:
             "verb": info.verb,
             "user": _user(user),
         }
-        if request.user is not user:
-            event["impersonatedUser"] = _user(request.user)
         event["sourceIPs"] = [request.peer.rpartition(":")[0]]
         event["userAgent"] = request.headers.get("user-agent", "")
         if info.is_resource:
@@ -191,15 +205,25 @@ class Audit:
         if rule.level >= LEVELS.index("Request") and (body := _body(request, info)) is not None:
             event["requestObject"] = body
         now = timestamp_micro(self._clock.now())
-        event |= {"requestReceivedTimestamp": now, "stageTimestamp": now}
-        request.audit = Pending(self, rule, event)
-        request.audit.tell("RequestReceived")
+        return event | {"requestReceivedTimestamp": now, "stageTimestamp": now}
 
     def write(self, event: Object) -> None:
         self._file.write(orjson.dumps(event, option=orjson.OPT_APPEND_NEWLINE))
 
     def now(self) -> str:
         return timestamp_micro(self._clock.now())
+
+
+def _attempted(request: Request) -> str:
+    scheme, _, rest = request.headers.get("authorization", "").strip().partition(" ")
+    tried = [scheme.lower()] if scheme.lower() in ("basic", "bearer") and rest else []
+    if request.parameter("access_token").strip():
+        tried.append("access_token")
+    if request.peer_certificate:
+        tried.append("x509")
+    if not tried:
+        return "Authentication failed, no credentials provided"
+    return f"Authentication failed, attempted: {', '.join(tried)}"
 
 
 @dataclass(slots=True)
@@ -214,6 +238,17 @@ class Pending:
         if stage not in self.rule.omitted:
             self.audit.write({**self.event, "stage": stage, "stageTimestamp": self.audit.now()})
 
+    def impersonates(self, user: User, constraint: str) -> None:
+        """`constraint`: the verb of the mode that allowed it; "" is the old way."""
+        self.event["impersonatedUser"] = _user(user)
+        if constraint:
+            self.event["authenticationMetadata"] = {"impersonationConstraint": constraint}
+
+    def decided(self, allowed: bool, reason: str) -> None:
+        annotations = self.event.setdefault("annotations", {})
+        annotations["authorization.k8s.io/decision"] = "allow" if allowed else "forbid"
+        annotations["authorization.k8s.io/reason"] = reason
+
     def answered(self, response: Response) -> None:
         """A stream has begun; or it is all over."""
         event = self.event
@@ -227,9 +262,6 @@ class Pending:
             event["responseStatus"] = {"metadata": {}, **told, "code": response.status}
         if body is not None and self.rule.level == len(LEVELS) - 1:
             event["responseObject"] = body
-        decision = "forbid" if response.status == 403 else "allow"
-        annotations = event.setdefault("annotations", {})  # admission's are there already
-        annotations |= {"authorization.k8s.io/decision": decision, "authorization.k8s.io/reason": ""}
         if response.stream is not None:
             self.tell("ResponseStarted")
             response.stream = self._until_its_end(response.stream)

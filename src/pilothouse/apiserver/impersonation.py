@@ -97,6 +97,8 @@ class Impersonation:
                 first = first or error
             else:
                 self._last.remember(user.name, index)
+                if request.audit is not None:
+                    request.audit.impersonates(found, f"impersonate:{mode}" if mode else "")
                 return found
         assert first is not None  # the last mode is for all
         raise first

@@ -30,7 +30,7 @@ from .aggregation import Aggregator
 from .answers import dumps, error_response, with_warnings
 from .audit import Audit
 from .authentication import Authenticator
-from .authorization import SUPERUSERS, Attributes, Authorizer
+from .authorization import SUPERUSERS, Attributes, Authorizer, refusal
 from .cache import Cache
 from .config import ApiConfig
 from .custom_resources import CustomResources
@@ -173,7 +173,7 @@ class ApiServer:
         try:
             request.parameters = parse_query(request.query)
             request.info = info = request_info(request.method, request.path, request.parameters)
-            user = self.authenticator.authenticate(request)
+            user = self._who(request, info)
             if not isinstance(user, User):
                 return self._handle_later(request, info, user, started)
             answer = self._authenticated(request, info, user)
@@ -182,6 +182,22 @@ class ApiServer:
         if not isinstance(answer, Response):
             return self._finish(request, answer, started)
         return self._answered(request, answer, started)
+
+    def _who(self, request: Request, info: RequestInfo) -> User | Awaitable[User]:
+        try:
+            return self.authenticator.authenticate(request)
+        except ApiError:
+            if self.audit is not None:
+                self.audit.unauthenticated(request, info)
+            raise
+
+    async def _who_later(self, request: Request, info: RequestInfo, user: Awaitable[User]) -> User:
+        try:
+            return await user
+        except ApiError:
+            if self.audit is not None:
+                self.audit.unauthenticated(request, info)
+            raise
 
     async def _label_secret(self, namespace: str, name: str, labels: dict[str, str]) -> None:
         op = self.registry.operation(kind_of_resource("secrets"), UPDATE, APISERVER, namespace, name)
@@ -202,7 +218,7 @@ class ApiServer:
     ) -> Response:
         """Where a webhook has to be asked who it is."""
         try:
-            answer = self._authenticated(request, info, await user)
+            answer = self._authenticated(request, info, await self._who_later(request, info, user))
         except Exception as error:
             answer = self.failed(request, error)
         if not isinstance(answer, Response):
@@ -212,12 +228,14 @@ class ApiServer:
     def _authenticated(
         self, request: Request, info: RequestInfo, user: User
     ) -> Response | Awaitable[Response]:
-        request.user = self.impersonation.user_of(request, user, info)
         if self.audit is not None:
             self.audit.received(request, info, user)
+        request.user = self.impersonation.user_of(request, user, info)
         request.flow = self.flow_control.schema_of(request.user, info)
         if SUPERUSERS not in request.user.groups:
             self.authorize(request, info)
+        elif request.audit is not None:
+            request.audit.decided(True, "")
         return self.dispatch(request, info)
 
     async def _finish(self, request: Request, waiting: Awaitable[Response], started: float) -> Response:
@@ -268,7 +286,12 @@ class ApiServer:
 
     def authorize(self, request: Request, info: RequestInfo) -> None:
         name = authorized_name(info, request.parameters)
-        self.authorizer.check(Attributes.of(request.user, info, name, request.parameter("fieldSelector")))
+        asked = Attributes.of(request.user, info, name, request.parameter("fieldSelector"))
+        allowed, why = self.authorizer.allows(asked)
+        if request.audit is not None:
+            request.audit.decided(allowed, why)
+        if not allowed:
+            raise refusal(asked, why)
 
     def dispatch(self, request: Request, info: RequestInfo) -> Response | Awaitable[Response]:
         if not info.is_resource:

@@ -8,7 +8,7 @@ import pytest
 
 from pilothouse.apiserver.audit import AuditError, Policy
 from pilothouse.apiserver.config import ADMIN, ApiConfig
-from pilothouse.apiserver.request import Request, Response
+from pilothouse.apiserver.request import Request, Response, User
 from pilothouse.apiserver.server import ApiServer
 from pilothouse.base.clock import RealClock
 from pilothouse.base.random import Random
@@ -108,3 +108,42 @@ async def test_a_full_disk_fails_no_request(caplog):
     assert statuses == [201, 200]
     (line,) = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
     assert "events are missing in /dev/full" in line
+
+
+async def test_who_was_allowed_why_and_who_was_not_let_in(tmp_path):
+    log = tmp_path / "audit.log"
+    policy = Policy({"kind": "Policy", "rules": [{"level": "Metadata"}], "omitStages": ["RequestReceived"]})
+    robot = User("robot", ("system:authenticated",))
+    config = ApiConfig(tokens={"t": ADMIN, "r": robot}, audit_policy=policy, audit_log=str(log))
+    server = ApiServer(MemoryStore(), RealClock(), Random(7), config)
+    await server.start()
+
+    async def ask(token: str, path: str, **headers: str) -> None:
+        named = {key.replace("_", "-"): value for key, value in headers.items()}
+        answer = server.handle(Request("GET", path, "", {"authorization": f"Bearer {token}", **named}))
+        if not isinstance(answer, Response):
+            await answer
+
+    await ask("t", MAPS)
+    await ask("r", "/version")
+    await ask("r", MAPS)
+    await ask("r", MAPS, impersonate_user="bob")
+    await ask("t", "/version", impersonate_user="bob")
+    await ask("x", MAPS)
+    await server.stop()
+    events = [json.loads(line) for line in log.read_text().splitlines()]
+    decision = [
+        tuple(e.get("annotations", {}).get(f"authorization.k8s.io/{k}") for k in ("decision", "reason"))
+        for e in events
+    ]
+    assert decision[0] == ("allow", "")
+    assert decision[1][0] == "allow" and decision[1][1].startswith("RBAC: allowed by ClusterRoleBinding")
+    assert decision[2] == ("forbid", "")
+    assert decision[3] == (None, None) and events[3]["responseStatus"]["code"] == 403
+    assert events[4]["impersonatedUser"]["username"] == "bob" and decision[4][1].startswith("RBAC: allowed")
+    assert events[5]["stage"] == "ResponseStarted" and events[5]["user"] == {}
+    assert events[5]["responseStatus"] == {
+        "metadata": {},
+        "message": "Authentication failed, attempted: bearer",
+        "code": 401,
+    }
