@@ -28,6 +28,10 @@ PROTOBUF = "application/vnd.kubernetes.protobuf"
 _SUMMARY_LENGTH_MAX = 30
 NO_KIND = "couldn't get version/kind; json parse error"
 # how Go prints the type that the head of every object is read into
+_SCHEMES = {
+    "apiextensions.k8s.io": "apiserver/apiserver.go:55",
+    "apiregistration.k8s.io": "apiserver/scheme/scheme.go:28",
+}
 HEAD = """struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }"""
 
 
@@ -229,7 +233,7 @@ def _check_kind(value: Any, data: bytes, kind: Kind) -> tuple[Object, tuple[str,
     if not has_schema(*given) and find_gvk(*given) is None and given != ("", "v1", "List"):
         what = (
             f'no kind "{given[2]}" is registered for version "{_join(group, version)}" '
-            'in scheme "pkg/api/legacyscheme/scheme.go:30"'
+            f'in scheme "pkg/{_SCHEMES.get(kind.group, "api/legacyscheme/scheme.go:30")}"'
         )
         raise _cannot_be_handled(given, kind, what)
     if given[2] != kind.kind or group != kind.group:

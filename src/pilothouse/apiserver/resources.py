@@ -185,8 +185,7 @@ class Resources:
         form = self.form(request, kind)
         options = self.delete_options(request)
         op = self.operation(request, kind, DELETE, dry_run=options.dry_run)
-        if kind.plural == "jobs" and not options.propagation and options.orphan_dependents is None:
-            op.warn(JOB_WARNING)
+        _warn_of_orphans(request, kind, options)
         outcome = await self.registry.delete(op, options)
         code = 200
         if not outcome.deleted and options.orphan_dependents is False:
@@ -208,6 +207,7 @@ class Resources:
     async def delete_collection(self, request: Request, kind: Kind) -> Response:
         form = self.form(request, kind)
         options = self.delete_options(request)
+        _warn_of_orphans(request, kind, options)
         selection = list_options(request)
         check_list_options(selection, watch=False)
         found = await reads.select_async(self, request, kind, selection)
@@ -306,6 +306,11 @@ def _from_process(obj: Object, kind: Kind) -> Object:
     if problems:
         raise bad_request(f"strict decoding error: {', '.join(problems)}")
     return {**copy, "apiVersion": kind.api_version, "kind": kind.kind}
+
+
+def _warn_of_orphans(request: Request, kind: Kind, options: DeleteOptions) -> None:
+    if kind.resource == "jobs.batch" and not options.propagation and options.orphan_dependents is None:
+        request.warnings.append(JOB_WARNING)
 
 
 def check_name(obj: Object, info: RequestInfo, kind: Kind) -> None:

@@ -159,6 +159,8 @@ async def evict(server: ApiServer, request: Request, kind: Kind) -> Response:
     query = write_options(request, "CreateOptions")
     eviction = body_of(request, PODS.of_subresource("eviction"))
     meta = eviction.get("metadata") or {}
+    if (meta.get("namespace") or info.namespace) != info.namespace:
+        raise bad_request(OTHER_NAMESPACE)
     name = info.name
     if (meta.get("name") or "") != name:
         raise bad_request("name in URL does not match name in Eviction object")

@@ -117,6 +117,8 @@ def test_another_kind_or_version_is_refused() -> None:
         'Secret in version "v1" cannot be handled as a ConfigMap: '
         "converting (v1.Secret) to (core.ConfigMap): unknown conversion"
     )
+    services = kind_of_resource("apiservices.apiregistration.k8s.io")
+    assert refusal({"kind": "Foo"}, services).endswith('in scheme "pkg/apiserver/scheme/scheme.go:28"')
     assert 'no kind "Deployment" is registered for version "v1"' in refusal(
         {"apiVersion": "v1", "kind": "Deployment"}, DEPLOYMENT
     )

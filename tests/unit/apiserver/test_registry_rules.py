@@ -295,3 +295,9 @@ async def test_a_scale_is_checked_as_an_object(client, scale, why):
     await client.create("deployments.apps", workload())
     with pytest.raises(ApiError, match=why):
         await client.patch("deployments.apps", "default", "w", scale, subresource="scale")
+
+
+async def test_an_eviction_is_of_the_namespace_it_is_sent_to(client):
+    eviction = {"metadata": {"name": "p", "namespace": "other"}}
+    with pytest.raises(ApiError, match="does not match the namespace sent on the request"):
+        await client.create("pods", eviction, namespace="default", name="p", subresource="eviction")

@@ -518,3 +518,11 @@ async def test_a_subresource_refuses(server, line, body, code, why):
     answer = await ask(server, f"{method} /api/v1/namespaces/default/{rest}", body)
     assert answer.status == code
     assert why in message(answer)
+
+
+async def test_jobs_that_are_deleted_together_are_warned_of_too(server):
+    path = "/apis/batch/v1/namespaces/default/jobs"
+    for query, count in (("", 1), ("?propagationPolicy=Background", 0)):
+        answer = await ask(server, f"DELETE {path}{query}")
+        warnings = [value for name, value in answer.headers if name == "Warning"]
+        assert len(warnings) == count
