@@ -73,7 +73,7 @@ def _check(shape: Shape, value: Any, path: str, problems: list[str]) -> None:
         if not isinstance(value, dict):
             problems.append(f"{where}expected map, got {_go(value)}")
             return
-        for name, inner in value.items():
+        for name, inner in sorted(value.items()):
             below = shape.of(name)
             if below is None:
                 problems.append(f"{path}.{name}: field not declared in schema")

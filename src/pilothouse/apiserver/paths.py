@@ -27,9 +27,9 @@ HOOKS = """
     start-apiserver-admission-initializer generic-apiserver-start-informers
     priority-and-fairness-config-consumer priority-and-fairness-filter storage-object-count-tracker-hook
     start-apiextensions-informers start-apiextensions-controllers crd-informer-synced
-    start-system-namespaces-controller start-cluster-authentication-info-controller
+    start-system-namespaces-controller peer-endpoint-reconciler-controller start-cluster-authentication-info-controller
     start-kube-apiserver-identity-lease-controller start-kube-apiserver-identity-lease-garbage-collector
-    start-legacy-token-tracking-controller start-service-ip-repair-controllers rbac/bootstrap-roles
+    storage-readiness start-legacy-token-tracking-controller start-service-ip-repair-controllers rbac/bootstrap-roles
     scheduling/bootstrap-system-priority-classes priority-and-fairness-config-producer bootstrap-controller
     start-kubernetes-service-cidr-controller aggregator-reload-proxy-client-cert start-kube-aggregator-informers
     apiservice-status-local-available-controller apiservice-status-remote-available-controller
@@ -40,8 +40,8 @@ _STARTED = tuple(
     hook if hook == "autoregister-completion" else f"poststarthook/{hook}" for hook in HOOKS.split()
 )
 CHECKS = {
-    "healthz": ("ping", "log", "etcd", *_STARTED),
-    "livez": ("ping", "log", "etcd", *_STARTED),
+    "healthz": ("ping", "log", "loopback-serving-certificate", "etcd", *_STARTED),
+    "livez": ("ping", "log", "loopback-serving-certificate", "etcd", *_STARTED),
     "readyz": ("ping", "log", "etcd", "etcd-readiness", "informer-sync", *_STARTED, "shutdown"),
 }
 
@@ -60,7 +60,7 @@ def standard_paths(server: ApiServer) -> dict[str, PathFunction]:
     def api(request: Request) -> Response:
         only_get(request)
         if aggregated(request):
-            return _aggregated(server, core=True)
+            return _aggregated(server, request, core=True)
         address = (
             server.config.external_address
             or f"{server.config.advertise_address}:{server.config.advertise_port}"
@@ -70,7 +70,7 @@ def standard_paths(server: ApiServer) -> dict[str, PathFunction]:
 
     def apis(request: Request) -> Response:
         if aggregated(request):
-            return _aggregated(server, core=False)
+            return _aggregated(server, request, core=False)
         form = negotiate(request.headers.get("accept", ""), produced=(), transforms=False)
         document = discovery.api_group_list(server.kinds)
         if others := server.aggregator.groups():
@@ -105,6 +105,7 @@ def standard_paths(server: ApiServer) -> dict[str, PathFunction]:
             {"/api", "/api/v1", "/apis", *(p for p in server.paths if not p.endswith("/*") and p != "/")}
             | {f"/apis/{k.group}" for k in server.kinds if k.group}
             | {f"/apis/{k.api_version}" for k in server.kinds if k.group}
+            | {f"/{where}/{check}" for where, checks in CHECKS.items() for check in checks}
         )
         return Response(200, [], orjson.dumps({"paths": paths}, option=orjson.OPT_INDENT_2))
 
@@ -158,7 +159,7 @@ def only_get(request: Request) -> None:
         raise method_not_allowed()
 
 
-@functools.lru_cache(maxsize=2)
+@functools.lru_cache(maxsize=4)
 def _sha512(body: bytes) -> str:
     return hashlib.sha512(body).hexdigest().upper()
 
@@ -171,10 +172,14 @@ def _accepts_document(request: Request) -> bool:
 
 
 def _document(request: Request, body: bytes, media: str, etag: str) -> Response:
-    """One that clients may keep as long as it is the same."""
-    headers = [("Vary", "Accept"), ("Etag", f'"{etag}"')]
     if not _accepts_document(request):
-        return Response(406, headers[:1], content_type="")
+        return Response(406, [("Vary", "Accept")], content_type="")
+    return _kept(request, body, media, etag)
+
+
+def _kept(request: Request, body: bytes, media: str, etag: str, *more: tuple[str, str]) -> Response:
+    """A document that clients may keep as long as it is the same."""
+    headers = [("Vary", "Accept"), ("Etag", f'"{etag}"'), *more]
     if f'"{etag}"' in request.headers.get("if-none-match", ""):
         return Response(304, headers, content_type="")
     return Response(200, headers, body, content_type=media)
@@ -195,7 +200,7 @@ def aggregated(request: Request) -> bool:
     raise not_acceptable((*MEDIA, "application/json;as=APIGroupDiscoveryList;g=apidiscovery.k8s.io;v=v2"))
 
 
-def _aggregated(server: ApiServer, *, core: bool) -> Response:
+def _aggregated(server: ApiServer, request: Request, *, core: bool) -> Response:
     document = discovery.aggregated(server.kinds, core=core)
     if not core and (others := server.aggregator.aggregated()):
         ranks = server.aggregator.ranks()
@@ -207,7 +212,7 @@ def _aggregated(server: ApiServer, *, core: bool) -> Response:
             ),
         )
     body = orjson.dumps(document)
-    return Response(200, [("Vary", "Accept")], body, content_type=discovery.AGGREGATED_MEDIA_TYPE)
+    return _kept(request, body, discovery.AGGREGATED_MEDIA_TYPE, _sha512(body), ("Cache-Control", "public"))
 
 
 def _health(server: ApiServer, request: Request) -> Response:

@@ -526,3 +526,12 @@ async def test_jobs_that_are_deleted_together_are_warned_of_too(server):
         answer = await ask(server, f"DELETE {path}{query}")
         warnings = [value for name, value in answer.headers if name == "Warning"]
         assert len(warnings) == count
+
+
+async def test_discovery_in_one_document_can_be_kept(server):
+    accept = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+    answer = await ask(server, "GET /apis", accept=accept)
+    headers = dict(answer.headers)
+    assert headers["Cache-Control"] == "public"
+    again = await ask(server, "GET /apis", accept=accept, if_none_match=headers["Etag"])
+    assert (again.status, again.body) == (304, b"")
