@@ -106,9 +106,10 @@ def _stored_versions(errors: FieldErrors, stored: list[str], versions: list[Obje
         errors.invalid(path, None, "must have at least one stored version")
         return
     known = [version.get("name") or "" for version in versions]
-    for version in versions:
-        if version.get("storage") and (version.get("name") or "") not in stored:
-            errors.invalid(path, stored, f"must have the storage version {version.get('name') or ''}")
+    for index, version in enumerate(versions):
+        name = known[index]
+        if version.get("storage") and (name not in stored or name in known[:index]):
+            errors.invalid(path, stored, f"must have the storage version {name}")
     for i, name in enumerate(stored):
         if name not in known:
             errors.invalid(
@@ -219,6 +220,10 @@ def _spec(errors: FieldErrors, spec: Object, old: Object | None) -> None:
         )
     conversion = spec.get("conversion")
     if conversion is not None:
+        strategy = conversion.get("strategy") or ""
+        if spec.get("preserveUnknownFields") and strategy != "None":
+            why = "must be None if spec.preserveUnknownFields is true"
+            errors.invalid("spec.conversion.strategy", strategy, why)
         _conversion(errors, conversion, old)
 
 

@@ -202,7 +202,8 @@ def _template(errors: FieldErrors, new: Object, old: Object | None) -> None:
     metadata.annotations(errors, meta.get("annotations"), "spec.metadata.annotations")
     metadata.labels(errors, meta.get("labels"), "spec.metadata.labels")
     for field in (field.name for field in in_order(type_of("meta.v1.ObjectMeta"))):
-        if field not in ("annotations", "labels") and meta.get(field):
+        given = field == "deletionGracePeriodSeconds" and field in meta  # a pointer, which may be to 0
+        if field not in ("annotations", "labels") and (given or meta.get(field)):
             errors.forbidden(f"spec.metadata.{'uID' if field == 'uid' else field}", "cannot be set")
     _claim_spec(errors, spec.get("spec") or {}, "spec.spec")
 

@@ -310,6 +310,11 @@ def test_versions_that_share_a_schema_share_their_selectable_fields() -> None:
     assert of_create(resource, definition) == []
     definition["spec"]["conversion"] = {}
     assert fields(of_create(resource, definition)) == ["spec.conversion.strategy"]
+    del definition["spec"]["conversion"]
+    definition["spec"]["versions"] = [one, one]
+    assert ("status.storedVersions", 'Invalid value: ["v1"]: must have the storage version v1') in (
+        of_create(resource, definition)
+    )
 
 
 def test_events_are_held_to_more_by_their_new_name() -> None:
@@ -397,10 +402,13 @@ def test_the_name_of_an_api_service_is_its_version_and_group() -> None:
 
 
 def test_the_metadata_of_a_claim_template_are_named_in_their_order() -> None:
-    meta = {"uid": "u", "finalizers": ["a/b"], "generateName": "g"}
+    meta = {"uid": "u", "finalizers": ["a/b"], "deletionGracePeriodSeconds": 0, "generateName": "g"}
     body = {"spec": {"metadata": meta, "spec": {"devices": {}}}}
     resource = "resourceclaimtemplates.resource.k8s.io"
-    wrong = [f"spec.metadata.{field}" for field in ("generateName", "uID", "finalizers")]
+    wrong = [
+        f"spec.metadata.{field}"
+        for field in ("generateName", "uID", "deletionGracePeriodSeconds", "finalizers")
+    ]
     assert fields(of_create(resource, body)) == wrong
     assert fields(of_update(resource, body, {"spec": {"spec": {"devices": {}}}})) == [*wrong, "spec"]
 
