@@ -18,7 +18,8 @@ from ..client.http import lines, raise_for_status, with_query
 from ..client.transport import Response
 from . import printing
 from .errors import Failure, Failures
-from .jsonpath import go_type, relaxed
+from .jsonpath import go_json, go_type, relaxed
+from .tabs import escaped
 from .tabs import table as laid_out
 from .targets import Ask, Undecodable, documents, fetch, info_of, namespace_first, parse, path
 from .verb import (
@@ -328,7 +329,7 @@ class _Watched:
         self._options, self._printer, self._wide = getter._options, getter._printer, getter._wide
         self._headers = not self._options.no_headers
         self._events = bool(self._options.output_watch_events)
-        self._widths: list[int] = [len("MODIFIED") + 3] if self._events else []
+        self._widths: list[int] = [len("MODIFIED") + 3] if self._events and not self._printer else []
         self._columns: list[Object] = []
 
     def first(self, found: Object) -> None:
@@ -336,23 +337,27 @@ class _Watched:
             self._rows(found, "ADDED")
             return
         typed = {"apiVersion": self._ask.kind.api_version, "kind": self._ask.kind.kind}
-        for item in found.get("items") or ():
-            self._object({**typed, **item}, "ADDED")
+        self._objects([{**typed, **item} for item in found.get("items") or ()], "ADDED")
 
     def event(self, type_: str, obj: Object) -> None:
         if self._printer is None:
             self._rows(obj, type_)
         else:
-            self._object(obj, type_)
+            self._objects([obj], type_)
 
-    def _object(self, obj: Object, type_: str) -> None:
+    def _objects(self, objects: list[Object], type_: str) -> None:
         assert self._printer is not None
-        if self._events:
-            if self._printer.name in printing.PLAIN:
-                obj = {"type": type_, "object": printing.without_managed_fields(obj)}
-            else:
-                click.echo(f"{type_}   ", nl=False)
-        click.echo(self._printer.show(obj), nl=False)
+        name = self._printer.name
+        if self._events and name == "json":
+            for obj in objects:
+                click.echo(f'{{"type":"{type_}","object":{go_json(obj)}}}')
+            return
+        if self._events and name != "name":
+            objects = [{"type": type_, "object": obj} for obj in objects]
+        if name.startswith("custom-columns"):
+            self._lay([row for obj in objects for row in self._printer.rows(obj)])
+        else:
+            click.echo("".join(map(self._printer.show, objects)), nl=False)
 
     def _rows(self, found: Object, type_: str) -> None:
         self._columns = found.get("columnDefinitions") or self._columns  # only the first event has them
@@ -370,14 +375,18 @@ class _Watched:
             rows = [["EVENT" if self._headers and i == 0 else type_, *row] for i, row in enumerate(rows)]
         if not (found.get("rows") or self._widths):
             return
+        self._lay(rows)
+        self._headers = self._headers and not rows
+
+    def _lay(self, rows: list[printing.Row]) -> None:
+        """Prints rows in columns that only grow."""
         for row in rows:
             self._widths += [6] * (len(row) - len(self._widths))
             for index, cell in enumerate(row):
                 self._widths[index] = max(self._widths[index], len(cell) + 3)
         for row in rows:
             cells = [cell.ljust(width) for cell, width in zip(row[:-1], self._widths, strict=False)]
-            click.echo("".join(cells) + row[-1])
-        self._headers = self._headers and not rows
+            click.echo(escaped("".join(cells) + row[-1]))
 
 
 def _prefix(ask: Ask) -> str:

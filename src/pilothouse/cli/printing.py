@@ -71,7 +71,7 @@ class Printer:
             headers,
         )
         self._missing = missing
-        self._shown = 0
+        self._shown, self._headed = 0, False
 
     def show(self, obj: Object) -> str:
         self._shown += 1
@@ -89,13 +89,18 @@ class Printer:
         if self.name.startswith("jsonpath"):
             return render(self.argument, obj, as_json=self.name == "jsonpath-as-json", missing=self._missing)
         if self.name.startswith("custom-columns"):
-            items = obj["items"] if "items" in obj and obj.get("kind", "").endswith("List") else [obj]
-            if self.name.endswith("file"):
-                return _columns_of_file(self.argument, items)
-            return custom_columns(self.argument, items, self._headers)
+            return table(self.rows(obj))
         from .gotemplate import execute
 
         return execute(self.argument, obj, self._missing)
+
+    def rows(self, obj: Object) -> list[Row]:
+        """Of custom columns; the headers come once."""
+        items = obj["items"] if "items" in obj and obj.get("kind", "").endswith("List") else [obj]
+        first, self._headed = not self._headed, True
+        if self.name.endswith("file"):
+            return _column_rows(_columns_of_file(self.argument), items, first)
+        return _column_rows(_columns_of(self.argument), items, self._headers and first)
 
 
 def printer(options: Any) -> Printer | None:
@@ -261,38 +266,18 @@ def without_managed_fields(obj: Object) -> Object:
     return {**obj, "metadata": {key: value for key, value in metadata.items() if key != "managedFields"}}
 
 
-def custom_columns(spec: str, items: list[Object], headers: bool) -> str:
-    """`-o custom-columns=NAME:.metadata.name,…`"""
+def _columns_of(spec: str) -> list[tuple[str, str]]:
+    """`NAME:.metadata.name,…`"""
     columns = []
     for part in spec.split(","):
         name, colon, path = part.partition(":")
         if not colon:
             raise Failure(f"unexpected custom-columns spec: {part}, expected <header>:<json-path-expr>")
         columns.append((name, path))
-    return _columns(columns, items, headers)
+    return columns
 
 
-def _columns(columns: list[tuple[str, str]], items: list[Object], headers: bool) -> str:
-    paths = [relaxed(path) for _, path in columns]
-    rows = [[name for name, _ in columns]] if headers else []
-    for item in items:
-        try:
-            found = [path.find(item) for path in paths]
-        except LookupError as error:
-            raise Failure(error.args[0])
-        rows.append(
-            [
-                ",".join(
-                    ["<none>"] * (not groups or not groups[0])
-                    + [go_text(value) for values in groups for value in values]
-                )
-                for groups in found
-            ]
-        )
-    return table(rows)
-
-
-def _columns_of_file(text: str, items: list[Object]) -> str:
+def _columns_of_file(text: str) -> list[tuple[str, str]]:
     """Two lines: the headers, and the paths below them."""
     lines = [line.split() for line in text.splitlines()]
     for index, what in enumerate(("header", "spec")):
@@ -305,4 +290,21 @@ def _columns_of_file(text: str, items: list[Object]) -> str:
         raise Failure(
             f"number of headers ({len(lines[0])}) and field specifications ({len(lines[1])}) don't match"
         )
-    return _columns(list(zip(lines[0], lines[1], strict=True)), items, True)
+    return list(zip(lines[0], lines[1], strict=True))
+
+
+def _column_rows(columns: list[tuple[str, str]], items: list[Object], headers: bool) -> list[Row]:
+    paths = [relaxed(path) for _, path in columns]
+    rows = [[name for name, _ in columns]] if headers else []
+    for item in items:
+        try:
+            found = [path.find(item) for path in paths]
+        except LookupError as error:
+            raise Failure(error.args[0])
+        rows.append([_column(groups) for groups in found])
+    return rows
+
+
+def _column(groups: list[list[Any]]) -> str:
+    absent = ["<none>"] if not groups or not groups[0] else []
+    return ",".join([*absent, *(go_text(value) for values in groups for value in values)])

@@ -4,7 +4,7 @@ import pytest
 
 from pilothouse.cli.errors import Failure
 from pilothouse.cli.jsonpath import go_text, relaxed, render
-from pilothouse.cli.printing import custom_columns
+from pilothouse.cli.printing import GET_FORMATS, Printer
 
 PODS = {
     "items": [
@@ -73,14 +73,15 @@ def test_columns_and_sorting_take_paths_without_braces(text):
 
 
 def test_custom_columns_show_absent_values_and_maps_as_go_does():
-    shown = custom_columns("NAME:.metadata.name,NOPE:.nope,LABELS:.metadata.labels", PODS["items"], True)
+    spec = "custom-columns=NAME:.metadata.name,NOPE:.nope,LABELS:.metadata.labels"
+    shown = Printer(spec, formats=GET_FORMATS).show({"kind": "List", "items": PODS["items"]})
     assert shown.splitlines() == [
         "NAME   NOPE     LABELS",
         "a      <none>   map[a.b/c:dotted app:x]",
         "b      <none>   <none>",
     ]
     with pytest.raises(Failure, match="expected <header>:<json-path-expr>"):
-        custom_columns("NAME", [], True)
+        Printer("custom-columns=NAME", formats=GET_FORMATS).show({})
 
 
 def test_values_as_go_prints_them():
