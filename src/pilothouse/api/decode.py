@@ -7,6 +7,7 @@ k8s.io/apiserver endpoints/handlers (create.go, rest.go) and apimachinery's json
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from .decode_text import Parsed, SyntaxFailure, parse_json, parse_yaml
@@ -105,6 +106,7 @@ def decode(
     return obj, as_warnings(problems) if problems and field_validation == "Warn" else []
 
 
+@lru_cache(maxsize=256)
 def media_type_of(content_type: str, *, protobuf: bool = True) -> str:
     """One of JSON, YAML, PROTOBUF; 415 for others. Nothing means JSON."""
     media_type = content_type.partition(";")[0].strip().lower()

@@ -76,6 +76,13 @@ class Kind:
         return self.stored and (self.group, self.version) == (self.storage_group, self.storage_version)
 
     @cached_property
+    def storage(self) -> Kind:
+        """The row of the version that is stored; itself for most, and for custom resources."""
+        if self.is_storage_version or self.custom:
+            return self
+        return _BY_PLURAL.get((self.storage_group, self.storage_version, self.plural), self)
+
+    @cached_property
     def verbatim(self) -> bool:
         """Whether clients get the very bytes that are stored."""
         return self.is_storage_version
@@ -382,7 +389,4 @@ def kind_of_resource(resource: str) -> Kind:
 
 
 def storage_kind(kind: Kind) -> Kind:
-    """The row of the version that is stored; itself for most, and for custom resources."""
-    if kind.is_storage_version or kind.custom:
-        return kind
-    return _BY_PLURAL.get((kind.storage_group, kind.storage_version, kind.plural), kind)
+    return kind.storage

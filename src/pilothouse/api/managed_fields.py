@@ -187,7 +187,12 @@ def _of_new(new: Object, versions: Versions, request: Request) -> list[Object]:
     if shape is None:
         return []
     try:
-        fields = request.filtered(merging.initial(shape, versions.convert(new, request.api_version)))
+        made = (
+            new
+            if new.get("apiVersion") == request.api_version
+            else versions.convert(new, request.api_version)
+        )
+        fields = request.filtered(merging.initial(shape, made))
     except merging.Mismatch:
         return []
     mine = stripped(fields)

@@ -10,7 +10,7 @@ from typing import Any, Final
 import orjson
 
 from .fieldset import ITSELF, FieldSet
-from .merge_types import LEAF, LIST, MAP, Shape, resolved
+from .merge_types import ANY, LEAF, LIST, MAP, Shape, resolved
 from .object import Object
 
 ABSENT: Final[Any] = type("Absent", (), {"__repr__": lambda self: "ABSENT"})()
@@ -317,7 +317,14 @@ def initial(shape: Shape, value: Object) -> FieldSet:
             continue
         element, below, leaf = member
         if name not in always:
-            result[element] = _ALONE if leaf or not inner else _around(_added(resolved(below, inner), inner))
+            if leaf or not inner:
+                result[element] = _ALONE
+            else:
+                result[element] = inside = _added(
+                    below if below.kind != ANY else resolved(below, inner), inner
+                )
+                if inside:
+                    inside[ITSELF] = _ALONE
         elif leaf or below.kind != MAP:
             _compare(below, always[name], inner, element, result, {})
         elif inner and (found := initial(below, inner)):

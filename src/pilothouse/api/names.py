@@ -152,7 +152,7 @@ def config_map_key(value: str) -> list[str]:
             "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or "
             "'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')"
         )
-    return errors + _dots(value)
+    return errors + _dots(value) if value[:1] == "." else errors
 
 
 def _dots(value: str) -> list[str]:

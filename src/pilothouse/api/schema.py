@@ -81,16 +81,11 @@ class Type:
         IntOrString, any; and the three unions inside JSONSchemaProps: SchemaOrArray, SchemaOrBool, SchemaOrStrings."""
         self.name = name
         """`core.v1.Container`, as in the table; the table's code for others than structs."""
-        self._element = element
+        self.element: Type = element  # type: ignore[assignment]
+        """Of a list or a map."""
 
     def __repr__(self) -> str:
         return f"Type({self.name})"
-
-    @property
-    def element(self) -> Type:
-        """Of a list or a map."""
-        assert self._element is not None, self.name
-        return self._element
 
     @functools.cached_property
     def map_type(self) -> str:
@@ -140,11 +135,13 @@ class Type:
         return f"io.k8s.api.{self.name}"
 
 
+@functools.cache
 def schema_of(group: str, version: str, kind: str) -> Type:
     """KeyError for a kind that is not built in."""
     return type_of(_type_names()[(group, version, kind)])
 
 
+@functools.lru_cache(maxsize=1024)
 def has_schema(group: str, version: str, kind: str) -> bool:
     return (group, version, kind) in _type_names()
 

@@ -97,6 +97,7 @@ class Authenticator:
         self._static = {
             token: authenticated(u.name, u.groups, u.uid, u.extra) for token, u in config.tokens.items()
         }
+        self._by_header = {f"Bearer {token}": user for token, user in self._static.items()}
         self._certificates: Bounded[bytes, User] = Bounded(1024)
         self._claims: Bounded[str, dict[str, Any]] = Bounded(10_000)
         self._asked: Bounded[str, tuple[float, User | None]] = Bounded(1024)
@@ -111,6 +112,8 @@ class Authenticator:
                 user = self._certificates.remember(der, user_of_certificate(der))
             return user
         header = request.headers.get("authorization", "")
+        if (known := self._by_header.get(header)) is not None:
+            return known
         if not header:
             header = self._token_of_websocket(request)
         if header:

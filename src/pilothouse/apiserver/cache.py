@@ -171,7 +171,7 @@ class Ring:
 
     def append(self, change: Change) -> None:
         self._ring.append(change)
-        self.version = change.revision
+        self.version = change.entry.revision
         if self._chunks:
             self._chunks.clear()
         self._bytes += len(change.entry.bytes)
@@ -318,7 +318,7 @@ class Cache:
             collection = self.collection(record.key)
             given = self._given.pop(id(record.value), None)
             entry = self.entry_of(record, None if given is None else given[1])
-            previous = collection.get(record.key)
+            previous = collection.by_key.get(record.key)
             if event.deleted and previous is None:
                 continue
             collection.apply(Change(event.deleted, entry, previous))

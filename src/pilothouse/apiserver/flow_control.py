@@ -43,6 +43,7 @@ class FlowSchema:
     def __init__(self, obj: Object, level: Level):
         spec = obj.get("spec") or {}
         self.name, self.uid, self.level = name_of(obj), uid_of(obj), level
+        self.names = self.name, level.name
         self.by = (spec.get("distinguisherMethod") or {}).get("type") or ""
         self._rules = spec.get("rules") or []
         self.headers = [
@@ -146,11 +147,17 @@ class Level:
             self.executing += 1
             future.set_result(None)
 
+    def take(self, now: float) -> bool:
+        """A seat, if one is free (`leave` gives it back)."""
+        if not self.exempt and (self.executing >= self.seats or self.waiting):
+            return False
+        self.executing += 1
+        self.demand.add(1, now)
+        return True
+
     def enter(self, flow: str) -> asyncio.Future[None] | None:
         """None: come in (and `leave` later). A future: wait for it. Raises `Full`."""
-        if self.exempt or (self.executing < self.seats and not self.waiting):
-            self.executing += 1
-            self.demand.add(1, self._clock.monotonic())
+        if self.take(self._clock.monotonic()):
             return None
         if not self.queues:
             raise Full("concurrency-limit")
@@ -163,15 +170,16 @@ class Level:
         self.demand.add(1, self._clock.monotonic())
         return future
 
-    def leave(self) -> None:
+    def leave(self, now: float) -> None:
         self.executing -= 1
-        self.demand.add(-1, self._clock.monotonic())
-        self._serve()
+        self.demand.add(-1, now)
+        if self.waiting:
+            self._serve()
 
     def give_up(self, future: asyncio.Future[None]) -> None:
         """Whoever waited does so no more; perhaps just when it got its seat."""
         if future.done() and not future.cancelled():
-            self.leave()
+            self.leave(self._clock.monotonic())
             return
         for queue in self.queues:
             if future in queue:
@@ -295,7 +303,6 @@ class FlowControl:
             except asyncio.CancelledError:
                 level.give_up(future)
                 raise
-        self.dispatched[schema.name, level.name] += 1
         return level
 
     def _refused(self, schema: FlowSchema, reason: str) -> TooMany:

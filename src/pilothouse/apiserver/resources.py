@@ -20,8 +20,8 @@ from ..api.schema import schema_of
 from . import reads, watches
 from .answers import bare, dumps, object_response, shaped_list, status_success, with_warnings
 from .conversion import to_storage
-from .large_bodies import decoded
-from .negotiation import MEDIA, Form, negotiate
+from .large_bodies import YAML_BYTES_MAX, decoded
+from .negotiation import MEDIA, PLAIN, Form, negotiate
 from .options import (
     DeleteOptions,
     check_get_options,
@@ -59,14 +59,15 @@ class Resources:
     # -- reads -------------------------------------------------------------------------------------------------
 
     def get(self, request: Request, kind: Kind) -> Answer:
-        info = _info(request)
+        info = request.info
+        assert info is not None
         form = self.form(request, kind)
         if request.query:
             check_get_options(request, self.storage.cache.revision)
         entry = self.storage.get(kind, info.namespace, info.name)
         if entry is None:
             raise not_found(kind.plural, kind.group, info.name)
-        if form.plain and kind.verbatim:
+        if (form is PLAIN or form.plain) and kind.verbatim:
             return Response(200, [], entry.bytes)
         return self.answer_object(kind, entry.object, form, 200, request)
 
@@ -77,7 +78,7 @@ class Resources:
         return watches.watch_answer(self, request, kind)
 
     def form(self, request: Request, kind: Kind) -> Form:
-        subresource = _info(request).subresource
+        subresource = request.info.subresource if request.info is not None else ""
         tables = not subresource or (kind.plural, subresource) not in WITHOUT_TABLES
         produced = () if kind.custom else MEDIA
         return negotiate(request.headers.get("accept", ""), produced=produced, tables=tables)
@@ -87,7 +88,8 @@ class Resources:
     def operation(
         self, request: Request, kind: Kind, verb: str, *, dry_run: bool = False, field_manager: str = ""
     ) -> Operation:
-        info = _info(request)
+        info = request.info
+        assert info is not None
         op = self.registry.operation(
             kind,
             verb,
@@ -134,15 +136,21 @@ class Resources:
 
     def ready(self, kind: Kind, obj: Object) -> Object:
         """From the version that was sent to the stored one, with defaults."""
-        obj = to_storage(kind, obj)
-        apply_defaults(storage_kind(kind), obj)
+        stored = kind.storage
+        if stored is not kind:
+            obj = to_storage(kind, obj)
+        apply_defaults(stored, obj)
         return obj
 
     async def create(self, request: Request, kind: Kind) -> Response:
-        info = _info(request)
+        info = request.info
+        assert info is not None
         form = self.form(request, kind)
         options = write_options(request, "CreateOptions")
-        obj = await self.any_body(request, kind, options.field_validation)
+        if len(request.body) <= YAML_BYTES_MAX:
+            obj = self.body(request, kind, options.field_validation)
+        else:
+            obj = await self.any_body(request, kind, options.field_validation)
         op = self.operation(
             request, kind, CREATE, dry_run=options.dry_run, field_manager=options.field_manager
         )
@@ -152,7 +160,8 @@ class Resources:
         return self.answer(kind, outcome, form, request)
 
     async def update(self, request: Request, kind: Kind) -> Response:
-        info = _info(request)
+        info = request.info
+        assert info is not None
         form = self.form(request, kind)
         options = write_options(request, "UpdateOptions")
         obj = await self.any_body(request, kind, options.field_validation)
@@ -246,7 +255,7 @@ class Resources:
     # -- answers -----------------------------------------------------------------------------------------------
 
     def answer(self, kind: Kind, outcome: Outcome, form: Form, request: Request) -> Response:
-        if outcome.entry is not None and form.plain and kind.verbatim:
+        if outcome.entry is not None and (form is PLAIN or form.plain) and kind.verbatim:
             response = Response(
                 outcome.code,
                 [],
@@ -280,11 +289,6 @@ COMPONENTS = {
     "system:serviceaccount:kube-system:": "kube-controller-manager",
     "system:kube-controller-manager": "kube-controller-manager",
 }
-
-
-def _info(request: Request) -> RequestInfo:
-    assert request.info is not None
-    return request.info
 
 
 def _copy_top(obj: Object) -> Object:

@@ -31,12 +31,13 @@ class EventLog:
 
     def append(self, events: list[Event]) -> None:
         self._events += events
-        self._bytes += sum(map(_size, events))
+        self._bytes += sum([len(event.record.value) for event in events])
         if len(self._events) > self._events_max + self._events_max // 4:  # cut seldom: a cut moves the list
             self._cut(len(self._events) - self._events_max)
         if self._bytes > BYTES_MAX:
             self._cut(surplus(map(_size, self._events), self._bytes - BYTES_MAX // 2))
-        self._notify()
+        if self._changed is not None:
+            self._notify()
 
     def listen(self, listener: Callable[[list[Event]], None]) -> Callable[[], None]:
         self._listeners.append(listener)

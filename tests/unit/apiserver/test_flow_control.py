@@ -37,7 +37,7 @@ async def test_seats_are_taken_given_back_and_waited_for():
     assert one.enter("a") is None
     waiting = one.enter("b")
     assert not waiting.done()
-    one.leave()
+    one.leave(0.0)
     assert waiting.done() and (one.executing, one.waiting) == (1, 0)
 
 
@@ -57,7 +57,7 @@ async def test_a_flow_in_spate_does_not_starve_another():
     other = one.enter("other")
     served = 0
     while not other.done():
-        one.leave()
+        one.leave(0.0)
         served += 1
     assert served <= 6, "the other flow waits for one of each of the flood's queues at the most"
     assert sum(future.done() for future in flood) < 6

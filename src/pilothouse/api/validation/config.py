@@ -86,10 +86,12 @@ def _secret_change(errors: FieldErrors, new: Object, old: Object) -> None:
 def _config_map(errors: FieldErrors, new: Object, old: Object | None) -> None:
     data, binary = new.get("data") or {}, new.get("binaryData") or {}
     for key in data:
-        errors.messages(f"data[{key}]", key, names.config_map_key(key))
+        if problems := names.config_map_key(key):
+            errors.messages(f"data[{key}]", key, problems)
         if key in binary:
             errors.invalid(f"data[{key}]", key, "duplicate of key present in binaryData")
-    _keys(errors, binary, "binaryData")
+    if binary:
+        _keys(errors, binary, "binaryData")
     size = sum(map(len, data.values())) + sum(map(_size, binary.values()))
     if size > SIZE_MAX // 4:  # only then may the bytes be more than allowed
         size = sum(_bytes(value) for value in data.values()) + sum(map(_size, binary.values()))

@@ -51,7 +51,8 @@ def created(
             errors.messages(f"{path}.namespace", namespace, problems)
     elif namespace:
         errors.forbidden(f"{path}.namespace", "not allowed on this type")
-    not_negative(errors, meta.get("generation"), f"{path}.generation")
+    if "generation" in meta:
+        not_negative(errors, meta["generation"], f"{path}.generation")
     _common(errors, meta, path)
     if meta.get("finalizers"):
         _finalizers(errors, meta["finalizers"], f"{path}.finalizers")

@@ -69,12 +69,13 @@ class Admission:
         self._charging = [p for p in self.plugins if type(p).charge is not Plugin.charge]
 
     def charge(self, op: Operation) -> None:
-        for charge, configuration in self._steps_for(op.resource)[2]:
+        for charge, configuration in (self._steps.get(op.resource) or self._steps_for(op.resource))[2]:
             if configuration:
                 charge(op, self.environment)
 
     async def mutate(self, op: Operation) -> None:
-        op.reinvocation = Reinvocation()
+        if op.reinvocation.used:
+            op.reinvocation = Reinvocation()
         await self._mutate(op)
         if (
             op.reinvocation.wanted
@@ -84,16 +85,13 @@ class Admission:
 
     def _steps_for(self, resource: str) -> tuple[list[Step], ...]:
         """What concerns a resource: what changes, what refuses, what charges; each with what configures it, which may be empty."""
-        found = self._steps.get(resource)
-        if found is None:
-            if len(self._steps) >= RESOURCES_MAX:
-                self._steps.clear()
-            found = (
-                [(p.admit, self._configuration(p)) for p in self._admitting if _concerns(p, resource)],
-                [(p.validate, self._configuration(p)) for p in self._validating if _concerns(p, resource)],
-                [(p.charge, self._configuration(p)) for p in self._charging if _concerns(p, resource)],
-            )
-            self._steps[resource] = found
+        if len(self._steps) >= RESOURCES_MAX:
+            self._steps.clear()
+        found = self._steps[resource] = (
+            [(p.admit, self._configuration(p)) for p in self._admitting if _concerns(p, resource)],
+            [(p.validate, self._configuration(p)) for p in self._validating if _concerns(p, resource)],
+            [(p.charge, self._configuration(p)) for p in self._charging if _concerns(p, resource)],
+        )
         return found
 
     def _configuration(self, plugin: Plugin) -> Collection[str]:
@@ -104,12 +102,12 @@ class Admission:
         return self.environment.storage.cache.collection(prefix).by_key
 
     async def _mutate(self, op: Operation) -> None:
-        for admit, configuration in self._steps_for(op.resource)[0]:
+        for admit, configuration in (self._steps.get(op.resource) or self._steps_for(op.resource))[0]:
             if configuration and (waiting := admit(op, self.environment)) is not None:
                 await waiting
 
     async def validate(self, op: Operation) -> None:
-        for validate, configuration in self._steps_for(op.resource)[1]:
+        for validate, configuration in (self._steps.get(op.resource) or self._steps_for(op.resource))[1]:
             if configuration and (waiting := validate(op, self.environment)) is not None:
                 await waiting
 

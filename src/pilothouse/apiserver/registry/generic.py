@@ -24,7 +24,7 @@ from ...api.errors import (
     invalid,
     not_found,
 )
-from ...api.kinds import Kind, storage_kind
+from ...api.kinds import Kind
 from ...api.object import Object
 from ...api.schema import complete, has_schema, schema_of
 from ...api.validation import validate_create, validate_update
@@ -157,7 +157,7 @@ class Registry:
         field_manager: str = "",
         warnings: list[str] | None = None,
     ) -> Operation:
-        requested, kind = kind, storage_kind(kind)
+        requested, kind = kind, kind.storage
         strategy = strategies.strategy_of(kind.resource, kind if kind.custom else None)
         return Operation(
             kind,

@@ -20,7 +20,7 @@ class Reinvocation:
     """Of one write: who has run, and on which object. In the second round only those run that want to, and whose object changed since."""
 
     round = 0
-    wanted = False
+    used = wanted = False
 
     def __init__(self) -> None:
         self._seen: dict[tuple[str, ...], tuple[Object, bool]] = {}
@@ -31,6 +31,7 @@ class Reinvocation:
         return if_needed and self._seen[key][0] != obj
 
     def done(self, key: tuple[str, ...], obj: Object, changed: bool) -> None:
+        self.used = True
         self._seen[key] = (deepcopy(obj), changed)
         if changed and self.round == 0:
             self.wanted = True

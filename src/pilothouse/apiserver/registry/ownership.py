@@ -66,7 +66,7 @@ class KindVersions:
         return self._known[api_version]
 
     def shape(self, api_version: str) -> Shape | None:
-        version = self._version(api_version)
+        version = self._known.get(api_version) or self._version(api_version)
         return None if version is None else version[1]
 
     def convert(self, obj: Object, api_version: str) -> Object:
