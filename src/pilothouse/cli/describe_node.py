@@ -117,6 +117,10 @@ async def _devices(w: Writer, view: View, name: str) -> None:
         w.line(1, f"...and {len(pools) - 10} more pools")
 
 
+NAN = -(2**63)
+"""What kubectl makes of a division by zero."""
+
+
 def _pods(w: Writer, pods: list[Object], status: Object, now: float) -> None:
     room = status.get("allocatable") or status.get("capacity") or {}
     w(0, "Non-terminated Pods", f"({len(pods)} in total)")
@@ -130,7 +134,7 @@ def _pods(w: Writer, pods: list[Object], status: Object, now: float) -> None:
                 have = totals[side].get(resource)
                 totals[side][resource] = have + Quantity.of(amount) if have else Quantity.of(amount)
         cells = [
-            _share(sides[side].get(resource, "0"), room.get(resource))
+            _share(sides[side].get(resource, "0"), room.get(resource), NAN)
             for resource in ("cpu", "memory")
             for side in ("requests", "limits")
         ]
@@ -154,8 +158,8 @@ def _pods(w: Writer, pods: list[Object], status: Object, now: float) -> None:
         )
 
 
-def _share(amount: str, room: object) -> str:
-    """`100m (2%)` of the node's room."""
+def _share(amount: str, room: object, of_nothing: int = 0) -> str:
+    """`100m (2%)` of the node's room. `of_nothing`: what is said where there is no room."""
     whole = Quantity.of(room or "0").number
-    percent = int(Quantity.of(amount).number / whole * 100) if whole else 0
+    percent = int(Quantity.of(amount).number / whole * 100) if whole else of_nothing
     return f"{amount} ({percent}%)"

@@ -104,7 +104,7 @@ async def session(
     stderr: Callable[[bytes], None] | None,
     tty: bool = False,
 ) -> None:
-    """One exec (with `command`) or attach, from its start to its end. Raises ExitCode, Failure, ApiError."""
+    """One exec (with `command`) or attach, from its start to its end. Raises ExitCode, Failure."""
     query: list[tuple[str, str]] = [("command", word) for word in command or ()]
     query += [("container", container), ("stdin", str(stdin is not None).lower()), ("stdout", "true")]
     query += [("stderr", str(stderr is not None).lower()), ("tty", str(tty).lower())]
