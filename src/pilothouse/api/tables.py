@@ -637,7 +637,7 @@ def _secret_size(obj: Object) -> int:
 
 def _plain(obj: Object, now: float) -> Row:
     """Of kinds without a printer of their own."""
-    return [_name(obj), str(obj["metadata"].get("creationTimestamp") or "")]
+    return [_name(obj), str(obj["metadata"].get("creationTimestamp") or "0001-01-01T00:00:00Z")]
 
 
 def _field(*paths: str) -> Callable[[Object, float], Row]:

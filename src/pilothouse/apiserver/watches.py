@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from .resources import Resources
 
 BOOKMARK_EVERY_S = 60.0
+BOOKMARK_BEFORE_END_S = 2.0
 FRESH_WITHIN_S = 3.0
 INITIAL_EVENTS_END = "k8s.io/initial-events-end"
 
@@ -183,6 +184,7 @@ class PushedWatch:
         self._timers: list[asyncio.TimerHandle] = []
         self._writable = True
         self._seen = 0
+        self._ends_at = 0.0
         self._converting: asyncio.Future[None] | None = None
         self.failure: ApiError | None = None  # all that it has to say
         self.ended_by: set[Callable[[], None]] | None = (
@@ -199,8 +201,9 @@ class PushedWatch:
         if self.ended_by is not None:
             self.ended_by.add(self._end_after_all)
         self._timers.append(loop.call_later(self._ends_after_s, self._end))
+        self._ends_at = loop.time() + self._ends_after_s
         if self._options.bookmarks:
-            self._timers.append(loop.call_later(BOOKMARK_EVERY_S, self._bookmark))
+            self._timers.append(loop.call_later(self._next_bookmark_s(), self._bookmark))
         self._begin()
 
     def _begin(self) -> None:
@@ -267,8 +270,14 @@ class PushedWatch:
         self._writable = True
         self._wake()
 
+    def _next_bookmark_s(self) -> float:
+        """One comes shortly before the end, so that the next watch begins where this one ended."""
+        last = self._ends_at - asyncio.get_running_loop().time() - BOOKMARK_BEFORE_END_S
+        return last if 0 < last < BOOKMARK_EVERY_S else BOOKMARK_EVERY_S
+
     def _bookmark(self) -> None:
-        self._timers.append(asyncio.get_running_loop().call_later(BOOKMARK_EVERY_S, self._bookmark))
+        loop = asyncio.get_running_loop()
+        self._timers.append(loop.call_later(self._next_bookmark_s(), self._bookmark))
         del self._timers[1:-1]
         if self._writable:
             self._wake()  # so that nothing before the bookmark is missing
@@ -333,16 +342,12 @@ class Encoder:
         return self._line("BOOKMARK", obj)
 
     def _bookmark_table(self, obj: Object) -> Object:
-        made = table(
-            self._kind,
-            [],
-            self._form,
-            {"resourceVersion": obj["metadata"]["resourceVersion"]},
-            now=0.0,
-            header=self._first,
-        )
+        metadata = {"resourceVersion": obj["metadata"]["resourceVersion"]}
+        blank = {**obj, "metadata": {"name": ""}}
+        complete_object(self._kind, blank)
+        made = table(self._kind, [blank], self._form, metadata, now=0.0, header=self._first)
         self._first = False
-        made["rows"] = [{"cells": [], "object": partial(obj, self._form)}]
+        made["rows"][0]["object"] = partial(obj, self._form)
         return made
 
     @staticmethod

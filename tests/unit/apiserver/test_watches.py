@@ -150,7 +150,9 @@ async def test_tables_have_their_columns_in_the_first_event_only(server, client)
     assert [e["object"]["kind"] for e in reader.events] == ["Table"] * 3
     assert [bool(e["object"]["columnDefinitions"]) for e in reader.events] == [True, False, False]
     assert [row["cells"][0] for e in reader.events[:2] for row in e["object"]["rows"]] == ["a", "b"]
-    assert reader.events[2]["object"]["rows"][0]["object"]["metadata"]["annotations"]
+    (row,) = reader.events[2]["object"]["rows"]
+    assert row["cells"] == ["", 0, "<unknown>"]
+    assert row["object"]["metadata"]["annotations"]
 
 
 async def test_bookmarks_come_only_to_those_who_asked(server, client, monkeypatch):
@@ -160,6 +162,17 @@ async def test_bookmarks_come_only_to_those_who_asked(server, client, monkeypatc
         await asyncio.sleep(0.01)
     assert asking.events[0]["type"] == "BOOKMARK"
     assert other.events == []
+
+
+async def test_a_bookmark_comes_before_the_end(server, monkeypatch):
+    monkeypatch.setattr(watches, "BOOKMARK_BEFORE_END_S", 0.95)
+    reader = await watch(
+        server,
+        "allowWatchBookmarks=true&sendInitialEvents=false&resourceVersionMatch=NotOlderThan&timeoutSeconds=1",
+    )
+    while not reader.ended:
+        await asyncio.sleep(0.05)
+    assert [event["type"] for event in reader.events] == ["BOOKMARK"]
 
 
 async def test_a_watch_ends_when_its_time_is_over(server):
