@@ -192,7 +192,9 @@ def _of_new(new: Object, versions: Versions, request: Request) -> list[Object]:
             if new.get("apiVersion") == request.api_version
             else versions.convert(new, request.api_version)
         )
-        fields = request.filtered(merging.initial(shape, made))
+        fields = merging.initial(shape, made)
+        if request.reset:
+            fields = request.filtered(fields)
     except merging.Mismatch:
         return []
     mine = stripped(fields)

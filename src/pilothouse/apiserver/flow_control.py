@@ -273,7 +273,7 @@ class FlowControl:
     def schema_of(self, user: User, info: RequestInfo) -> FlowSchema | None:
         """None only while the mandatory ones are absent."""
         key = (user.name, user.groups, info.verb, info.group, info.resource, info.subresource, info.namespace)
-        if not info.is_resource:
+        if not info.resource:
             key = (user.name, user.groups, info.verb, info.path)  # type: ignore[assignment]
         try:
             return self._remembered[key]

@@ -297,10 +297,11 @@ class Connection(asyncio.Protocol):
             if response.stream is not None:
                 await self._write_stream(request, response, keep_alive)
             else:
-                if self._wants_gzip(request, response):
+                if len(response.body) > self._limits.gzip_from_bytes and self._wants_gzip(request, response):
                     await self._compress(response)
                 self._write_whole(request, response, keep_alive)
-                await self._drained()
+                if self._room is not None:
+                    await self._drained()
         except ConnectionResetError:
             self._transport.abort()
         except asyncio.CancelledError:
@@ -325,7 +326,7 @@ class Connection(asyncio.Protocol):
         response.headers.append(("Vary", "Accept-Encoding"))
 
     def _head(self, response: Response, keep_alive: bool) -> bytes:
-        lines = [_status_line(response.status)]
+        lines = [STATUS_LINES.get(response.status) or _status_line(response.status)]
         if response.content_type:
             lines.append(_line("Content-Type", response.content_type))
         for name, value in response.headers:

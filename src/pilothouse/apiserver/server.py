@@ -300,7 +300,7 @@ class ApiServer:
             raise refusal(asked, why)
 
     def dispatch(self, request: Request, info: RequestInfo) -> Response | Awaitable[Response]:
-        if not info.is_resource:
+        if not info.resource:
             return self._path(request)
         if (info.group, info.version) in self.aggregator.table:
             return self.aggregator.proxy(request, info.group, info.version)

@@ -216,7 +216,8 @@ class SqliteStore:
                 continue
             failed = None
             for condition in transaction.conditions:
-                versions = now(condition.key)
+                key = condition.key
+                versions = overlay[key] if key in overlay else self._index.get(key)
                 if (versions.modified if versions else 0) != condition.mod_revision:
                     failed = condition.key
                     break
@@ -226,7 +227,7 @@ class SqliteStore:
             revision = group.revision + 1
             changed = False
             for put in transaction.puts:
-                before = now(put.key)
+                before = overlay[put.key] if put.key in overlay else self._index.get(put.key)
                 # what is on the disk stays there, or a restart would bring an old value back
                 ephemeral = put.ephemeral and (before is None or before.value is not None)
                 versions = _Versions(

@@ -22,6 +22,7 @@ NameRule = Callable[[str], list[str]]
 
 qualified_name = functools.lru_cache(maxsize=8192)(names.qualified_name)
 label_value = functools.lru_cache(maxsize=8192)(names.label_value)
+namespace_name = functools.lru_cache(maxsize=8192)(names.dns1123_label)
 
 
 def created(
@@ -47,7 +48,7 @@ def created(
     if namespaced:
         if not namespace:
             errors.required(f"{path}.namespace")
-        elif problems := names.dns1123_label(namespace):
+        elif problems := namespace_name(namespace):
             errors.messages(f"{path}.namespace", namespace, problems)
     elif namespace:
         errors.forbidden(f"{path}.namespace", "not allowed on this type")
@@ -114,7 +115,8 @@ def _common(errors: FieldErrors, meta: Object, path: str) -> None:
 
 def labels(errors: FieldErrors, values: dict[str, str] | None, path: str) -> None:
     for key, value in (values or {}).items():
-        errors.messages(path, key, qualified_name(key))
+        if problems := qualified_name(key):
+            errors.messages(path, key, problems)
         if problems := label_value(value):
             errors.messages(path, value, problems)
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ...api.errors import Cause, forbidden, not_found
+from ...api.kinds import kind_of_resource
 from . import Environment, Plugin
 
 if TYPE_CHECKING:
     from ..registry.operation import Operation
 
+NAMESPACES = kind_of_resource("namespaces")
 IMMORTAL = frozenset({"default", "kube-system", "kube-public"})
 
 
@@ -23,9 +25,10 @@ class NamespaceLifecycle(Plugin):
             return
         if not op.kind.namespaced or not op.namespace or op.verb == "CONNECT":
             return
-        namespace = env.lister.get("namespaces", "", op.namespace)
-        if namespace is None:
+        entry = env.storage.get(NAMESPACES, "", op.namespace)
+        if entry is None:
             raise not_found("namespaces", "", op.namespace)
+        namespace = entry.object
         if op.verb == "CREATE" and (
             namespace["metadata"].get("deletionTimestamp")
             or (namespace.get("status") or {}).get("phase") == "Terminating"

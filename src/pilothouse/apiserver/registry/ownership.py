@@ -167,6 +167,7 @@ class ScaleWrite:
         return scale, from_scale(owners, entries, self.paths, self.api_version)
 
 
+@lru_cache(maxsize=1024)
 def manager_of_agent(user_agent: str) -> str:
     """A client's name, up to the first slash: its manager unless it says otherwise."""
     name = "".join(c for c in user_agent.partition("/")[0] if c.isprintable())
