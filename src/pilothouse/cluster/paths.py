@@ -3,7 +3,7 @@
 <root>/clusters/<name>/            0700; $PILOTHOUSE_HOME, else $XDG_DATA_HOME/pilothouse
     cluster.json                   what was asked for, and the network index
     pki/                           CA, certificates, keys
-    store.db                       the API's data (SQLite)
+    store.db, store.db.journal     the API's data (SQLite, and what was committed since its last checkpoint)
     daemon.log, daemon.pid
     audit-policy.yaml, audit.log   what is told of writes, and the log of them
     authentication.yaml            whose tokens are believed beside ours (OpenID Connect); optional

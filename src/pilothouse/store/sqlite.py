@@ -1,8 +1,8 @@
-"""The durable store: SQLite in WAL mode, `synchronous=FULL`, with group commit.
+"""The durable store: SQLite and a journal (database.py), with group commit.
 
 One thread writes. While it commits, new transactions gather; then their conditions are judged in order (on the loop,
 against an index of revisions in memory) and all that hold are committed as one. A caller's answer leaves only after
-its commit. So durability costs one fsync a group, however many wait.
+its commit. So durability costs one fdatasync a group, however many wait.
 
 The database holds current values only; recent history is in memory (`log.EventLog`), and whoever comes with a revision
 from before a restart lists again (410), as after an etcd compaction. *Ephemeral* values (heartbeats) never reach the
@@ -20,28 +20,16 @@ import threading
 from bisect import bisect_left, insort
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from .database import Database
 from .interface import Compacted, Condition, Conflict, Event, Put, Range, Record, StoreError
 from .log import EVENTS_MAX, EventLog
 
-FORMAT = 1
 RESERVED_AHEAD = 100_000  # revisions; a block is used up by ephemeral writes in hours
 GROUP_MAX = 1_000  # transactions in one commit
 PENDING_MAX = 20_000  # more are refused: the disk does not keep up
-ROWS_MAX = 128  # in one statement
-
-
-@lru_cache(maxsize=ROWS_MAX)
-def _put(rows: int) -> str:
-    """One statement for as many rows: each that Python's sqlite3 executes costs a turn of the GIL, and a lone one is its own transaction."""
-    return (
-        f"INSERT INTO records VALUES {', '.join(['(?, ?, ?, ?)'] * rows)} ON CONFLICT (key) DO UPDATE SET "
-        "value = excluded.value, create_revision = excluded.create_revision, mod_revision = excluded.mod_revision"
-    )
 
 
 @dataclass(slots=True)
@@ -76,8 +64,8 @@ class _Group:
 class SqliteStore:
     """`await SqliteStore.open(path)`."""
 
-    def __init__(self, path: Path, connection: sqlite3.Connection, lock: int, events_max: int):
-        self._path, self._connection, self._lock = path, connection, lock
+    def __init__(self, database: Database, lock: int, events_max: int):
+        self._database, self._lock = database, lock
         self._index: dict[str, _Versions] = {}
         self._keys: list[str] = []
         self._pending: list[_Transaction] = []
@@ -86,13 +74,11 @@ class SqliteStore:
         self._closed = False
         self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="store", daemon=True)
-        rows = connection.execute("SELECT key, create_revision, mod_revision FROM records ORDER BY key")
-        for key, created, modified in rows:
+        for key, created, modified in database.revisions():
             self._index[key] = _Versions(created, modified)
             self._keys.append(key)
         newest = max((versions.modified for versions in self._index.values()), default=1)
-        (reserved,) = connection.execute("SELECT value FROM meta WHERE name = 'reserved'").fetchone()
-        self._revision = max(newest, int(reserved), 1)
+        self._revision = max(newest, database.reserved, 1)
         self._reserved = self._revision
         self._log = EventLog(self._revision, events_max)
         self._thread.start()
@@ -108,8 +94,8 @@ class SqliteStore:
             except BlockingIOError:
                 raise StoreError(f"{path} is in use by another process") from None
             try:
-                return cls(path, _connect(path), lock, events_max)
-            except sqlite3.Error as error:
+                return cls(Database(path), lock, events_max)
+            except (sqlite3.Error, OSError) as error:
                 raise StoreError(f"cannot open {path}: {error}") from error
         except BaseException:
             os.close(lock)
@@ -129,7 +115,7 @@ class SqliteStore:
             return None
         if versions.value is not None:
             return Record(key, versions.value, versions.created, versions.modified)
-        found = await self._in_thread(lambda: _select(self._connection, [key]))
+        found = await self._in_thread(lambda: self._database.read([key]))
         return found.get(key)
 
     async def range(self, prefix: str, *, start: str = "", limit: int = 0, revision: int = 0) -> Range:
@@ -154,7 +140,7 @@ class SqliteStore:
             more = bool(limit) and len(found) > limit
             return Range(found[:limit] if limit else found, wanted, more)
 
-        return await self._in_thread(lambda: _scan(self._connection, prefix), settle)
+        return await self._in_thread(lambda: self._database.scan(prefix), settle)
 
     def _below(self, prefix: str) -> list[str]:
         first = bisect_left(self._keys, prefix)
@@ -267,7 +253,7 @@ class SqliteStore:
         loop = asyncio.get_running_loop()
 
         def read() -> None:
-            record = _select(self._connection, [key]).get(key)
+            record = self._database.read([key]).get(key)
 
             def tell() -> None:
                 if not transaction.done.done():
@@ -279,31 +265,16 @@ class SqliteStore:
 
     def _write(self, group: _Group, loop: asyncio.AbstractEventLoop) -> None:
         """The commit. Runs in the thread."""
-        connection = self._connection
         error: Exception | None = None
         before: dict[str, Record] = {}
-        puts = [(key, *row) for key, row in group.rows.items() if row is not None]
-        gone = [(key,) for key, row in group.rows.items() if row is None]
         try:
-            before = _select(connection, group.replaced)
-            if len(puts) <= ROWS_MAX and not gone and not group.reserve:
-                connection.execute(_put(len(puts)), [*chain.from_iterable(puts)])
-                loop.call_soon_threadsafe(self._written, group, before, None)
-                return
-            connection.execute("BEGIN IMMEDIATE")
-            for first in range(0, len(puts), ROWS_MAX):
-                some = puts[first : first + ROWS_MAX]
-                connection.execute(_put(len(some)), [*chain.from_iterable(some)])
-            if gone:
-                connection.executemany("DELETE FROM records WHERE key = ?", gone)
-            if group.reserve:
-                connection.execute("UPDATE meta SET value = ? WHERE name = 'reserved'", (group.reserve,))
-            connection.execute("COMMIT")
-        except sqlite3.Error as failure:
+            before = self._database.read(group.replaced)
+            self._database.commit(group.rows, group.reserve)
+        except (sqlite3.Error, OSError) as failure:
             error = failure
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
         loop.call_soon_threadsafe(self._written, group, before, error)
+        if self._database.due:
+            self._database.checkpoint()
 
     def _written(self, group: _Group, before: dict[str, Record], error: Exception | None) -> None:
         self._busy = False
@@ -315,7 +286,9 @@ class SqliteStore:
             if group.reserve:
                 self._reserved = group.reserve
             self._apply(group, before)
-        self._commit_pending()
+        if self._pending and not self._gathering:
+            self._gathering = True
+            asyncio.get_running_loop().call_soon(self._gathered)
 
     def _apply(self, group: _Group, before: dict[str, Record]) -> None:
         """Makes a commit visible: index, log, answers."""
@@ -370,7 +343,7 @@ class SqliteStore:
         self._work.put(None)
         await asyncio.to_thread(self._thread.join)
         self._log.close()
-        self._connection.close()
+        self._database.close()
         os.close(self._lock)
 
     def _run(self) -> None:
@@ -398,60 +371,9 @@ class SqliteStore:
         def work() -> None:
             try:
                 result, error = read(), None
-            except sqlite3.Error as failure:
+            except (sqlite3.Error, OSError) as failure:
                 result, error = None, StoreError(str(failure))
             loop.call_soon_threadsafe(finish, result, error)
 
         self._work.put(work)
         return await done
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    os.close(descriptor)
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    try:
-        # our own lock file keeps others out, so SQLite need not lock and unlock for every commit
-        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA wal_autocheckpoint = 2000")
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version > FORMAT:
-            raise StoreError(
-                f"{path} was made by a newer Pilothouse (format {version}; this one knows {FORMAT}): "
-                "upgrade Pilothouse, or start with another data directory"
-            )
-        if version == 0:
-            connection.execute("BEGIN IMMEDIATE")
-            connection.execute(
-                # with a rowid: new values are appended to the last page, and none below 4 KB spills over
-                "CREATE TABLE IF NOT EXISTS records (key TEXT PRIMARY KEY, value BLOB NOT NULL, "
-                "create_revision INTEGER NOT NULL, mod_revision INTEGER NOT NULL)"
-            )
-            connection.execute(
-                "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL)"
-            )
-            connection.execute("INSERT OR IGNORE INTO meta VALUES ('reserved', 1)")
-            connection.execute(f"PRAGMA user_version = {FORMAT}")
-            connection.execute("COMMIT")
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _select(connection: sqlite3.Connection, keys: list[str]) -> dict[str, Record]:
-    found = {}
-    for key in keys:
-        row = connection.execute("SELECT * FROM records WHERE key = ?", (key,)).fetchone()
-        if row is not None:
-            found[key] = Record(*row)
-    return found
-
-
-def _scan(connection: sqlite3.Connection, prefix: str) -> dict[str, Record]:
-    rows = connection.execute(
-        "SELECT * FROM records WHERE key >= ? AND key < ? ORDER BY key", (prefix, prefix + "\U0010ffff")
-    )
-    return {row[0]: Record(*row) for row in rows}

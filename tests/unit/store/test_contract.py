@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pilothouse.store.interface import Compacted, Condition, Conflict, Put, StoreError
+from pilothouse.store.journal import SIZE
 from pilothouse.store.memory import MemoryStore
 from pilothouse.store.sqlite import SqliteStore
 
@@ -226,14 +228,24 @@ async def test_a_newer_format_is_refused_with_what_to_do(tmp_path):
 async def test_a_full_disk_refuses_the_write_and_the_store_goes_on_when_there_is_room(tmp_path):
     store = await SqliteStore.open(tmp_path / "db")
     await store.transact([], [Put("/a", b"1")])
-    (pages,) = store._connection.execute("PRAGMA page_count").fetchone()
-    store._connection.execute(f"PRAGMA max_page_count = {pages}")  # SQLITE_FULL, as a full disk gives
-    with pytest.raises(StoreError, match="nothing was changed"):
-        await store.transact([], [Put("/big", b"x" * 1_000_000)])
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    big = b"x" * (SIZE + 100_000)  # more than the journal has room for already
+    resource.setrlimit(resource.RLIMIT_FSIZE, (SIZE + 50_000, limits[1]))  # no file may grow beyond
+    try:
+        with pytest.raises(StoreError, match="nothing was changed"):
+            await store.transact([], [Put("/big", big)])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert await store.get("/big") is None
-    store._connection.execute("PRAGMA max_page_count = 1000000")
-    await store.transact([], [Put("/big", b"x" * 1_000_000)])
-    assert len((await store.get("/big")).value) == 1_000_000
+    await store.transact([], [Put("/b", b"2")])
+    await store.transact([], [Put("/big", big)])
+    await store.close()
+    store = await SqliteStore.open(tmp_path / "db")
+    assert [(r.key, len(r.value)) for r in (await store.range("/")).records] == [
+        ("/a", 1),
+        ("/b", 1),
+        ("/big", len(big)),
+    ]
     await store.close()
 
 
