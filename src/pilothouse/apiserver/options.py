@@ -102,6 +102,7 @@ def check_list_options(options: ListOptions, watch: bool) -> None:
         raise invalid("ListOptions", META, "", causes)
 
 
+_NO_OPTIONS = WriteOptions()
 MATCH = "resourceVersionMatch"
 _CONTINUED = "resourceVersionMatch is forbidden when continue is provided"
 
@@ -146,7 +147,7 @@ def _list_causes(o: ListOptions) -> FieldErrors:
 def write_options(request: Request, kind: str, *, apply: bool = False) -> WriteOptions:
     """`kind`: CreateOptions, UpdateOptions or PatchOptions (which differ for an apply)."""
     if not request.parameters and not apply:
-        return WriteOptions()
+        return _NO_OPTIONS
     dry_run = request.parameters.get("dryRun") or []
     options = WriteOptions(
         dry_run=bool(dry_run),

@@ -76,12 +76,13 @@ class Admission:
     async def mutate(self, op: Operation) -> None:
         if op.reinvocation.used:
             op.reinvocation = Reinvocation()
-        await self._mutate(op)
-        if (
-            op.reinvocation.wanted
-        ):  # a policy or a webhook changed the object: once more, for who is before it
-            op.reinvocation.round = 1
-            await self._mutate(op)
+        steps = (self._steps.get(op.resource) or self._steps_for(op.resource))[0]
+        for op.reinvocation.round in (0, 1):
+            for admit, configuration in steps:
+                if configuration and (waiting := admit(op, self.environment)) is not None:
+                    await waiting
+            if not op.reinvocation.wanted:
+                break  # else a policy or a webhook changed the object: once more, for who is before it
 
     def _steps_for(self, resource: str) -> tuple[list[Step], ...]:
         """What concerns a resource: what changes, what refuses, what charges; each with what configures it, which may be empty."""
@@ -100,11 +101,6 @@ class Admission:
             return (plugin.name,)
         prefix = kind_of_resource(plugin.configured_by).prefix
         return self.environment.storage.cache.collection(prefix).by_key
-
-    async def _mutate(self, op: Operation) -> None:
-        for admit, configuration in (self._steps.get(op.resource) or self._steps_for(op.resource))[0]:
-            if configuration and (waiting := admit(op, self.environment)) is not None:
-                await waiting
 
     async def validate(self, op: Operation) -> None:
         for validate, configuration in (self._steps.get(op.resource) or self._steps_for(op.resource))[1]:
