@@ -48,9 +48,16 @@ class Database:
 
     def revisions(self) -> list[tuple[str, int, int]]:
         """(key, create revision, modification revision) of all there is, at the start, in key order."""
-        return self._connection.execute(
-            "SELECT key, create_revision, mod_revision FROM records ORDER BY key"
-        ).fetchall()
+        asked = "SELECT key, create_revision, mod_revision FROM records ORDER BY key"
+        if not self._dirty:
+            return self._connection.execute(asked).fetchall()
+        found = {key: revisions for key, *revisions in self._connection.execute(asked)}
+        for key, row in self._dirty.items():  # the disk had no room for a checkpoint
+            if row is None:
+                found.pop(key, None)
+            else:
+                found[key] = [row[1], row[2]]
+        return [(key, created, modified) for key, (created, modified) in sorted(found.items())]
 
     def read(self, keys: list[str]) -> dict[str, Record]:
         found = {}
@@ -131,6 +138,7 @@ def _connect(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA page_size = 16384")  # for a new one: a checkpoint writes many rows
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA wal_autocheckpoint = 500")  # pages: 8 MB
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version > FORMAT:
             raise StoreError(

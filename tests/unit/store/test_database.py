@@ -69,7 +69,7 @@ def test_what_an_earlier_epoch_has_left_in_the_journal_does_not_come_back(path):
     assert content(Database(path)) == {"/new": b"1"}
 
 
-def test_a_checkpoint_that_finds_no_room_is_made_later(path):
+def test_a_checkpoint_that_finds_no_room_is_made_later(path, monkeypatch):
     database = Database(path)
     (pages,) = database._connection.execute("PRAGMA page_count").fetchone()
     database._connection.execute(f"PRAGMA max_page_count = {pages}")  # SQLITE_FULL, as a full disk gives
@@ -80,6 +80,14 @@ def test_a_checkpoint_that_finds_no_room_is_made_later(path):
     database.checkpoint()
     assert not database.due and database._journal.offset >= SIZE
     assert len(content(database)) == revision - 1
+    crash(database)
+    with monkeypatch.context() as full:  # a start that finds no room either
+        full.setattr(Database, "checkpoint", lambda self: None)
+        database = Database(path)
+    assert len(database.revisions()) == revision - 1
+    assert database.revisions() == sorted(
+        (key, r.create_revision, r.mod_revision) for key, r in database.scan("/").items()
+    )
     crash(database)
     database = Database(path)  # without the limit
     assert len(content(database)) == revision - 1 and database._journal.offset == 0
