@@ -13,7 +13,7 @@ Parsed objects are shared, read-only, and kept for the few thousand entries that
 from __future__ import annotations
 
 import asyncio
-from bisect import bisect_left, bisect_right, insort
+from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -204,7 +204,8 @@ class Collection(Ring):
     def __init__(self, start: int):
         super().__init__(start)
         self.by_key: dict[str, Entry] = {}
-        self._keys: list[str] = []
+        self._keys: list[str] = []  # in order, without those in `_new`
+        self._new: dict[str, None] = {}
         self._all: list[Entry] | None = None  # the whole list, until the next change
         self._of_nodes: dict[str, Ring] = {}
 
@@ -216,11 +217,19 @@ class Collection(Ring):
 
     def entries(self, prefix: str, start: str = "") -> list[Entry]:
         """Those whose key begins with `prefix` and is >= `start`, in key order. Not to be changed by the caller."""
+        if self._new:
+            self._in_order()
         if self._all is None:
             self._all = [self.by_key[key] for key in self._keys]
         first = bisect_left(self._keys, max(prefix, start))
         last = bisect_left(self._keys, prefix + "\U0010ffff", first)
         return self._all if (first, last) == (0, len(self._all)) else self._all[first:last]
+
+    def _in_order(self) -> None:
+        """Only when somebody asks: to insert each key at its place would move half the list."""
+        self._keys += self._new
+        self._keys.sort()
+        self._new.clear()
 
     def of_node(self, node: str) -> Ring:
         """The changes of pods that are on a node, or were: so that a kubelet is not woken by the pods of all others."""
@@ -239,10 +248,13 @@ class Collection(Ring):
         key = change.entry.key
         if change.deleted:
             del self.by_key[key]
-            del self._keys[bisect_left(self._keys, key)]
+            if key in self._new:
+                del self._new[key]
+            else:
+                del self._keys[bisect_left(self._keys, key)]
         else:
             if change.previous is None:
-                insort(self._keys, key)
+                self._new[key] = None
             self.by_key[key] = change.entry
         self._all = None
         self.append(change)

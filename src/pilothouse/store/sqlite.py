@@ -17,7 +17,6 @@ import os
 import queue
 import sqlite3
 import threading
-from bisect import bisect_left, insort
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -67,7 +66,7 @@ class SqliteStore:
     def __init__(self, database: Database, lock: int, events_max: int):
         self._database, self._lock = database, lock
         self._index: dict[str, _Versions] = {}
-        self._keys: list[str] = []
+        self._ephemeral: set[str] = set()  # keys whose value is in memory alone
         self._pending: list[_Transaction] = []
         self._busy = False
         self._gathering = False
@@ -76,7 +75,6 @@ class SqliteStore:
         self._thread = threading.Thread(target=self._run, name="store", daemon=True)
         for key, created, modified in database.revisions():
             self._index[key] = _Versions(created, modified)
-            self._keys.append(key)
         newest = max((versions.modified for versions in self._index.values()), default=1)
         self._revision = max(newest, database.reserved, 1)
         self._reserved = self._revision
@@ -126,8 +124,8 @@ class SqliteStore:
 
         def settle(records: dict[str, Record]) -> Range:
             """On the loop, at the very revision that the thread has read: later commits come after it in line."""
-            for key in self._below(prefix):
-                if (versions := self._index[key]).value is not None:
+            for key in self._ephemeral:
+                if key.startswith(prefix) and (versions := self._index[key]).value is not None:
                     records[key] = Record(key, versions.value, versions.created, versions.modified)
             wanted = revision or self._revision
             for event in reversed(self._log.after(wanted) if wanted < self._revision else []):
@@ -141,13 +139,6 @@ class SqliteStore:
             return Range(found[:limit] if limit else found, wanted, more)
 
         return await self._in_thread(lambda: self._database.scan(prefix), settle)
-
-    def _below(self, prefix: str) -> list[str]:
-        first = bisect_left(self._keys, prefix)
-        last = first
-        while last < len(self._keys) and self._keys[last].startswith(prefix):
-            last += 1
-        return self._keys[first:last]
 
     async def transact(
         self, conditions: Sequence[Condition], puts: Sequence[Put] = (), deletes: Sequence[str] = ()
@@ -304,12 +295,14 @@ class SqliteStore:
                 assert previous is not None
                 record = Record(key, previous.value, record.create_revision, record.mod_revision)
                 del self._index[key]
-                del self._keys[bisect_left(self._keys, key)]
+                self._ephemeral.discard(key)
             else:
                 values[key] = record.value
-                if key not in self._index:
-                    insort(self._keys, key)
                 ephemeral = key not in group.rows
+                if ephemeral:
+                    self._ephemeral.add(key)
+                elif self._ephemeral:
+                    self._ephemeral.discard(key)
                 self._index[key] = _Versions(
                     record.create_revision, record.mod_revision, record.value if ephemeral else None
                 )
