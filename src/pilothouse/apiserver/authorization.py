@@ -10,19 +10,17 @@ import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import TYPE_CHECKING
 
 from ..api.errors import ApiError, qualified
 from ..api.fielderrors import quoted
+from ..api.kinds import kind_of_resource
 from ..api.object import Object, namespace_of
 from .authentication import Bounded, Lister
+from .cache import Cache, Collection
 from .follower import Follower
 from .node_authorizer import NodeAuthorizer, node_of
 from .request import User
 from .routes import RequestInfo
-
-if TYPE_CHECKING:
-    from .cache import Cache
 
 SUPERUSERS = "system:masters"
 RBAC_RESOURCES = (
@@ -141,7 +139,8 @@ class Authorizer:
             _Bindings(cache, RBAC_RESOURCES[1]),
             _Bindings(cache, RBAC_RESOURCES[3]),
         )
-        self._version: tuple[int, ...] = ()
+        self._cache, self._collections = cache, list[Collection]()
+        self._version = -1
         self._rules: Bounded[tuple[str, tuple[str, ...], str], tuple[list[Rule], list[str]]] = Bounded(4096)
 
     def allows(self, a: Attributes) -> tuple[bool, str]:
@@ -179,11 +178,16 @@ class Authorizer:
 
     def resolve(self, user: User, namespace: str) -> tuple[list[Rule], list[str]]:
         """The rules that count for a user there, and which roles are bound to it that do not exist."""
-        self._cluster_bindings.catch_up()
-        self._bindings.catch_up()
-        version = tuple(self._lister.version(resource) for resource in RBAC_RESOURCES)
+        if not self._collections:
+            prefixes = [kind_of_resource(resource).prefix for resource in RBAC_RESOURCES]
+            self._collections = [self._cache.collection(prefix) for prefix in prefixes]
+        version = 0
+        for collection in self._collections:
+            version += collection.version  # they only grow: any change makes it another sum
         if version != self._version:
             self._version = version
+            self._cluster_bindings.catch_up()
+            self._bindings.catch_up()
             self._rules.clear()
         key = (user.name, user.groups, namespace)
         found = self._rules.get(key)
