@@ -118,7 +118,7 @@ def media_type_of(content_type: str, *, protobuf: bool = True) -> str:
     raise ApiError(
         415,
         "UnsupportedMediaType",
-        f"the body of the request was in an unknown format - accepted media types include: {', '.join(accepted)}",
+        f"the body of the request was in an unknown format - accepted media types include: {JSON}, {YAML}, {PROTOBUF}",
         details=False,
     )
 

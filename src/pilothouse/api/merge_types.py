@@ -95,7 +95,7 @@ def _of_type(type_: Type, list_type: str, keys: tuple[str, ...], map_type: str) 
     if type_.kind == "struct":
         return Shape(
             MAP,
-            atomic="atomic" in (map_type, type_.map_type),
+            atomic=(map_type or type_.map_type) == "atomic",
             fields=lambda: {name: _of_field(field) for name, field in type_.fields.items()},
             always=lambda: _always(type_),
         )
@@ -110,7 +110,7 @@ def _of_type(type_: Type, list_type: str, keys: tuple[str, ...], map_type: str) 
             defaults=lambda: {key: value for key in keys if (value := _key_default(type_, key)) is not None},
         )
     if type_.kind in ("any", "SchemaOrArray", "SchemaOrBool", "SchemaOrStrings"):
-        return DEDUCED
+        return _DEDUCED_LEAF if map_type == "atomic" else DEDUCED
     return Shape(LEAF, scalar=_SCALARS.get(type_.kind) or _NUMBERS.get(type_.kind) or "untyped")
 
 

@@ -19,8 +19,17 @@ _EVERYWHERE = {
 }
 _READY = "Number of the pod with ready state"
 _HOOKS = "Webhooks indicates the number of webhooks registered in this configuration"
+_POLICY = (
+    "{0} indicates the number of {1} rules defined in this configuration|"
+    "ParamKind specifies the kind of resources used to parameterize this policy"
+)
+_POLICY_BINDING = (
+    "PolicyName indicates the policy definition which the policy binding binded to|"
+    "ParamRef indicates the param resource which sets the configuration param"
+)
 _REPLICAS = "spec.replicas|status.replicas|status.readyReplicas|spec.selector"
-_BINDING = "roleRef|Users in the {0}|Groups in the {0}|ServiceAccounts in the {0}"
+_UNRESOLVED = "If the RoleRef cannot be resolved, the Authorizer must return an error."
+_BINDING = "{1}|Users in the {0}|Groups in the {0}|ServiceAccounts in the {0}"
 _EVENT = (
     "lastTimestamp|type|reason|involvedObject|involvedObject.fieldPath|source|message|firstTimestamp|count"
 )
@@ -48,7 +57,7 @@ _MEANINGS = {
     "ingresses.networking.k8s.io": "The name of the IngressClass resource that should be used for additional configuration|"
     "Hosts that incoming requests are matched against before the ingress rule|"
     "Address is a list containing ingress points for the load-balancer|Ports of TLS configurations that open",
-    "ingressclasses.networking.k8s.io": "Controller that is responsible for handling corresponding Ingresses|"
+    "ingressclasses.networking.k8s.io": "Controller that is responsible for handling this class|"
     "A reference to a resource with additional parameters",
     "networkpolicies.networking.k8s.io": "spec.podSelector",
     "servicecidrs.networking.k8s.io": "spec.cidrs",
@@ -67,15 +76,22 @@ _MEANINGS = {
     "volumeattachments.storage.k8s.io": "spec.attacher|spec.source.persistentVolumeName|spec.nodeName|status.attached",
     "configmaps": "data",
     "secrets": "type|data",
-    "rolebindings.rbac.authorization.k8s.io": _BINDING.format("roleBinding"),
-    "clusterrolebindings.rbac.authorization.k8s.io": _BINDING.format("clusterRoleBinding"),
+    "rolebindings.rbac.authorization.k8s.io": _BINDING.format(
+        "roleBinding",
+        f"RoleRef can reference a Role in the current namespace or a ClusterRole in the global namespace. {_UNRESOLVED}",
+    ),
+    "clusterrolebindings.rbac.authorization.k8s.io": _BINDING.format(
+        "clusterRoleBinding",
+        f"RoleRef can only reference a ClusterRole in the global namespace. {_UNRESOLVED}",
+    ),
     "events": _EVENT,
+    "podtemplates": "The labels for the pod template.",
     "events.events.k8s.io": _EVENT,
     "controllerrevisions.apps": "Controller of the object|revision",
     "leases.coordination.k8s.io": "spec.holderIdentity",
-    "certificatesigningrequests.certificates.k8s.io": "spec.signerName|spec.request|spec.expirationSeconds|status.conditions",
+    "certificatesigningrequests.certificates.k8s.io": "spec.signerName|Base64-encoded PKCS#10 CSR data|"
+    "spec.expirationSeconds|Conditions applied to the request, such as approval or denial.",
     "priorityclasses.scheduling.k8s.io": "value|globalDefault|preemptionPolicy",
-    "runtimeclasses.node.k8s.io": "handler",
     "flowschemas.flowcontrol.apiserver.k8s.io": "spec.priorityLevelConfiguration.name|spec.matchingPrecedence|"
     "spec.distinguisherMethod|references a broken or non-existent PriorityLevelConfiguration",
     "prioritylevelconfigurations.flowcontrol.apiserver.k8s.io": "spec.type|spec.limited.nominalConcurrencyShares|"
@@ -86,6 +102,15 @@ _MEANINGS = {
     "volumeattributesclasses.storage.k8s.io": "driverName",
     "validatingwebhookconfigurations.admissionregistration.k8s.io": _HOOKS,
     "mutatingwebhookconfigurations.admissionregistration.k8s.io": _HOOKS,
+    "validatingadmissionpolicies.admissionregistration.k8s.io": _POLICY.format("Validations", "validation"),
+    "mutatingadmissionpolicies.admissionregistration.k8s.io": _POLICY.format("Mutation", "mutations"),
+    "validatingadmissionpolicybindings.admissionregistration.k8s.io": _POLICY_BINDING,
+    "mutatingadmissionpolicybindings.admissionregistration.k8s.io": _POLICY_BINDING,
+    "apiservices.apiregistration.k8s.io": "The reference to the service that hosts this API endpoint.|"
+    "Whether this service is available.",
+    "resourceclaims.resource.k8s.io": "A summary of the current state (allocated, pending, reserved, etc.).",
+    "resourcequotas": "Request represents a minimum amount of cpu/memory that a container may consume.|"
+    "Limits control the maximum amount of cpu/memory that a container may use independent of contention on the node.",
 }
 
 _SHOWN_AS = {"Event": ("", "v1"), "HorizontalPodAutoscaler": ("autoscaling", "v2")}

@@ -30,7 +30,7 @@ def dumps(value: Any, form: Form) -> bytes:
     if form.media == YAML:
         from ..api.yaml_text import dump
 
-        return dump(value)
+        return dump(value).encode()
     return orjson.dumps(value, option=orjson.OPT_INDENT_2 if form.pretty else 0)
 
 
@@ -89,7 +89,7 @@ def shaped(kind: Kind, obj: Object, form: Form, *, now: float, include: str = ""
             kind,
             [obj],
             form,
-            {"resourceVersion": obj["metadata"].get("resourceVersion", "")},
+            {"resourceVersion": version} if (version := obj["metadata"].get("resourceVersion")) else {},
             now=now,
             include=include,
         )
@@ -118,7 +118,7 @@ def shaped_list(
             "kind": PARTIAL_LIST,
             "apiVersion": f"meta.k8s.io/{form.as_version}",
             "metadata": metadata,
-            "items": [partial(item, form) for item in items],
+            "items": [partial(item, form) for item in items] or None,
         }
     if form.as_kind == PARTIAL:
         what = (

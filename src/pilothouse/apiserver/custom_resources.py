@@ -182,6 +182,8 @@ class CustomResources:
             entry = self._server.storage.get(kind, info.namespace, info.name)
             if entry is not None:
                 kind.from_stored(entry.object)  # what cannot be shown cannot be deleted
+        if info.verb in ("update", "patch") and not info.name:
+            raise bad_request("name must be provided")
         answer = function(self._server.resources, request, kind)
         if request.warnings and isinstance(answer, Response) and info.verb in ("get", "list", "watch"):
             with_warnings(answer, request.warnings)

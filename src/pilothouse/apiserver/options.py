@@ -8,6 +8,7 @@ from typing import Any
 from ..api.errors import ApiError, Cause, bad_request, invalid
 from ..api.fielderrors import FieldErrors, quoted
 from ..api.object import Object
+from ..api.selectors import SelectorError, compile_labels, parse_fields
 from .request import Request
 from .routes import is_true
 
@@ -99,7 +100,16 @@ def check_list_options(options: ListOptions, watch: bool) -> None:
     """`ValidateListOptions` of apimachinery, for lists and watches."""
     causes = _watch_causes(options) if watch else _list_causes(options)
     if causes:
+        check_selectors(options)  # read before the rest is looked at
         raise invalid("ListOptions", META, "", causes)
+
+
+def check_selectors(options: ListOptions) -> None:
+    try:
+        compile_labels(options.label_selector)
+        parse_fields(options.field_selector)
+    except SelectorError as error:
+        raise bad_request(str(error))
 
 
 _NO_OPTIONS = WriteOptions()
@@ -208,6 +218,8 @@ def delete_options(request: Request, body: Object | None) -> DeleteOptions:
             given["orphanDependents"] = orphan
         if "dryRun" in request.parameters:
             given["dryRun"] = request.parameters["dryRun"]
+        versions = {f: request.parameter(f) for f in ("uid", "resourceVersion") if request.parameter(f)}
+        given["preconditions"] = versions
     policy = given.get("propagationPolicy")
     orphan_dependents = given.get("orphanDependents")
     causes = []

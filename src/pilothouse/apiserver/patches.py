@@ -16,7 +16,7 @@ from ..api import patch as patching
 from ..api.decode import HEAD, NO_KIND, custom_problems
 from ..api.decode_text import SyntaxFailure, parse_json, parse_yaml
 from ..api.decode_values import WrongValue, go_kind, normalize
-from ..api.errors import ApiError, Cause, bad_request, conflict, invalid
+from ..api.errors import ApiError, Cause, bad_request, conflict, invalid, not_found
 from ..api.fielderrors import quoted
 from ..api.kinds import Kind
 from ..api.object import Object
@@ -70,7 +70,12 @@ async def patched(
     strict = options.field_validation or "Warn"
     parsed, problems = request.object, list[str]()
     if parsed is None:
-        parsed, problems = parse_patch(request.body, how, strict)
+        try:
+            parsed, problems = parse_patch(request.body, how, strict)
+        except ApiError:
+            if resources.storage.get(op.kind, op.namespace, op.name) is None:
+                raise not_found(op.kind.plural, op.checked_as.group, op.name)
+            raise
     warnings_before = list(request.warnings)
 
     async def patch(old: Object) -> Object:

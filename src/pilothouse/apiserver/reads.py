@@ -92,6 +92,7 @@ def select_at(
     current = resources.storage.cache.revision
     start = ""
     if options.continue_token:
+        selection_of(kind, options)  # what is wrong with the selectors is said first
         revision, start = decode_continue(options.continue_token)
         if options.resource_version not in ("", "0"):
             raise bad_request("specifying resource version is not allowed when using continue")
@@ -226,7 +227,7 @@ async def _select_past(
     return page(entries, selection, options, revision, prefix)
 
 
-def _answer(resources: Resources, request: Request, kind: Kind, form: Form, found: Found) -> Response:
+def list_metadata(kind: Kind, found: Found, form: Form) -> Object:
     metadata: Object = {"resourceVersion": str(found.revision)}
     if found.continue_token:
         metadata["continue"] = found.continue_token
@@ -234,6 +235,11 @@ def _answer(resources: Resources, request: Request, kind: Kind, form: Form, foun
             metadata["remainingItemCount"] = found.remaining
     if kind.custom and form.as_kind not in (PARTIAL_LIST, TABLE):
         metadata.setdefault("continue", "")
+    return metadata
+
+
+def _answer(resources: Resources, request: Request, kind: Kind, form: Form, found: Found) -> Response:
+    metadata = list_metadata(kind, found, form)
     if form.plain and kind.verbatim:
         items_bytes = (entry.bytes if kind.custom else entry.item_bytes for entry in found.entries)
         if len(found.entries) > WHOLE_MAX and "gzip" not in request.headers.get("accept-encoding", ""):

@@ -236,9 +236,7 @@ class Resources:
                     raise
                 continue
             deleted.append(entry.object)
-        metadata: Object = {"resourceVersion": str(found.revision)}
-        if kind.custom:
-            metadata["continue"] = ""
+        metadata = reads.list_metadata(kind, found, form)
         value = shaped_list(kind, deleted, metadata, form, now=self.clock.now())
         return with_warnings(Response(200, [], dumps(value, form), content_type=form.media), request.warnings)
 

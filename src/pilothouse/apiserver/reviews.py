@@ -17,7 +17,7 @@ from .authorization import Attributes, aggregate
 from .node_authorizer import node_of
 from .options import write_options
 from .request import Request, Response, User
-from .subresources import bind, body_of
+from .subresources import bind, owned_body
 from .tokens import TokenError
 
 if TYPE_CHECKING:
@@ -26,13 +26,12 @@ if TYPE_CHECKING:
 Function = Callable[["ApiServer", Request, Kind], Response | Awaitable[Response]]
 
 
-def _review(request: Request, kind: Kind) -> Object:
-    write_options(request, "CreateOptions")
-    return body_of(request, kind)
+def _review(server: ApiServer, request: Request, kind: Kind) -> Object:
+    return owned_body(server, request, kind, write_options(request, "CreateOptions"))
 
 
 def _answer(request: Request, kind: Kind, review: Object, status: Object) -> Response:
-    meta = {k: v for k, v in (review.get("metadata") or {}).items() if k != "managedFields"}
+    meta = review.get("metadata") or {}
     answer = {"kind": kind.kind, "apiVersion": kind.api_version, "metadata": meta}
     if "spec" in review:
         answer["spec"] = review["spec"]
@@ -52,7 +51,7 @@ def user_info(user: User) -> Object:
 
 
 def token_review(server: ApiServer, request: Request, kind: Kind) -> Response | Awaitable[Response]:
-    review = _review(request, kind)
+    review = _review(server, request, kind)
     spec = review.get("spec") or {}
     token = spec.get("token") or ""
     if not token:
@@ -81,7 +80,7 @@ def token_review(server: ApiServer, request: Request, kind: Kind) -> Response | 
 
 
 def self_subject_review(server: ApiServer, request: Request, kind: Kind) -> Response:
-    review = _review(request, kind)
+    review = _review(server, request, kind)
     meta = {**(review.get("metadata") or {}), "creationTimestamp": server.registry.now()}
     return _answer(request, kind, {"metadata": meta}, {"userInfo": user_info(request.user)})
 
@@ -121,12 +120,12 @@ def _check(kind: Kind, review: Object, needs_user: bool, namespace: str | None =
         errors.invalid("spec.user", "", "at least one of user or group must be specified")
     for selector in ("fieldSelector", "labelSelector"):
         _check_selector(errors, (resource or {}).get(selector), f"spec.resourceAttributes.{selector}")
-    meta = {k: v for k, v in (review.get("metadata") or {}).items() if k != "managedFields" and v}
+    meta = {k: v for k, v in (review.get("metadata") or {}).items() if v}
     if namespace is None:
-        if meta:
+        if meta.keys() - {"managedFields"}:
             errors.invalid("metadata", meta, "must be empty")
     else:
-        if meta.keys() - {"namespace"}:
+        if meta.keys() - {"namespace", "managedFields"}:
             errors.invalid("metadata", {**meta, "namespace": namespace}, "must be empty except for namespace")
         asked = (resource or {}).get("namespace") or ""
         if resource is not None and asked != namespace:
@@ -181,26 +180,26 @@ def _asked_user(spec: Object) -> User:
 
 
 def self_subject_access_review(server: ApiServer, request: Request, kind: Kind) -> Response:
-    review = _review(request, kind)
+    review = _review(server, request, kind)
     _check(kind, review, needs_user=False)
     return _access(server, request, kind, review, request.user)
 
 
 def subject_access_review(server: ApiServer, request: Request, kind: Kind) -> Response:
-    review = _review(request, kind)
+    review = _review(server, request, kind)
     _check(kind, review, needs_user=True)
     return _access(server, request, kind, review, _asked_user(review.get("spec") or {}))
 
 
 def local_subject_access_review(server: ApiServer, request: Request, kind: Kind) -> Response:
     assert request.info is not None
-    review = _review(request, kind)
+    review = _review(server, request, kind)
     _check(kind, review, needs_user=True, namespace=request.info.namespace)
     return _access(server, request, kind, review, _asked_user(review.get("spec") or {}))
 
 
 def self_subject_rules_review(server: ApiServer, request: Request, kind: Kind) -> Response:
-    review = _review(request, kind)
+    review = _review(server, request, kind)
     namespace = (review.get("spec") or {}).get("namespace") or ""
     if not namespace:
         raise bad_request("no namespace on request")

@@ -111,7 +111,7 @@ def _request_info(method: str, path: str, parameters: dict[str, list[str]]) -> R
 
 def authorized_name(info: RequestInfo, parameters: dict[str, list[str]]) -> str:
     """The name that rules with resourceNames see: a list or watch of one object by `metadata.name` counts as that object."""
-    if info.name or info.verb not in ("list", "watch", "deletecollection"):
+    if info.name or info.verb not in ("list", "watch"):
         return info.name
     for clause in (parameters.get("fieldSelector") or [""])[0].split(","):
         field, equals, value = clause.partition("=")

@@ -362,7 +362,7 @@ class ApiServer:
 
     def _subresource(self, request: Request, info: RequestInfo, kind: Kind) -> Response | Awaitable[Response]:
         known = kind.subresource(info.subresource)
-        if known is None:
+        if known is None or (info.rest and info.subresource != "proxy"):
             raise no_such_resource()
         if info.subresource not in ("exec", "attach", "portforward", "proxy"):
             produced = ("text/plain", *MEDIA) if info.subresource == "log" else MEDIA

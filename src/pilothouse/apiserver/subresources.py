@@ -38,7 +38,7 @@ from .options import DeleteOptions, WriteOptions, delete_options, write_options
 from .patches import apply_patch, check_duplicates, checked, parse_apply, parse_patch, patch_type
 from .registry.generic import OTHER_NAMESPACE, check_preconditions, other_uid, shallow, wrong_uid
 from .registry.operation import CREATE, DELETE, UPDATE
-from .registry.ownership import ScaleWrite, own
+from .registry.ownership import ScaleWrite, own, versions_of
 from .request import APISERVER, Request, Response, User
 from .resources import Resources, check_name, manager_of
 
@@ -62,6 +62,18 @@ def body_of(request: Request, kind: Kind) -> Object:
     validation = request.parameter("fieldValidation") or "Warn"
     obj, warnings = decode(request.body, request.headers.get("content-type", ""), kind, validation)  # type: ignore[arg-type]
     request.warnings.extend(warnings)
+    return obj
+
+
+def owned_body(server: ApiServer, request: Request, kind: Kind, options: WriteOptions) -> Object:
+    """The body of what is created but never stored: it too shows whose its fields are."""
+    obj = body_of(request, kind)
+    obj["metadata"] = dict(obj.get("metadata") or {})
+    subresource = request.info.subresource if request.info else ""
+    whose = managed_fields.Request(
+        options.field_manager or manager_of(request), kind.api_version, subresource, server.registry.now()
+    )
+    managed_fields.set_entries(obj, managed_fields.update(None, obj, versions_of(kind), whose))
     return obj
 
 
@@ -527,7 +539,7 @@ async def create_token(server: ApiServer, request: Request, kind: Kind) -> Respo
     assert request.info is not None
     info, resources = request.info, server.resources
     options = write_options(request, "CreateOptions")
-    asked = body_of(request, kind.of_subresource("token"))
+    asked = owned_body(server, request, kind.of_subresource("token"), options)
     spec, meta, errors = dict(asked.get("spec") or {}), asked.get("metadata") or {}, FieldErrors()
     if (meta.get("namespace") or info.namespace) != info.namespace:
         raise bad_request(
@@ -561,13 +573,11 @@ async def create_token(server: ApiServer, request: Request, kind: Kind) -> Respo
         bound = _bound(server, info.namespace, info.name, reference)
     extended = "pod" in bound and seconds == TOKEN_SECONDS and set(audiences) <= set(server.config.audiences)
     token, expires = server.tokens.issue(info.namespace, entry.object, audiences, seconds, bound, extended)
-    if options.dry_run:
-        token = ""
     answer = {
         "kind": "TokenRequest",
         "apiVersion": f"{AUTHENTICATION}/v1",
         "metadata": {
-            **{k: v for k, v in meta.items() if k in ("labels", "annotations")},
+            **{k: v for k, v in meta.items() if k in ("labels", "annotations", "managedFields")},
             "name": info.name,
             "namespace": info.namespace,
             "uid": uid,

@@ -171,51 +171,10 @@ def label_text(obj: Object) -> str:
     return ",".join(f"{key}={value}" for key, value in sorted(labels_of(obj).items())) or "<none>"
 
 
-_RESOLVES = re.compile(  # what YAML 1.1 would read as something else than text (go-yaml quotes these with ")
-    r"""|~|null|Null|NULL|[yYnN]|yes|Yes|YES|no|No|NO|true|True|TRUE|false|False|FALSE|on|On|ON|off|Off|OFF
-    |[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?(\.inf|\.Inf|\.INF)|\.nan|\.NaN|\.NAN
-    |0b[01_]+|0o?[0-7_]+|0x[0-9a-fA-F_]+|[-+]?[0-9][0-9_]*|[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?
-    |[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}([Tt\ ].*)?""".replace("\n", "").replace("    ", "")
-)
-
-
 def to_yaml(obj: Any) -> str:
-    import yaml
+    from ..api import yaml_text
 
-    dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-
-    class Dumper(dumper):  # type: ignore[misc]
-        def ignore_aliases(self, data: Any) -> bool:
-            return True
-
-    def text(target: Any, value: str) -> Any:
-        style = "|" if "\n" in value else '"' if _RESOLVES.fullmatch(value) else None
-        return target.represent_scalar("tag:yaml.org,2002:str", value, style=style)
-
-    Dumper.add_representer(str, text)
-    Dumper.yaml_implicit_resolvers = {  # of = and <<, which go-yaml writes as they are
-        first: resolvers for first, resolvers in dumper.yaml_implicit_resolvers.items() if first not in "=<"
-    }
-    shown = yaml.dump(
-        _sorted(obj), Dumper=Dumper, sort_keys=False, default_flow_style=False, width=80, allow_unicode=True
-    )
-    return str(shown).removesuffix("...\n")  # libyaml's, after a text that ends with several line ends
-
-
-def _sorted(value: Any) -> Any:
-    """go-yaml's order of keys: numbers within them by their size, and letters after everything else."""
-    if isinstance(value, dict):
-        return {key: _sorted(value[key]) for key in sorted(value, key=_natural)}
-    return [_sorted(item) for item in value] if isinstance(value, list) else value
-
-
-def _natural(key: str) -> list[tuple[int, ...]]:
-    return [
-        (1, ord(part))
-        if part.isalpha()
-        else (0, int(part) if part.isdigit() else 0, part.isdigit() * len(part), ord(part[0]))
-        for part in re.findall(r"[0-9]+|.", key, re.DOTALL)
-    ]
+    return yaml_text.dump(obj)
 
 
 def to_json(obj: Any) -> str:
@@ -249,10 +208,16 @@ def _kyaml_text(text: str) -> str:
     return json.dumps(text, ensure_ascii=False).replace("\\t", "\t")
 
 
+def _resolves(text: str) -> bool:
+    from ..api import yaml_text
+
+    return yaml_text.RESOLVES.fullmatch(text) is not None
+
+
 def _kyaml_key(key: str) -> str:
     return (
         json.dumps(key)
-        if key in "tTfF" or _RESOLVES.fullmatch(key) or not re.fullmatch(r"[A-Za-z_]([\w./-]*\w)?", key)
+        if key in "tTfF" or _resolves(key) or not re.fullmatch(r"[A-Za-z_]([\w./-]*\w)?", key)
         else key
     )
 

@@ -7,6 +7,8 @@ from .common import put, put_text, spec, sub
 from .core import default_claim_spec
 from .pod import default_template
 
+TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
+
 
 def default_deployment(deployment: Object) -> None:
     own = spec(deployment)
@@ -43,6 +45,8 @@ def default_stateful_set(stateful_set: Object) -> None:
 
 
 def default_daemon_set(daemon_set: Object) -> None:
+    # what the template's generation, no field any more, is converted to
+    put(sub(sub(daemon_set, "metadata"), "annotations"), **{TEMPLATE_GENERATION: "0"})
     own = spec(daemon_set)
     default_template(own)
     put(own, revisionHistoryLimit=10)

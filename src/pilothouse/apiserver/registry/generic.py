@@ -223,7 +223,7 @@ class Registry:
             if not generate:
                 raise self._exists(op, existing)
             meta["name"] = op.name = self._generated(str(meta["generateName"]))
-        error = already_exists(op.kind.plural, op.kind.group, op.name)
+        error = already_exists(op.kind.plural, op.checked_as.group, op.name)
         error.message += ", the server was not able to generate a unique name for the object"
         error.retry_after_s = 1
         raise error
@@ -232,7 +232,7 @@ class Registry:
         return base[:GENERATED_NAME_MAX] + self.random.suffix(5)
 
     def _exists(self, op: Operation, existing: Entry | None) -> ApiError:
-        error = already_exists(op.kind.plural, op.kind.group, op.name)
+        error = already_exists(op.kind.plural, op.checked_as.group, op.name)
         if existing is not None and existing.object["metadata"].get("deletionTimestamp"):
             error.message = f"object is being deleted: {error.message}"
         return error
@@ -313,7 +313,7 @@ class Registry:
             existing = self.storage.get(op.kind, op.namespace, op.name)
             if existing is None:
                 if not create:
-                    raise not_found(op.kind.plural, op.kind.group, op.name)
+                    raise not_found(op.kind.plural, op.checked_as.group, op.name)
                 return await self._create_by_update(op, change)
             op.conditions.clear()
             op.puts.clear()
@@ -464,7 +464,7 @@ class Registry:
         for _ in range(MAX_RETRIES):
             existing = self.storage.get(op.kind, op.namespace, op.name)
             if existing is None:
-                raise not_found(op.kind.plural, op.kind.group, op.name)
+                raise not_found(op.kind.plural, op.checked_as.group, op.name)
             op.object = new = await change(existing.object)
             if op.dry_run:
                 return Outcome(200, obj=new)
@@ -483,7 +483,7 @@ class Registry:
         for _ in range(MAX_RETRIES):
             existing = self.storage.get(op.kind, op.namespace, op.name)
             if existing is None:
-                raise not_found(op.kind.plural, op.kind.group, op.name)
+                raise not_found(op.kind.plural, op.checked_as.group, op.name)
             op.conditions.clear()
             op.puts.clear()
             op.deletes.clear()

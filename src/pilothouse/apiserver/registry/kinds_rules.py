@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from ...api.defaults.apps import TEMPLATE_GENERATION
 from ...api.errors import bad_request, forbidden
 from ...api.object import Object
 
 if TYPE_CHECKING:
     from .generic import Registry
     from .operation import Operation
-
-TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
 
 
 def node_prepare_create(registry: Registry, op: Operation) -> None:
@@ -146,7 +145,7 @@ def daemon_set_prepare_create(registry: Registry, op: Operation) -> None:
     assert obj is not None
     meta = obj["metadata"]
     annotations = dict(meta.get("annotations") or {})
-    given = annotations.get(TEMPLATE_GENERATION, "1")
+    given = annotations[TEMPLATE_GENERATION]
     if not re.fullmatch(r"[+-]?[0-9]+", given):
         wrong = f'strconv.ParseInt: parsing "{given}": invalid syntax'
         raise bad_request(f'DaemonSet in version "v1" cannot be handled as a DaemonSet: {wrong}')

@@ -145,7 +145,7 @@ def _claim_cluster_ips(registry: Registry, op: Operation, service: Object) -> No
     if not ips or not ips[0]:
         ips = [_free_ip(registry, networks, op.name)]
         op.allocated["clusterIP"] = True
-    else:
+    elif not op.dry_run:
         for ip in ips:
             _check_asked_ip(registry, service, ip, ips, networks)
     for ip in ips:
