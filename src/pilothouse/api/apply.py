@@ -74,6 +74,9 @@ def _described(key: Key) -> str:
     return f"{text} using {version}" if operation == "Update" else text
 
 
+_HEAD = ("apiVersion", "kind")
+
+
 def apply(
     live: Object,
     config: Object,
@@ -88,7 +91,7 @@ def apply(
 
     `live` is in the request's version too; for an object to be created it is the kind's empty one.
     """
-    api_version, given_kind = config.get("apiVersion") or "", config.get("kind") or ""
+    api_version, given_kind = (text if isinstance(text := config.get(f), str) else "" for f in _HEAD)
     if (api_version, given_kind) != (request.api_version, kind):
         raise bad_request(f"invalid object type: {_gvk(api_version, given_kind)}")
     managers = decode(live["metadata"].get("managedFields"))

@@ -109,8 +109,10 @@ def _of_type(type_: Type, list_type: str, keys: tuple[str, ...], map_type: str) 
             element=lambda: _of_type(type_.element, "", (), ""),
             defaults=lambda: {key: value for key in keys if (value := _key_default(type_, key)) is not None},
         )
-    if type_.kind in ("any", "SchemaOrArray", "SchemaOrBool", "SchemaOrStrings"):
-        return _DEDUCED_LEAF if map_type == "atomic" else DEDUCED
+    if type_.kind == "any":  # a RawExtension: a whole
+        return _DEDUCED_LEAF
+    if type_.kind in ("SchemaOrArray", "SchemaOrBool", "SchemaOrStrings"):
+        return DEDUCED
     return Shape(LEAF, scalar=_SCALARS.get(type_.kind) or _NUMBERS.get(type_.kind) or "untyped")
 
 

@@ -25,7 +25,7 @@ from ..api.decode_values import go_kind
 from ..api.errors import ApiError, Cause, bad_request, forbidden, internal_error, invalid, not_found
 from ..api.fielderrors import quoted
 from ..api.kinds import KINDS, Kind, find_gvk, kind_of_resource
-from ..api.managed_fields import from_scale, set_entries
+from ..api.managed_fields import set_entries
 from ..api.object import Object
 from .answers import with_warnings
 from .options import DeleteOptions, WriteOptions, write_options
@@ -342,7 +342,7 @@ def warn(registry: Registry, op: Operation) -> None:
             op.warn(text)
 
 
-def deleting(registry: Registry, crd: Object) -> Object | None:
+def deleting(registry: Registry, crd: Object, _: DeleteOptions) -> Object | None:
     """The first DELETE of a definition: it stays until its instances are gone. None: it is on its way already."""
     meta = crd["metadata"]
     if meta.get("deletionTimestamp"):
@@ -452,8 +452,8 @@ def unfit(obj: Object, why: str) -> ApiError:
 # -- scale ---------------------------------------------------------------------------------------------------------------
 
 _UNSET = -(2**31)
-_NO_APPLIED_SCALE = (
-    "failed to create manager for existing fields: failed to convert live object (/; autoscaling/v1, Kind=Scale) to proper version: "
+_NO_CONVERTED_SCALE = (
+    "failed to convert new object (/; autoscaling/v1, Kind=Scale) to proper version: "
     "request to convert CR to an invalid group/version: autoscaling/v1"
 )
 
@@ -535,12 +535,11 @@ def _replicas_paths(kind: CustomKind) -> dict[str, tuple[str, ...]]:
 async def _write_scale(
     server: ApiServer, request: Request, kind: CustomKind, options: WriteOptions, how: str, make: Any
 ) -> Response:
-    from .subresources import reply
+    from .subresources import reply, scale_write
 
     info, resources, path = request.info, server.resources, (kind.scale or {})["specReplicasPath"]
     assert info is not None
-    if how == "apply":
-        raise ApiError(500, "", _NO_APPLIED_SCALE, details=False)
+    write = scale_write(request, kind, options, how, "", _replicas_paths(kind))  # its owners have no time
 
     async def change(old: Object) -> Object:
         try:
@@ -549,7 +548,9 @@ async def _write_scale(
             raise ApiError(500, "", str(error), details=False)
         if not said:
             current["spec"] = {"replicas": _UNSET}
-        scale = make(current)
+        scale, entries = write.made(old, current, make)
+        if how == "apply" and scale != current:  # as in real servers: only what changes nothing can be applied
+            raise ApiError(500, "", _NO_CONVERTED_SCALE, details=False)
         replicas = (scale.get("spec") or {}).get("replicas") or 0
         if replicas == _UNSET:
             raise bad_request(f'the spec replicas field "{path}" cannot be empty')
@@ -564,9 +565,7 @@ async def _write_scale(
             new["metadata"]["resourceVersion"] = version
         else:
             new["metadata"].pop("resourceVersion", None)
-        # Real servers lose track of who owns a Scale of a custom resource.
-        owners = old["metadata"].get("managedFields")
-        set_entries(new, from_scale(owners, [], _replicas_paths(kind), kind.api_version))
+        set_entries(new, entries)
         return cast(Object, new)
 
     op = resources.operation(request, kind, UPDATE, dry_run=options.dry_run)

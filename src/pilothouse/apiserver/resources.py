@@ -7,6 +7,7 @@ registry. Which function serves what is in two tables at the end of the file and
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 from ..api.crd.kinds import CustomKind
@@ -219,6 +220,8 @@ class Resources:
         _warn_of_orphans(request, kind, options)
         selection = list_options(request)
         check_list_options(selection, watch=False)
+        if selection.resource_version not in ("", "0") and not selection.resource_version_match:
+            selection = replace(selection, resource_version_match="Exact")  # it reads page by page
         found = await reads.select_async(self, request, kind, selection)
         deleted: list[Object] = []
         if isinstance(kind, CustomKind) and kind.definition.conversions is not None:

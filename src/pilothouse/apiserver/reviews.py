@@ -12,12 +12,11 @@ from ..api.errors import bad_request, invalid
 from ..api.fielderrors import FieldErrors
 from ..api.kinds import Kind
 from ..api.object import Object
-from .answers import with_warnings
 from .authorization import Attributes, aggregate
 from .node_authorizer import node_of
 from .options import write_options
 from .request import Request, Response, User
-from .subresources import bind, owned_body
+from .subresources import bind, body_of, own_body, reply
 from .tokens import TokenError
 
 if TYPE_CHECKING:
@@ -27,16 +26,21 @@ Function = Callable[["ApiServer", Request, Kind], Response | Awaitable[Response]
 
 
 def _review(server: ApiServer, request: Request, kind: Kind) -> Object:
-    return owned_body(server, request, kind, write_options(request, "CreateOptions"))
+    options = write_options(request, "CreateOptions")
+    review = body_of(request, kind)
+    own_body(server, request, kind, options, review)
+    return review
 
 
-def _answer(request: Request, kind: Kind, review: Object, status: Object) -> Response:
+def _answer(server: ApiServer, request: Request, kind: Kind, review: Object, status: Object) -> Response:
     meta = review.get("metadata") or {}
     answer = {"kind": kind.kind, "apiVersion": kind.api_version, "metadata": meta}
     if "spec" in review:
         answer["spec"] = review["spec"]
     answer["status"] = status
-    return with_warnings(Response(201, [], orjson.dumps(answer), value=answer), request.warnings)
+    if request.object is None:
+        return reply(server.resources, request, kind, answer, 201)
+    return Response(201, [], orjson.dumps(answer), value=answer)
 
 
 def user_info(user: User) -> Object:
@@ -61,10 +65,10 @@ def token_review(server: ApiServer, request: Request, kind: Kind) -> Response | 
     def known(user: User) -> Response:
         agreed = server.authenticator.agreed_audiences(token, audiences)
         status = {"authenticated": True, "user": user_info(user), "audiences": agreed}
-        return _answer(request, kind, review, status)
+        return _answer(server, request, kind, review, status)
 
     def unknown(error: TokenError) -> Response:
-        return _answer(request, kind, review, {"user": {}, "error": str(error)})
+        return _answer(server, request, kind, review, {"user": {}, "error": str(error)})
 
     async def later(found: Awaitable[User]) -> Response:
         try:
@@ -82,7 +86,7 @@ def token_review(server: ApiServer, request: Request, kind: Kind) -> Response | 
 def self_subject_review(server: ApiServer, request: Request, kind: Kind) -> Response:
     review = _review(server, request, kind)
     meta = {**(review.get("metadata") or {}), "creationTimestamp": server.registry.now()}
-    return _answer(request, kind, {"metadata": meta}, {"userInfo": user_info(request.user)})
+    return _answer(server, request, kind, {"metadata": meta}, {"userInfo": user_info(request.user)})
 
 
 # -- access reviews --------------------------------------------------------------------------------------------
@@ -167,7 +171,7 @@ def _access(server: ApiServer, request: Request, kind: Kind, review: Object, use
     status: Object = {"allowed": allowed}
     if why:
         status["reason"] = why
-    return _answer(request, kind, review, status)
+    return _answer(server, request, kind, review, status)
 
 
 def _asked_user(spec: Object) -> User:
@@ -217,7 +221,7 @@ def self_subject_rules_review(server: ApiServer, request: Request, kind: Kind) -
     status = {"resourceRules": resource_rules, "nonResourceRules": url_rules, "incomplete": is_node}
     if errors:
         status["evaluationError"] = aggregate(errors)
-    return _answer(request, kind, {"spec": {}}, status)
+    return _answer(server, request, kind, {"spec": {}}, status)
 
 
 REVIEWS: dict[str, Function] = {

@@ -65,16 +65,14 @@ def body_of(request: Request, kind: Kind) -> Object:
     return obj
 
 
-def owned_body(server: ApiServer, request: Request, kind: Kind, options: WriteOptions) -> Object:
-    """The body of what is created but never stored: it too shows whose its fields are."""
-    obj = body_of(request, kind)
+def own_body(server: ApiServer, request: Request, kind: Kind, options: WriteOptions, obj: Object) -> None:
+    """What is created but never stored shows whose its fields are, too."""
     obj["metadata"] = dict(obj.get("metadata") or {})
     subresource = request.info.subresource if request.info else ""
     whose = managed_fields.Request(
         options.field_manager or manager_of(request), kind.api_version, subresource, server.registry.now()
     )
     managed_fields.set_entries(obj, managed_fields.update(None, obj, versions_of(kind), whose))
-    return obj
 
 
 def success(code: int) -> Object:
@@ -539,7 +537,11 @@ async def create_token(server: ApiServer, request: Request, kind: Kind) -> Respo
     assert request.info is not None
     info, resources = request.info, server.resources
     options = write_options(request, "CreateOptions")
-    asked = owned_body(server, request, kind.of_subresource("token"), options)
+    asked = body_of(request, kind.of_subresource("token"))
+    asked["spec"] = {**(asked.get("spec") or {})}
+    if asked["spec"].get("expirationSeconds") is None:
+        asked["spec"]["expirationSeconds"] = 3600
+    own_body(server, request, kind.of_subresource("token"), options, asked)
     spec, meta, errors = dict(asked.get("spec") or {}), asked.get("metadata") or {}, FieldErrors()
     if (meta.get("namespace") or info.namespace) != info.namespace:
         raise bad_request(
@@ -556,8 +558,7 @@ async def create_token(server: ApiServer, request: Request, kind: Kind) -> Respo
     if (meta.get("uid") or uid) != uid:
         why = f"the UID in the token request ({meta['uid']}) does not match the UID of the service account ({uid})"
         raise conflict("TokenRequest", AUTHENTICATION, info.name, why)
-    seconds = spec.get("expirationSeconds")
-    seconds = 3600 if seconds is None else seconds
+    seconds = spec["expirationSeconds"]
     at = "spec.expirationSeconds"
     if seconds < TOKEN_SECONDS_MIN:
         errors.invalid(at, seconds, "may not specify a duration less than 10 minutes")
@@ -586,7 +587,7 @@ async def create_token(server: ApiServer, request: Request, kind: Kind) -> Respo
         "spec": {"audiences": audiences, "expirationSeconds": seconds, "boundObjectRef": reference or None},
         "status": {"token": token, "expirationTimestamp": timestamp(expires)},
     }
-    return with_warnings(Response(201, [], orjson.dumps(answer)), request.warnings)
+    return reply(resources, request, kind.of_subresource("token"), answer, 201)
 
 
 def _bound(server: ApiServer, namespace: str, account: str, reference: Object) -> dict[str, Object]:

@@ -450,6 +450,6 @@ def _slice_change(errors: FieldErrors, new: Object, old: Object) -> None:
     metadata.immutable(errors, new.get("addressType"), old.get("addressType"), "addressType", type_="s")
 
 
-SERVICE = kind(_service, "uxcb", rule=names.dns1123_label, change=_service_change, status=_service_status)
+SERVICE = kind(_service, "uxb", rule=names.dns1123_label, change=_service_change, status=_service_status)
 ENDPOINTS = kind(_endpoints)
 ENDPOINT_SLICE = kind(_slice, "cbx", change=_slice_change)

@@ -39,6 +39,7 @@ from ..conversion import from_storage
 from ..options import DeleteOptions
 from ..request import User
 from . import strategy as strategies
+from .namespaces import FOREGROUND, ORPHAN
 from .operation import CREATE, Operation
 from .ownership import own, same_but_for_times
 from .storage import Entry, Storage
@@ -48,7 +49,6 @@ MAX_RETRIES = 100  # each time another writer has won, so that as many at one ob
 OBJECT_BYTES_MAX = 1536 * 1024  # etcd's limit of a request
 MAX_CREATES = 50
 GENERATED_NAME_MAX = 63 - 5
-ORPHAN, FOREGROUND = "orphan", "foregroundDeletion"
 
 Change = Callable[[Object], Awaitable[Object]]
 
@@ -506,7 +506,7 @@ class Registry:
     async def _delete_once(self, op: Operation, existing: Entry, options: DeleteOptions) -> Outcome | None:
         old = existing.object
         if op.strategy.deleting is not None:
-            marked = op.strategy.deleting(self, old)
+            marked = op.strategy.deleting(self, old, options)
             if marked is not None:
                 return await self._mark(op, existing, marked)
             if old["metadata"].get("finalizers") or (old.get("spec") or {}).get("finalizers"):

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 from ...api.object import Object
 
 if TYPE_CHECKING:
+    from ..options import DeleteOptions
     from .generic import Registry
     from .operation import Operation
 
 NAME_LABEL = "kubernetes.io/metadata.name"
 FINALIZER = "kubernetes"
+ORPHAN, FOREGROUND = "orphan", "foregroundDeletion"
 
 
 def prepare_create(registry: Registry, op: Operation) -> None:
@@ -56,9 +58,16 @@ def finalizing(obj: Object) -> bool:
     return bool((obj.get("spec") or {}).get("finalizers"))
 
 
-def mark(registry: Registry, old: Object) -> Object | None:
+def mark(registry: Registry, old: Object, options: DeleteOptions) -> Object | None:
     """The namespace as it is once its deletion has begun; None if it has."""
     if old["metadata"].get("deletionTimestamp"):
         return None
     metadata = {**old["metadata"], "deletionTimestamp": registry.now()}
+    policy = options.propagation
+    if options.orphan_dependents is not None:
+        policy = "Orphan" if options.orphan_dependents else "Foreground"
+    if policy:
+        wanted = {"Orphan": [ORPHAN], "Foreground": [FOREGROUND]}.get(policy, [])
+        others = [f for f in metadata.get("finalizers") or () if f not in (ORPHAN, FOREGROUND)]
+        metadata["finalizers"] = others + wanted
     return {**old, "metadata": metadata, "status": {**(old.get("status") or {}), "phase": "Terminating"}}

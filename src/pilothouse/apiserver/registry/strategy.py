@@ -14,6 +14,7 @@ from ...api.kinds import Kind
 from ...api.object import Object
 
 if TYPE_CHECKING:
+    from ..options import DeleteOptions
     from .generic import Registry
     from .operation import Operation
 
@@ -71,7 +72,7 @@ class Strategy:
     commit_create: Hook | None = None  # adds to the transaction
     commit_update: Hook | None = None
     commit_delete: Hook | None = None
-    deleting: Callable[[Registry, Object], Object | None] | None = (
+    deleting: Callable[[Registry, Object, DeleteOptions], Object | None] | None = (
         None  # what the first DELETE makes of the object, which then waits for its controller; None: it waits already
     )
     finalizing: Callable[[Object], bool] | None = (
