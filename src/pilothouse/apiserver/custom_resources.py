@@ -549,7 +549,9 @@ async def _write_scale(
         if not said:
             current["spec"] = {"replicas": _UNSET}
         scale, entries = write.made(old, current, make)
-        if how == "apply" and scale != current:  # as in real servers: only what changes nothing can be applied
+        if (
+            how == "apply" and scale != current
+        ):  # as in real servers: only what changes nothing can be applied
             raise ApiError(500, "", _NO_CONVERTED_SCALE, details=False)
         replicas = (scale.get("spec") or {}).get("replicas") or 0
         if replicas == _UNSET:

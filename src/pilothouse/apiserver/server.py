@@ -327,7 +327,15 @@ class ApiServer:
     def _built_in(self, request: Request, info: RequestInfo, kind: Kind) -> Response | Awaitable[Response]:
         if "//" in request.path:
             raise no_such_resource()
-        if bool(info.namespace) and not kind.namespaced and (info.resource != "namespaces" or not info.name):
+        if (
+            bool(info.namespace)
+            and not kind.namespaced
+            and (
+                info.resource != "namespaces"
+                or f"/{info.namespace}/namespaces/" in info.path
+                or not info.name
+            )
+        ):
             raise no_such_resource()
         if kind.namespaced and info.name and not info.namespace:
             raise no_such_resource()

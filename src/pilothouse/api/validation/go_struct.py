@@ -10,6 +10,8 @@ import copy
 import re
 from typing import Any
 
+import orjson
+
 from ..fielderrors import InOrder
 from ..object import Object
 from ..schema import Field, Type, complete, type_of
@@ -156,7 +158,9 @@ def as_patched(type_: Type | None, value: Any, touched: Any) -> Any:
             names = [name for name in known if name in value] + [name for name in names if name not in fields]
     element = type_.element if type_ is not None and type_.kind == "map" else None
     return {
-        name: as_patched(fields[name].type if name in fields else element, value[name], touched.get(name))
+        name: orjson.loads(orjson.dumps(value[name], option=orjson.OPT_SORT_KEYS))
+        if isinstance(touched.get(name), list)  # of a merge patch, which replaces it
+        else as_patched(fields[name].type if name in fields else element, value[name], touched.get(name))
         for name in names
     }
 

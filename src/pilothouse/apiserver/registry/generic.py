@@ -120,6 +120,9 @@ def check_preconditions(kind: Kind, name: str, obj: Object, options: DeleteOptio
         )
         raise conflict(kind.kind, kind.group, name, why)
     if options.resource_version is not None and options.resource_version != meta["resourceVersion"]:
+        if kind.resource == "namespaces":
+            why = f"Precondition failed: ResourceVersion in precondition: {options.resource_version}, ResourceVersion in object meta: {meta['resourceVersion']}"
+            raise conflict("namespaces", "", name, why)
         why = (
             f"the ResourceVersion in the precondition ({options.resource_version}) does not match the ResourceVersion in record "
             f"({meta['resourceVersion']}). The object might have been modified"
