@@ -453,7 +453,7 @@ def unfit(obj: Object, why: str) -> ApiError:
 
 _UNSET = -(2**31)
 _NO_CONVERTED_SCALE = (
-    "failed to convert new object (/; autoscaling/v1, Kind=Scale) to proper version: "
+    "failed to convert new object ({}/{}; autoscaling/v1, Kind=Scale) to proper version: "
     "request to convert CR to an invalid group/version: autoscaling/v1"
 )
 
@@ -552,7 +552,9 @@ async def _write_scale(
         if (
             how == "apply" and scale != current
         ):  # as in real servers: only what changes nothing can be applied
-            raise ApiError(500, "", _NO_CONVERTED_SCALE, details=False)
+            given = make(current).get("metadata") or {}
+            where = given.get("namespace") or "", given.get("name") or ""
+            raise ApiError(500, "", _NO_CONVERTED_SCALE.format(*where), details=False)
         replicas = (scale.get("spec") or {}).get("replicas") or 0
         if replicas == _UNSET:
             raise bad_request(f'the spec replicas field "{path}" cannot be empty')

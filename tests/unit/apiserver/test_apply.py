@@ -268,6 +268,11 @@ async def test_replicas_of_a_custom_resource_are_where_its_definition_says(api):
         "spec": {"replicas": 4},
     }
     code, refused = await api("PATCH", f"{path}/f/scale?fieldManager=s", wanted, APPLY)
+    assert (code, refused["message"]) == (
+        409,
+        'Apply failed with 1 conflict: conflict with "m": .spec.replicas',
+    )
+    code, refused = await api("PATCH", f"{path}/f/scale?fieldManager=s&force=true", wanted, APPLY)
     assert code == 500
     assert "request to convert CR to an invalid group/version: autoscaling/v1" in refused["message"]
     code, scaled = await api("PATCH", f"{path}/f/scale?fieldManager=s", {"spec": {"replicas": 4}}, MERGE)
@@ -277,7 +282,7 @@ async def test_replicas_of_a_custom_resource_are_where_its_definition_says(api):
     fields = {
         e["manager"]: (e.get("subresource", ""), e["fieldsV1"]) for e in found["metadata"]["managedFields"]
     }
-    assert fields == {"m": ("", {"f:spec": {"f:x": {}}})}  # whose replicas they are is lost
+    assert fields == {"m": ("", {"f:spec": {"f:x": {}}}), "s": ("scale", {"f:spec": {"f:size": {}}})}
     code, refused = await api("PATCH", f"{path}/f", {"kind": "X", "apiVersion": "a.b/v1"}, MERGE)
     why = '[kind: Invalid value: "X": must be Fleet, apiVersion: Invalid value: "a.b/v1": must be example.com/v1]'
     assert (code, refused["message"]) == (422, f'X.a.b "f" is invalid: {why}')

@@ -39,3 +39,5 @@ def test_what_a_patch_touched_stands_by_name_and_the_rest_as_in_the_struct():
         assert list(made["spec"]) == ["initContainers", "containers"]
         assert list(made["spec"]["containers"][0]) == ["name", "image"]
     assert list(as_patched(pod, obj, {"spec": {}})["metadata"]) == ["name", "labels"]
+    replaced = as_patched(pod, obj, {"spec": {"containers": [{"name": "c", "image": "i"}, 1]}})
+    assert list(replaced["spec"]["containers"][0]) == ["image", "name"]
