@@ -110,14 +110,19 @@ def _every(schedule: str) -> Every:
     duration = schedule.removeprefix("@every ")
     found = _DURATION.fullmatch(duration)
     if found is None:
-        wrong = _duration_problem(duration)
-        raise ScheduleError(f'failed to parse duration {schedule}: time: {wrong}duration "{duration}"')
+        raise ScheduleError(f"failed to parse duration {schedule}: {duration_problem(duration)}")
     seconds = sum(float(number) * _UNITS_S[unit] for number, unit in _DURATION_PART.findall(duration))
     return Every(1 if found[1] == "-" else max(1, int(seconds)))
 
 
-def _duration_problem(text: str) -> str:
-    """What Go's `time.ParseDuration` says before the word duration of what is none."""
+def duration_problem(text: str) -> str:
+    """What Go's `time.ParseDuration` says of what is none; "" of what is one."""
+    if _DURATION.fullmatch(text):
+        return ""
+    return f'time: {_what_is_wrong(text)}duration "{text}"'
+
+
+def _what_is_wrong(text: str) -> str:
     end = 0
     while (number := _COUNTED.match(text, end)) is not None:
         if number[1] not in _UNITS_S:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ..api.cron import duration_problem
 from ..api.errors import ApiError, Cause, bad_request, invalid
 from ..api.fielderrors import FieldErrors, quoted
 from ..api.object import Object
 from ..api.selectors import SelectorError, compile_labels, parse_fields
 from .request import Request
-from .routes import is_true
+from .routes import RequestInfo, is_true
 
 META = "meta.k8s.io"
 
@@ -102,6 +103,16 @@ def check_list_options(options: ListOptions, watch: bool) -> None:
     if causes:
         check_selectors(options)  # read before the rest is looked at
         raise invalid("ListOptions", META, "", causes)
+
+
+_LONG_RUNNING = ("watch", "proxy", "exec", "attach", "portforward", "log")
+
+
+def check_timeout(timeout: str, info: RequestInfo) -> None:
+    """The `timeout` that every request may have, but those that last by nature."""
+    if timeout and info.verb not in _LONG_RUNNING and info.subresource not in _LONG_RUNNING:
+        if problem := duration_problem(timeout):
+            raise bad_request(f"invalid timeout specified in the request URL - {problem}")
 
 
 def check_selectors(options: ListOptions) -> None:

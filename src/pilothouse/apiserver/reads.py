@@ -99,6 +99,7 @@ def select_at(
     else:
         asked = check_resource_version(options.resource_version)
         if asked > current:
+            selection_of(kind, options)
             wait_s = 0 if options.resource_version_match == "Exact" else 1
             raise too_large_resource_version(asked, current, wait_s)
         revision = asked if options.resource_version_match == "Exact" or _exact_page(options) else 0

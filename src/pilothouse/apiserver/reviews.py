@@ -9,12 +9,13 @@ import orjson
 
 from ..api import names
 from ..api.errors import bad_request, invalid
-from ..api.fielderrors import FieldErrors
+from ..api.fielderrors import FieldErrors, InOrder
 from ..api.kinds import Kind
 from ..api.object import Object
 from .authorization import Attributes, aggregate
 from .node_authorizer import node_of
 from .options import write_options
+from .registry.generic import METADATA_ORDER
 from .request import Request, Response, User
 from .subresources import bind, body_of, own_body, reply
 from .tokens import TokenError
@@ -124,13 +125,16 @@ def _check(kind: Kind, review: Object, needs_user: bool, namespace: str | None =
         errors.invalid("spec.user", "", "at least one of user or group must be specified")
     for selector in ("fieldSelector", "labelSelector"):
         _check_selector(errors, (resource or {}).get(selector), f"spec.resourceAttributes.{selector}")
-    meta = {k: v for k, v in (review.get("metadata") or {}).items() if v}
+    given = review.get("metadata") or {}
+    given = given if namespace is None else {**given, "namespace": namespace}
+    meta = InOrder({field: given[field] for field in METADATA_ORDER if given.get(field)})
+    owners = {"managedFields": [InOrder(owner) for owner in given.get("managedFields") or ()]}
     if namespace is None:
-        if meta.keys() - {"managedFields"}:
-            errors.invalid("metadata", meta, "must be empty")
+        if meta:
+            errors.invalid("metadata", InOrder(meta | owners), "must be empty")
     else:
-        if meta.keys() - {"namespace", "managedFields"}:
-            errors.invalid("metadata", {**meta, "namespace": namespace}, "must be empty except for namespace")
+        if meta.keys() - {"namespace"}:
+            errors.invalid("metadata", InOrder(meta | owners), "must be empty except for namespace")
         asked = (resource or {}).get("namespace") or ""
         if resource is not None and asked != namespace:
             errors.invalid("spec.resourceAttributes.namespace", asked, "must match metadata.namespace")

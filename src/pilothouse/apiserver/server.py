@@ -41,6 +41,7 @@ from .metrics import ApiMetrics
 from .negotiation import MEDIA, negotiate
 from .node_authorizer import NodeAuthorizer
 from .nodes import NodeConnectors
+from .options import check_timeout
 from .registry.generic import Registry, shallow
 from .registry.operation import UPDATE
 from .registry.storage import CacheLister, Storage
@@ -174,6 +175,8 @@ class ApiServer:
             if request.query:
                 request.parameters = parse_query(request.query)
             request.info = info = request_info(request.method, request.path, request.parameters)
+            if "timeout" in request.parameters:
+                check_timeout(request.parameters["timeout"][0], info)
             user = self._who(request, info)
             if not isinstance(user, User):
                 return self._handle_later(request, info, user, started)

@@ -28,11 +28,15 @@ ASKED = {"spec": {"user": "a", "resourceAttributes": {"verb": "get"}}}
         ("GET", f"{CONFIG_MAPS}?fieldSelector=nope%3Dx&continue=abc", None, 400, "is not a known field selector"),
         ("GET", "/api/v1/namespaces/default/namespaces/default", None, 404, "could not find the requested resource"),
         ("GET", "/apis/apps/v1/namespaces/default/deployments/d/scale/x", None, 404, "could not find the requested"),
+        ("GET", f"{CONFIG_MAPS}?resourceVersion=999999&fieldSelector=x%3Dy", None, 400, "is not a known field selector"),
+        ("POST", REVIEWS, ASKED | {"metadata": {"name": "x"}}, 422, '{"name":"x","managedFields":[{"manager":"test",'),
+        ("GET", "/version?timeout=abc", None, 400, 'timeout specified in the request URL - time: invalid duration "abc"'),
+        ("GET", f"{CONFIG_MAPS}?timeout=5", None, 400, 'time: missing unit in duration "5"'),
     ],
 )  # fmt: skip
 async def test_what_is_refused_and_how(api, method, path, body, code, message):  # noqa: F811
     await api("POST", CONFIG_MAPS, config_map(k="v"))
-    status, answer = await api(method, path, body, MERGE)
+    status, answer = await api(method, path, body, "application/json" if method == "POST" else MERGE)
     assert (status, message in answer["message"]) == (code, True), answer
 
 
@@ -67,3 +71,15 @@ async def test_a_collection_may_go_page_by_page(api):  # noqa: F811
     _, gone = await api("DELETE", f"{CONFIG_MAPS}?limit=2")
     assert [item["metadata"]["name"] for item in gone["items"]] == ["a", "b"]
     assert gone["metadata"]["continue"] and gone["metadata"]["remainingItemCount"] == 1
+
+
+async def test_who_sets_the_address_of_a_pod_sets_both_of_its_names(api):  # noqa: F811
+    pods = "/api/v1/namespaces/default/pods"
+    await api("POST", ACCOUNTS, {"metadata": {"name": "default"}})
+    await api(
+        "POST", pods, {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+    )
+    _, pod = await api("PATCH", f"{pods}/p/status", {"status": {"podIP": "10.0.0.1"}}, MERGE)
+    assert pod["status"]["podIPs"] == [{"ip": "10.0.0.1"}]
+    mine = next(e for e in pod["metadata"]["managedFields"] if e.get("subresource") == "status")
+    assert {"f:podIP", "f:podIPs"} <= mine["fieldsV1"]["f:status"].keys()

@@ -16,6 +16,8 @@ DEFAULT_TOKEN_EXPIRATION_S = 3600
 def default_pod(pod: Object) -> None:
     own = spec(pod)
     _drop_old_annotations(pod)
+    if status := pod.get("status"):
+        pod["status"] = _with_addresses(status)
     default_pod_spec(own)
     for container in _containers(own):
         _requests_from_limits(container)
@@ -231,3 +233,13 @@ def default_volume_source(volume: Object) -> None:
 def _downward_items(source: Object) -> None:
     for item in source.get("items") or ():
         _value_source(item)
+
+
+def _with_addresses(status: Object) -> Object:
+    """`podIP` and the first of `podIPs` are one field with two names (KEP-563)."""
+    address, addresses = status.get("podIP"), status.get("podIPs")
+    if address and (not addresses or addresses[0].get("ip") != address):
+        return {**status, "podIPs": [{"ip": address}]}
+    if addresses and not address:
+        return {**status, "podIP": addresses[0].get("ip", "")}
+    return status

@@ -51,6 +51,7 @@ _ORDERS = {  # where it is not that of the numbers
     "core.v1.PersistentVolumeClaimSpec": (
         "accessModes selector resources volumeName storageClassName volumeMode dataSource dataSourceRef volumeAttributesClassName"
     ).split(),
+    "meta.v1.OwnerReference": "apiVersion kind name uid controller blockOwnerDeletion".split(),
     "core.v1.VolumeMount": "name readOnly recursiveReadOnly mountPath subPath mountPropagation subPathExpr".split(),
 }
 _OF_SECURITY_CONTEXT = ("HostNetwork", "HostPID", "HostIPC", "ShareProcessNamespace", "HostUsers")

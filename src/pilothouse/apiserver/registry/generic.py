@@ -131,7 +131,7 @@ def check_preconditions(kind: Kind, name: str, obj: Object, options: DeleteOptio
 
 
 # the fields of ObjectMeta in the order in which Kubernetes writes them
-_METADATA_ORDER = (
+METADATA_ORDER = (
     *("name", "generateName", "namespace", "uid", "generation", "creationTimestamp"),
     *("labels", "annotations", "ownerReferences", "finalizers"),
 )
@@ -249,7 +249,7 @@ class Registry:
         meta["creationTimestamp"] = now
         if strategy.generation is not None:
             meta["generation"] = 1
-        obj["metadata"] = {**{f: meta[f] for f in _METADATA_ORDER if f in meta}, **meta}
+        obj["metadata"] = {**{f: meta[f] for f in METADATA_ORDER if f in meta}, **meta}
         if strategy.initial_status is not None:
             obj["status"] = dict(strategy.initial_status)
         if strategy.prepare_create is not None:

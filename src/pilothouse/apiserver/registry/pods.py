@@ -86,7 +86,6 @@ def prepare_update(registry: Registry, op: Operation) -> None:
         new["status"] = dict(new.get("status") or {})
         new["status"].pop("nodeAllocatableResourceClaimStatuses", None)  # DRANodeAllocatableResources is off
         _keep_observed_generations(new["status"], old.get("status") or {})
-        _sync_addresses(new["status"], "podIP", "podIPs")
         containers = new["status"].get("containerStatuses")
         if containers:
             new["status"]["containerStatuses"] = sorted(containers, key=lambda s: s.get("name", ""))
@@ -113,15 +112,6 @@ def _keep_observed_generations(new: Object, old: Object) -> None:
         conditions.append(condition)
     if conditions:
         new["conditions"] = conditions
-
-
-def _sync_addresses(status: Object, single: str, many: str) -> None:
-    """`podIP` and the first of `podIPs` are one field with two names (KEP-563)."""
-    address, addresses = status.get(single), status.get(many)
-    if address and (not addresses or addresses[0].get("ip") != address):
-        status[many] = [{"ip": address}]
-    elif addresses and not address:
-        status[single] = addresses[0].get("ip", "")
 
 
 def _resized(new: Object, old: Object) -> Object:
