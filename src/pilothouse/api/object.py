@@ -78,3 +78,11 @@ def condition_of(obj: Object, type_: str) -> Object | None:
         if condition["type"] == type_:
             return condition
     return None
+
+
+def with_condition(obj: Object, condition: Object) -> Object:
+    """What a strategic patch of the status holds for one condition: a new one comes after those that are there."""
+    types = [held["type"] for held in (obj.get("status") or {}).get("conditions") or ()]
+    types += [condition["type"]] if condition["type"] not in types else []
+    order = [{"type": type_} for type_ in types]
+    return {"$setElementOrder/conditions": order, "conditions": [condition]}

@@ -233,8 +233,8 @@ def _failure(namespace: str, metric: Object) -> tuple[str, str, str]:
         message = (
             f"failed to get {name} {what}: unable to get metrics for resource {name}: {_NO_RESOURCE_METRICS}"
         )
-        kind = "resource metric" if type_ == "Resource" else "container metric"
-        return f"FailedGet{type_}Metric", message, f"failed to get {name} {kind} value: {message}"
+        what = f"{name} resource" if type_ == "Resource" else f"{source['container']} container"
+        return f"FailedGet{type_}Metric", message, f"failed to get {what} metric value: {message}"
     source = metric[type_[0].lower() + type_[1:]]
     name, target = source["metric"]["name"], source["target"]
     if type_ == "Pods":

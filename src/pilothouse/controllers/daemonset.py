@@ -133,8 +133,8 @@ class DaemonSetController(Controller):
 
 
 def _node_changed(old: Object | None, new: Object | None, view: View) -> list[str]:
-    """Every DaemonSet may want it, or not want it any more; not for a heartbeat."""
-    if old is not None and new is not None and _node_facts(old) == _node_facts(new):
+    """Every DaemonSet may want it, or not want it any more; not for a heartbeat, nor for one that goes: its pods go too."""
+    if new is None or old is not None and _node_facts(old) == _node_facts(new):
         return []
     return [f"{namespace_of(ds)}/{name_of(ds)}" for ds in view.of("daemonsets.apps").list()]
 

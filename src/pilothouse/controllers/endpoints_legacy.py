@@ -101,12 +101,12 @@ def _services_of_pod(old: Object | None, new: Object | None, view: View) -> list
 
 
 def _subsets(service: Object, current: Object | None, view: View) -> tuple[list[Object], str, bool]:
-    """`RepackSubsets`: one subset for each set of ports, addresses in order."""
+    """`RepackSubsets`: ports that the same addresses have are one subset, addresses in order."""
     publish = bool(get(service, "spec.publishNotReadyAddresses"))
     family = lib.address_types(service)[0]
     known = _known_uids(current)
     changed: list[str] = [] if current else [service["metadata"].get("creationTimestamp", "")]
-    groups: dict[tuple[lib.Port, ...], tuple[list[Object], list[Object]]] = {}
+    of_port: dict[lib.Port | None, tuple[list[Object], list[Object]]] = {}
     count = 0
     truncated = False
     for pod in lib.pods_of(service, view, terminating=publish):
@@ -126,17 +126,21 @@ def _subsets(service: Object, current: Object | None, view: View) -> tuple[list[
             address["nodeName"] = pod["spec"]["nodeName"]
         if host := lib.hostname(service, pod):
             address["hostname"] = host
-        groups.setdefault(ports, ([], []))[0 if ready else 1].append(address)
-    subsets = []
-    for ports, (ready_addresses, unready) in groups.items():
+        for port in ports or (None,):
+            of_port.setdefault(port, ([], []))[0 if ready else 1].append(address)
+    subsets: list[Object] = []
+    for port, (ready_addresses, unready) in of_port.items():
         subset: Object = {}
         if ready_addresses:
             subset["addresses"] = sorted(ready_addresses, key=lambda a: a["ip"])
         if unready:
             subset["notReadyAddresses"] = sorted(unready, key=lambda a: a["ip"])
-        if ports:
-            subset["ports"] = [port.as_object(named=False) for port in ports]
-        subsets.append(subset)
+        own_port = [port.as_object(named=False)] if port else []
+        twin = next((s for s in subsets if {**s, "ports": None} == {**subset, "ports": None}), None)
+        if twin is not None:
+            twin.setdefault("ports", []).extend(own_port)
+        else:
+            subsets.append({**subset, "ports": own_port} if own_port else subset)
     return subsets, min((t for t in changed if t), default=""), truncated
 
 

@@ -19,6 +19,7 @@ from ..api.object import (
     controller_of,
     get,
     is_deleting,
+    key_of,
     labels_of,
     name_of,
     namespace_of,
@@ -46,7 +47,6 @@ from .plan import (
     Tell,
     Update,
     View,
-    own,
 )
 
 FINALIZER = "batch.kubernetes.io/job-tracking"
@@ -72,6 +72,7 @@ def _selects(job: Object, labels: dict[str, str]) -> bool:
 class JobController(Controller):
     name = "job"
     component = "job-controller"
+    retry_delays_s = 1.0, 60.0
 
     def __init__(self, env: Environment):
         super().__init__(env)
@@ -79,7 +80,7 @@ class JobController(Controller):
 
     @property
     def sources(self) -> Mapping[str, Source]:
-        return {"jobs.batch": own, "pods": _of_pod}
+        return {"jobs.batch": _of_job, "pods": _of_pod}
 
     @property
     def indexes(self) -> Mapping[str, Mapping[str, IndexFunction]]:
@@ -123,6 +124,17 @@ class JobController(Controller):
             ended = self._ended[key] = rules.Ended(uid_of(job))
         ended.note(job, pods)
         return _Turn(job, pods, ended, now).plan()
+
+
+def _of_job(old: Object | None, new: Object | None, view: View) -> list[str | Later]:
+    """A status that was written changes nothing in a hurry."""
+    job = new or old or {}
+    same_spec = old is not None and new is not None and _generation(old) == _generation(new)
+    return [Later(key_of(job), _GATHER_S) if same_spec else key_of(job)]
+
+
+def _generation(job: Object) -> int:
+    return int(job["metadata"].get("generation", 0))
 
 
 def _of_pod(old: Object | None, new: Object | None, view: View) -> list[Later]:
@@ -238,13 +250,12 @@ class _Turn:
         if decided is not None and find_condition(self.conditions, decided["type"]) is None:
             self.conditions.append(decided)
         left = [p for p in self.active if p not in deleted]
-        waits = [*self.terminating, *(p for p in deleted if get(p, "spec.nodeName"))]
         finished = decided is not None and not deleted and not free and self._finish(decided)
         after: list[Action] = [Batch(tuple(map(_free, free)))] if free else []
 
         def tell_status(errors: list[ApiError]) -> list[Action]:
             made = created if not errors else 0
-            status = self._new_status(len(left) + made, left, len(waits), finished)
+            status = self._new_status(len(left) + made, left, len(self.terminating) + len(deleted), finished)
             changed = not same(status, self.status)
             update: list[Action] = (
                 [Update("jobs.batch", with_status(self.job, status), "status")] if changed else []

@@ -31,6 +31,7 @@ from ..api.errors import ApiError
 from ..api.object import Object, key_of
 from ..base.random import Random
 from ..client.informer import IndexFunction, Lister
+from .queue import DELAYS_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +210,7 @@ class Controller:
         None  # of kube-system, whose rights it has; None: as `component`; "": the manager's own
     )
     workers: ClassVar[int] = 5
+    retry_delays_s: ClassVar[tuple[float, float]] = DELAYS_S
     delays_s: ClassVar[
         Mapping[str, float]
     ] = {}  # resource -> how much later its changes wake (to be seen as one)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..api.object import Object, get, is_deleting, name_of, namespace_of, uid_of
+from ..api.object import Object, get, is_deleting, name_of, namespace_of, uid_of, with_condition
 from ..base.clock import timestamp
 from ..client.informer import IndexFunction
 from . import pods as podlib
@@ -71,7 +71,7 @@ class PodGarbageCollector(Controller):
             if now - since < _QUARANTINE_S:
                 continue
             for pod in view.of("pods").by_index("node", name):
-                actions += [StillAbsent("nodes", "", name), *_fail_and_delete(pod, [_disrupted(pod, now)])]
+                actions += [StillAbsent("nodes", "", name), *_fail_and_delete(pod, _disrupted(pod, now))]
         return actions
 
 
@@ -95,13 +95,13 @@ def _disrupted(pod: Object, now: float) -> Object:
     }
 
 
-def _fail_and_delete(pod: Object, conditions: list[Object] | None = None) -> list[Action]:
+def _fail_and_delete(pod: Object, condition: Object | None = None) -> list[Action]:
     """Nobody else is left to tell that it ended."""
     if podlib.is_terminal(pod):
         return [_delete(pod)]
     status: Object = {"phase": "Failed", "observedGeneration": get(pod, "metadata.generation", 1)}
-    if conditions:
-        status["conditions"] = conditions
+    if condition:
+        status |= with_condition(pod, condition)
     patch = Patch("pods", namespace_of(pod), name_of(pod), {"status": status}, "strategic", "status")
     return [patch, _delete(pod)]
 

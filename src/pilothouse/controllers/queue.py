@@ -12,13 +12,13 @@ from collections import deque
 
 from ..base.clock import Clock
 
-_DELAY_FIRST_S, _DELAY_MAX_S = 0.005, 1000.0
+DELAYS_S = 0.005, 1000.0  # after the first failure, at most
 _RETRIES_BURST, _RETRIES_PER_S = 100, 10.0
 
 
 class WorkQueue:
-    def __init__(self, clock: Clock):
-        self._clock = clock
+    def __init__(self, clock: Clock, delays_s: tuple[float, float] = DELAYS_S):
+        self._clock, self._delays_s = clock, delays_s
         self._ready: deque[str] = deque()
         self._wanted: set[str] = set()
         self._processing: set[str] = set()
@@ -58,7 +58,8 @@ class WorkQueue:
     def add_rate_limited(self, key: str) -> None:
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
-        delay_s = min(_DELAY_FIRST_S * 2 ** min(failures, 30), _DELAY_MAX_S)
+        first_s, max_s = self._delays_s
+        delay_s = min(first_s * 2 ** min(failures, 30), max_s)
         self.add_after(key, max(delay_s, self._reserve()))
 
     def forget(self, key: str) -> None:

@@ -76,7 +76,7 @@ class Runner:
         recorder: EventRecorder | None = None,
     ):
         self.controller, self._informers, self._client, self._clock = controller, informers, client, clock
-        self.queue = WorkQueue(clock)
+        self.queue = WorkQueue(clock, controller.retry_delays_s)
         self.recorder = recorder or EventRecorder(
             client, controller.component, clock, random.fork(f"events/{controller.name}")
         )

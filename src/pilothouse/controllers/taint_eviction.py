@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..api.object import Object, get, is_deleting, name_of, namespace_of, split_key, uid_of
+from ..api.object import Object, get, is_deleting, name_of, namespace_of, split_key, uid_of, with_condition
 from ..api.tolerations import tolerates_one
 from ..base.clock import parse_timestamp, timestamp
 from ..client.informer import IndexFunction
@@ -73,7 +73,7 @@ def _evict(pod: Object, now: float) -> list[Action]:
     namespace, name = namespace_of(pod), name_of(pod)
     return [
         _tell(f"{namespace}/{name}", "Marking for deletion"),
-        Patch("pods", namespace, name, {"status": {"conditions": [condition]}}, "strategic", "status"),
+        Patch("pods", namespace, name, {"status": with_condition(pod, condition)}, "strategic", "status"),
         Delete("pods", namespace, name, uid_of(pod)),
     ]
 

@@ -18,6 +18,7 @@ from ..api.object import (
     name_of,
     namespace_of,
     uid_of,
+    with_condition,
 )
 from ..base.clock import Clock, timestamp
 from ..client.interface import Client
@@ -119,7 +120,7 @@ class Binder:
             condition["lastTransitionTime"] = before.get("lastTransitionTime")
         status: Object = {}
         if before is None or any(before.get(k) != condition[k] for k in ("status", "reason", "message")):
-            status["conditions"] = [condition]
+            status |= with_condition(pod, condition)
         nominated = decision.nominated
         if nominated is not None and nominated != get(pod, "status.nominatedNodeName", ""):
             status["nominatedNodeName"] = nominated or None
@@ -138,7 +139,7 @@ class Binder:
             return
         why = f"{self._name}: preempting to accommodate a higher priority pod"
         condition = self._condition("DisruptionTarget", "True", "PreemptionByScheduler", why, victim)
-        await self._patch_status(victim, {"conditions": [condition]})
+        await self._patch_status(victim, with_condition(victim, condition))
         namespace, name = namespace_of(victim), name_of(victim)
         await self._client.delete("pods", namespace, name, uid=uid_of(victim))
         message = f"Preempted by pod {uid_of(pod)} on node {node}"

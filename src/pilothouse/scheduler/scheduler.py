@@ -136,7 +136,9 @@ class Scheduler:
                 self._moved(changes.POD_GONE)
             return
         mine = pod["spec"].get("schedulerName", DEFAULT_SCHEDULER) == self.name
-        if mine and uid not in self._binding and not pod["spec"].get("schedulingGates"):
+        # nobody here allocates devices: pods that claim some wait for it, as those with gates do
+        held = pod["spec"].get("schedulingGates") or pod["spec"].get("resourceClaims")
+        if mine and uid not in self._binding and not held:
             self.queue.add(pod)
             self._wake.set()
 

@@ -155,7 +155,7 @@ def test_a_target_must_say_which_pods_are_its_own(run):
                 "containerResource": {"name": "cpu", "container": "c", "target": {"averageUtilization": 1}},
             },
             "FailedGetContainerResourceMetric",
-            "failed to get cpu container metric value: failed to get cpu utilization: ",
+            "failed to get c container metric value: failed to get cpu utilization: ",
         ),
         (
             {"type": "Pods", "pods": {"metric": {"name": "q"}, "target": {"averageValue": "1"}}},

@@ -39,7 +39,7 @@ class Attributes:
     @property
     def shown_name(self) -> str:
         """In refusals."""
-        return self.name or ((self.op.object or {}).get("metadata") or {}).get("generateName") or "Unknown"
+        return self.name or self.op.shown_name
 
     @cached_property
     def equivalents(self) -> list[Kind]:

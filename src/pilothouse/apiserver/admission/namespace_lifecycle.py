@@ -21,7 +21,7 @@ class NamespaceLifecycle(Plugin):
     def admit(self, op: Operation, env: Environment) -> None:
         if op.verb == "DELETE":
             if op.resource == "namespaces" and op.name in IMMORTAL:
-                raise forbidden("namespaces", "", op.name, "this namespace may not be deleted")
+                raise forbidden("namespaces", "", op.shown_name, "this namespace may not be deleted")
             return
         if not op.kind.namespaced or not op.namespace or op.verb == "CONNECT":
             return
@@ -34,7 +34,7 @@ class NamespaceLifecycle(Plugin):
             or (namespace.get("status") or {}).get("phase") == "Terminating"
         ):
             why = f"unable to create new content in namespace {op.namespace} because it is being terminated"
-            error = forbidden(op.kind.plural, op.kind.group, op.name, why)
+            error = forbidden(op.kind.plural, op.kind.group, op.shown_name, why)
             cause = Cause(
                 "NamespaceTerminating", f"namespace {op.namespace} is being terminated", "metadata.namespace"
             )

@@ -41,19 +41,19 @@ class Priority(Plugin):
         else:
             found = env.lister.get(CLASSES, "", name)
             if found is None:
-                raise forbidden("pods", "", op.name, f"no PriorityClass with name {name} was found")
+                raise forbidden("pods", "", op.shown_name, f"no PriorityClass with name {name} was found")
             value, policy, name = _of(found)
         if name:
             spec["priorityClassName"] = name
         asked = spec.get("priority")
         if asked is not None and asked != value:
             why = f"the integer value of priority ({asked}) must not be provided in pod spec; priority admission controller computed {value} from the given PriorityClass name"
-            raise forbidden("pods", "", op.name, why)
+            raise forbidden("pods", "", op.shown_name, why)
         spec["priority"] = value
         asked_policy = spec.get("preemptionPolicy")
         if asked_policy is not None and asked_policy != policy:
             why = f"the string value of PreemptionPolicy ({asked_policy}) must not be provided in pod spec; priority admission controller computed {policy} from the given PriorityClass name"
-            raise forbidden("pods", "", op.name, why)
+            raise forbidden("pods", "", op.shown_name, why)
         spec["preemptionPolicy"] = policy
 
     def validate(self, op: Operation, env: Environment) -> None:
@@ -67,7 +67,7 @@ class Priority(Plugin):
             name = other["metadata"]["name"]
             if other.get("globalDefault") and (op.verb == "CREATE" or name != op.name):
                 why = f"PriorityClass {name} is already marked as default. Only one default can exist"
-                raise forbidden("priorityclasses", "scheduling.k8s.io", op.name, why)
+                raise forbidden("priorityclasses", "scheduling.k8s.io", op.shown_name, why)
 
 
 def _default_class(env: Environment) -> Object | None:

@@ -30,14 +30,14 @@ class RuntimeClass(Plugin):
                 raise forbidden(
                     "pods",
                     "",
-                    op.name,
+                    op.shown_name,
                     "pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead",
                 )
             return
         found = env.lister.get(CLASSES, "", name)
         if found is None:
             why = f'pod rejected: RuntimeClass "{name}" not found'
-            raise forbidden("pods", "", op.name, why)
+            raise forbidden("pods", "", op.shown_name, why)
         spec = pod["spec"] = dict(spec)
         overhead = (found.get("overhead") or {}).get("podFixed")
         if overhead:
@@ -45,7 +45,7 @@ class RuntimeClass(Plugin):
                 raise forbidden(
                     "pods",
                     "",
-                    op.name,
+                    op.shown_name,
                     "pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead",
                 )
             spec["overhead"] = dict(overhead)
@@ -53,7 +53,7 @@ class RuntimeClass(Plugin):
             raise forbidden(
                 "pods",
                 "",
-                op.name,
+                op.shown_name,
                 "pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead",
             )
         scheduling = found.get("scheduling") or {}
@@ -62,7 +62,7 @@ class RuntimeClass(Plugin):
         for key, value in selector.items():
             if key in mine and mine[key] != value:
                 why = f"conflict: runtimeClass.scheduling.nodeSelector[{key}] = {value}; pod.spec.nodeSelector[{key}] = {mine[key]}"
-                raise forbidden("pods", "", op.name, why)
+                raise forbidden("pods", "", op.shown_name, why)
         if selector:
             spec["nodeSelector"] = {**mine, **selector}
         if scheduling:

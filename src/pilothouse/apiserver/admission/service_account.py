@@ -38,7 +38,7 @@ class ServiceAccount(Plugin):
         account = env.lister.get("serviceaccounts", op.namespace, name)
         if account is None:
             why = f'error looking up service account {op.namespace}/{name}: serviceaccount "{name}" not found'
-            raise forbidden("pods", "", op.name, why)
+            raise forbidden("pods", "", op.shown_name, why)
         self._check_secrets(op, spec, account)
         if self._wants_token(spec, account):
             self._mount_token(spec, env)
@@ -49,15 +49,18 @@ class ServiceAccount(Plugin):
     def _check_mirror(op: Operation, pod: Object) -> None:
         spec = pod.get("spec") or {}
         if spec.get("serviceAccountName"):
-            raise forbidden("pods", "", op.name, "a mirror pod may not reference service accounts")
+            raise forbidden("pods", "", op.shown_name, "a mirror pod may not reference service accounts")
         unmarked = {**pod, "spec": spec, "metadata": {**pod["metadata"], "annotations": {}}}
         if any(resource == "secrets" for resource, _, _ in references_of(unmarked)):
-            raise forbidden("pods", "", op.name, "a mirror pod may not reference secrets")
+            raise forbidden("pods", "", op.shown_name, "a mirror pod may not reference secrets")
         for volume in spec.get("volumes") or ():
             for source in (volume.get("projected") or {}).get("sources") or ():
                 if "serviceAccountToken" in source:
                     raise forbidden(
-                        "pods", "", op.name, "a mirror pod may not use ServiceAccountToken volume projections"
+                        "pods",
+                        "",
+                        op.shown_name,
+                        "a mirror pod may not use ServiceAccountToken volume projections",
                     )
 
     @staticmethod
@@ -71,19 +74,19 @@ class ServiceAccount(Plugin):
         for volume in spec.get("volumes") or ():
             secret = (volume.get("secret") or {}).get("secretName")
             if secret and secret not in allowed:
-                raise forbidden("pods", "", op.name, f'volume with secret.secretName="{secret}" {why}')
+                raise forbidden("pods", "", op.shown_name, f'volume with secret.secretName="{secret}" {why}')
         for field, word in (("initContainers", "init container"), ("containers", "container")):
             for container in spec.get(field) or ():
                 for variable in container.get("env") or ():
                     reference = (variable.get("valueFrom") or {}).get("secretKeyRef")
                     if reference and reference.get("name") not in allowed:
                         what = f'{word} {container.get("name")} with envVar {variable.get("name")} referencing secret.secretName="{reference.get("name")}"'
-                        raise forbidden("pods", "", op.name, f"{what} {why}")
+                        raise forbidden("pods", "", op.shown_name, f"{what} {why}")
         pullable = {s.get("name") for s in account.get("imagePullSecrets") or ()}
         for i, reference in enumerate(spec.get("imagePullSecrets") or ()):
             if reference.get("name") not in pullable:
                 what = f'imagePullSecrets[{i}].name="{reference.get("name")}" is not allowed because service account {name} does not reference that imagePullSecret'
-                raise forbidden("pods", "", op.name, what)
+                raise forbidden("pods", "", op.shown_name, what)
 
     @staticmethod
     def _wants_token(spec: Object, account: Object) -> bool:

@@ -84,6 +84,11 @@ class Operation:
         return new
 
     @property
+    def shown_name(self) -> str:
+        """In refusals: while it is mutated, an object has no generated name yet."""
+        return self.name or ((self.object or {}).get("metadata") or {}).get("generateName") or "Unknown"
+
+    @property
     def checked_as(self) -> Kind:
         """An Event is checked by the name that it came under, what is in versions only as it is stored."""
         return self.kind if self.kind.custom or self.requested is None else self.requested

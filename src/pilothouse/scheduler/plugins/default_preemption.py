@@ -8,6 +8,7 @@ guards first. Of the nodes, the one whose victims are cheapest wins (`pickOneNod
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -49,9 +50,15 @@ def _started(info: PodInfo) -> str:
     return str(get(info.pod, "status.startTime", _NOT_STARTED))
 
 
-def _importance(info: PodInfo) -> tuple[int, str]:
-    """`MoreImportantPod`: a higher priority, then an earlier start."""
-    return -info.priority, _started(info)
+def _by_importance(pods: Iterable[PodInfo]) -> list[PodInfo]:
+    """`MoreImportantPod`: a higher priority, then an earlier start; of those that have not started, the latest come first."""
+
+    def importance(item: tuple[int, PodInfo]) -> tuple[int, str, int]:
+        place, info = item
+        started = _started(info)
+        return -info.priority, started, -place if started == _NOT_STARTED else place
+
+    return [info for _, info in sorted(enumerate(pods), key=importance)]
 
 
 class DefaultPreemption(Plugin):
@@ -98,9 +105,7 @@ def _makes_room(pod: Object) -> bool:
 
 def _candidate(cycle: Cycle, node: NodeInfo, framework: Framework) -> Candidate | tuple[str, ...]:
     """Else the reasons why preemption does not help there."""
-    lower = sorted(
-        (info for info in node.pods.values() if info.priority < cycle.info.priority), key=_importance
-    )
+    lower = _by_importance(info for info in node.pods.values() if info.priority < cycle.info.priority)
     victims = {info.key for info in lower}
     if not lower:
         return (NO_VICTIMS,)
