@@ -106,9 +106,10 @@ class Cluster:
                 await self._start_dns(informers)
             if "loadbalancer" not in self.config.disable:
                 self._start_load_balancer_routes(informers)
-        from ..controllers import local_path
+        if self.config.nodes:
+            from ..controllers import local_path
 
-        await local_path.install(self.client(ADMIN))
+            await local_path.install(self.client(ADMIN))
         if "controllers" not in self.config.disable:
             self._start_controllers(informers, pki)
         if "scheduler" not in self.config.disable:

@@ -54,6 +54,7 @@ _POD_KEY = "pod:"  # keys of pods whose Job is unknown
 _BURST_MAX = 500
 _PREFIX_MAX = 58  # of a generated name
 _GATHER_S = 1.0  # pods that end together are counted together
+_SETTLE_S = 0.5  # what was written in a status stands for a while
 _FINAL = {"SuccessCriteriaMet": "Complete", "FailureTarget": "Failed"}
 
 
@@ -127,10 +128,9 @@ class JobController(Controller):
 
 
 def _of_job(old: Object | None, new: Object | None, view: View) -> list[str | Later]:
-    """A status that was written changes nothing in a hurry."""
     job = new or old or {}
     same_spec = old is not None and new is not None and _generation(old) == _generation(new)
-    return [Later(key_of(job), _GATHER_S) if same_spec else key_of(job)]
+    return [Later(key_of(job), _SETTLE_S) if same_spec else key_of(job)]
 
 
 def _generation(job: Object) -> int:
@@ -195,6 +195,7 @@ class _Turn:
         )
         self.start_time: str | None = self.status.get("startTime")
         self.requeue_s: float | None = None
+        self.backs_off = False  # would make pods, but for a while not
         self.events: list[Action] = []
         self._count_what_is_free()
         self.new_succeeded = [
@@ -255,7 +256,9 @@ class _Turn:
 
         def tell_status(errors: list[ApiError]) -> list[Action]:
             made = created if not errors else 0
-            status = self._new_status(len(left) + made, left, len(self.terminating) + len(deleted), finished)
+            # upstream tells of no active pods while it backs off, unless that is refused since some are ready
+            active = 0 if self.backs_off and not any(map(podlib.is_ready, left)) else len(left) + made
+            status = self._new_status(active, left, len(self.terminating) + len(deleted), finished)
             changed = not same(status, self.status)
             update: list[Action] = (
                 [Update("jobs.batch", with_status(self.job, status), "status")] if changed else []
@@ -442,6 +445,7 @@ class _Turn:
         if self.limit_per_index is None:
             delay_s = self.ended.backoff_s(self.now)
             if delay_s > 0:
+                self.backs_off = True
                 self._look_again(delay_s)
                 return [], []
         if not self.indexed:
@@ -479,6 +483,7 @@ class _Turn:
                     continue
             creates.append(self._create(index, before))
         if delays_s:
+            self.backs_off = not creates
             self._look_again(min(delays_s))
         return creates
 

@@ -31,6 +31,8 @@ class LoadBalancerController(Controller):
         has = _addresses(service)
         if not _wants(service) or is_deleting(service):
             return _take_back(service) if has or _has_finalizer(service) else NOTHING
+        if not self.env.load_balancer_pool:
+            return NOTHING  # nobody provides load balancers here: as without a cloud
         actions: list[Action] = []
         if not _has_finalizer(service):
             finalizers = [*(service["metadata"].get("finalizers") or []), _FINALIZER]
@@ -41,12 +43,7 @@ class LoadBalancerController(Controller):
         address = self._choose(get(service, "spec.loadBalancerIP", ""), taken)
         actions.append(Event(service, "Normal", "EnsuringLoadBalancer", "Ensuring load balancer"))
         if address is None:
-            why = (
-                "no free address in the cluster's pool"
-                if self.env.load_balancer_pool
-                else "the cluster has no pool"
-            )
-            message = f"Error syncing load balancer: failed to ensure load balancer: {why}"
+            message = "Error syncing load balancer: failed to ensure load balancer: no free address in the cluster's pool"
             return Plan([*actions, Event(service, "Warning", "SyncLoadBalancerFailed", message)], 60.0)
         ingress = [{"ip": address, "ipMode": "VIP"}]
         actions.append(_patch(service, {"status": {"loadBalancer": {"ingress": ingress}}}))
@@ -54,8 +51,7 @@ class LoadBalancerController(Controller):
         return Plan(actions)
 
     def _choose(self, wanted: str, taken: set[str]) -> str | None:
-        if not self.env.load_balancer_pool:
-            return None
+        assert self.env.load_balancer_pool
         first, last = (ipaddress.ip_address(a) for a in self.env.load_balancer_pool)
         if wanted:
             inside = int(first) <= int(ipaddress.ip_address(wanted)) <= int(last)
