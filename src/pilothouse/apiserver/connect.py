@@ -42,6 +42,8 @@ async def _admitted(
     """Admission of a connection: its object are the options, its verb is CONNECT."""
     assert request.info is not None
     given, options = request.parameters, kind.of_subresource(request.info.subresource)
+    if "dryRun" in given:
+        raise bad_request("dryRun is not supported")
     op = server.resources.operation(request, kind, CONNECT)
     op.object = {"kind": options.kind, "apiVersion": options.api_version}
     op.object |= {

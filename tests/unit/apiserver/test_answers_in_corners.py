@@ -30,6 +30,7 @@ ASKED = {"spec": {"user": "a", "resourceAttributes": {"verb": "get"}}}
         ("GET", "/apis/apps/v1/namespaces/default/deployments/d/scale/x", None, 404, "could not find the requested"),
         ("GET", f"{CONFIG_MAPS}?resourceVersion=999999&fieldSelector=x%3Dy", None, 400, "is not a known field selector"),
         ("POST", REVIEWS, ASKED | {"metadata": {"name": "x"}}, 422, '{"name":"x","managedFields":[{"manager":"test",'),
+        ("POST", "/api/v1/namespaces/default/pods/p/exec?command=ls&dryRun=All", None, 400, "dryRun is not supported"),
         ("GET", "/version?timeout=abc", None, 400, 'timeout specified in the request URL - time: invalid duration "abc"'),
         ("GET", f"{CONFIG_MAPS}?timeout=5", None, 400, 'time: missing unit in duration "5"'),
     ],

@@ -46,7 +46,7 @@ class NodeRestriction(Plugin):
 
     @staticmethod
     def _refused(op: Operation, why: str) -> ApiError:
-        return forbidden(op.kind.plural, op.kind.group, op.name, why)
+        return forbidden(op.kind.plural, op.kind.group, op.name or "Unknown", why)
 
     # each says why not, or ""
 
