@@ -107,6 +107,20 @@ def test_failures_back_off_and_end_at_the_limit(run):
     run(story, NAMES)
 
 
+def test_others_are_not_told_of_while_a_failure_is_backed_off_from(run):
+    async def story(w):
+        await w.apply("jobs.batch", "one", **job(parallelism=2, completions=2))
+        await w.settle()
+        await end(w, live(w)[:1], 1)
+        await w.settle(3)
+        status = w.get("jobs.batch", "one")["status"]
+        assert (len(live(w)), status.get("active"), status["failed"]) == (1, None, 1)
+        await w.settle(10)
+        assert w.get("jobs.batch", "one")["status"]["active"] == 2
+
+    run(story, NAMES)
+
+
 def test_a_pod_that_was_deleted_backs_off_too_though_it_is_gone(run):
     async def story(w):
         await w.apply("jobs.batch", "one", **job())

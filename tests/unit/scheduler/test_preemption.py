@@ -27,6 +27,11 @@ def test_a_pod_of_lower_priority_goes():
     assert decision.message == "0/1 nodes are available: 1 Insufficient cpu. "
 
 
+def test_of_equals_that_have_not_started_the_first_to_come_goes():
+    on_node = [pod("first", cpu="1"), pod("second", cpu="1")]
+    assert victims(decide(pod(cpu="1", priority=5), SMALL, pods={"a": on_node})) == ["first"]
+
+
 def test_nobody_goes_for_an_equal():
     decision = decide(pod(cpu="2", priority=5), SMALL, pods={"a": pod("x", cpu="2", priority=5)})
     assert victims(decision) == []
