@@ -8,6 +8,7 @@ YAML is the 1.1 that sigs.k8s.io/yaml reads (bare `y` is true), its timestamps s
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from typing import Any
 import orjson
 import yaml
 
+DIGITS_SHOWN = 400
 _EXPANDED_NODES_MAX = 1_000_000  # of a YAML document after its aliases are followed
 
 
@@ -39,7 +41,7 @@ def parse_json(data: bytes, *, find_duplicates: bool = True) -> Parsed:
         if why := json_error(data):
             raise SyntaxFailure(why) from None
         data = _repaired(data)
-        value = json.loads(data)  # which reads numbers that no float holds
+        value = json.loads(data, parse_int=_number, parse_float=_number)
     if not find_duplicates:
         return Parsed(value)
     try:
@@ -48,6 +50,16 @@ def parse_json(data: bytes, *, find_duplicates: bool = True) -> Parsed:
     except orjson.JSONEncodeError:
         raise SyntaxFailure("exceeded max depth") from None
     return _parse_json_slowly(data, value)
+
+
+def _number(text: str) -> int | float:
+    """Beyond 64 bits a whole number is a float; one that no float holds is none."""
+    number = float(text)
+    if math.isinf(number):
+        raise SyntaxFailure(
+            f"json: cannot unmarshal number {text[:DIGITS_SHOWN]} into Go value of type float64"
+        )
+    return int(text) if text.lstrip("-").isdigit() else number
 
 
 _SURROGATES = re.compile(r"\\\\|(\\u[dD][89abAB]..)(\\u[dD][c-fC-F]..)?|(\\u[dD][c-fC-F]..)")
