@@ -92,9 +92,9 @@ def requests() -> Iterator[Figure]:
         create(999, client, 100)
         cpu = running.cpu_of(lambda: create(0, client, 1500))
         yield Figure("CREATE 1 KiB, durable, 1 client, CPU a request", cpu / 1500 * 1e6, "µs", None, "")
-        cpu = running.cpu_of(lambda: in_parallel(16, lambda i, c: create(i, c, 125), running.port))
+        cpu = running.cpu_of(lambda: in_parallel(16, lambda i, c: create(i, c, 500), running.port))
         yield Figure(
-            "CREATE 1 KiB, durable, 16 clients, CPU a request", cpu / 2000 * 1e6, "µs", 250, "1,498 µs"
+            "CREATE 1 KiB, durable, 16 clients, CPU a request", cpu / 8000 * 1e6, "µs", 250, "1,498 µs"
         )
 
         def patch(n: int) -> None:
@@ -107,13 +107,13 @@ def requests() -> Iterator[Figure]:
         yield Figure("PATCH (merge), durable, 1 client, CPU a request", cpu / 1500 * 1e6, "µs", None, "")
 
         def patch_own(index: int, own: Client) -> None:
-            for i in range(125):
+            for i in range(500):
                 body = {"data": {"count": str(i)}}
-                own("PATCH", f"{CONFIG_MAPS}/c-125-{index}-0", body, "application/merge-patch+json")
+                own("PATCH", f"{CONFIG_MAPS}/c-500-{index}-0", body, "application/merge-patch+json")
 
         cpu = running.cpu_of(lambda: in_parallel(16, patch_own, running.port))
         work = "PATCH (merge), durable, 16 clients, CPU a request"
-        yield Figure(work, cpu / 2000 * 1e6, "µs", 400, "3,880 µs")
+        yield Figure(work, cpu / 8000 * 1e6, "µs", 400, "3,880 µs")
         client.close()
 
 
