@@ -128,11 +128,15 @@ def decode(entries: Any) -> Managers:
 
 
 def encode(managers: Managers) -> list[Object]:
+    return in_order(list(managers.values()))
+
+
+def in_order(entries: list[Object]) -> list[Object]:
     """Applies before updates, then by time."""
-    if len(managers) == 1:
-        return list(managers.values())
+    if len(entries) < 2:
+        return entries
     return sorted(
-        managers.values(),
+        entries,
         key=lambda e: (
             e["operation"],
             e.get("time") or "",
@@ -326,23 +330,27 @@ def to_scale(entries: Any, paths: Mapping[str, tuple[str, ...]]) -> list[Object]
 def from_scale(
     entries: Any, scale_entries: list[Object], paths: Mapping[str, tuple[str, ...]], api_version: str
 ) -> list[Object]:
-    """The object's entries after a write to its scale left these."""
+    """The object's entries after a write to its scale left these.
+
+    Who applied keeps its entry. Who updated gets a new one for the replicas, without a time, beside its old one without them: an update is
+    told by its version too, and a scale has another.
+    """
     scale = {_scale_key(entry): entry for entry in scale_entries}
-    managers: Managers = {}
-    for key, entry in decode(entries).items():
+    kept: list[Object] = []
+    for entry in decode(entries).values():
         if entry["apiVersion"] not in paths:
             continue
         path = paths[entry["apiVersion"]]
         if (
             not path
             or not sets.has(fields_of(entry), *path)
-            or scale.pop(_scale_key(entry), None) is not None
+            or (entry.get("operation") == "Apply" and scale.pop(_scale_key(entry), None) is not None)
         ):
-            managers[key] = entry
+            kept.append(entry)
             continue
         rest = sets.difference(fields_of(entry), sets.of_path(*path))
         if rest:
-            managers[key] = _withfields_of(entry, rest)
+            kept.append(_withfields_of(entry, rest))
     for entry in scale.values():
         if sets.has(fields_of(entry), *REPLICAS):
             made = {
@@ -351,8 +359,8 @@ def from_scale(
                 "fieldsV1": sets.of_path(*(paths.get(api_version) or REPLICAS)),
             }
             made.pop("time", None)
-            managers[_key(made)] = made
-    return encode(managers)
+            kept.append(made)
+    return in_order(kept)
 
 
 def _scale_key(entry: Object) -> Key:

@@ -108,6 +108,20 @@ async def test_replicas_are_taken_through_the_scale(api):
     )
 
 
+async def test_replicas_that_somebody_set_by_an_update_are_told_apart_once_their_scale_is_written(api):
+    made = (await api("POST", f"{DEPLOYMENTS}?fieldManager=m", DEPLOYMENT))[1]
+    replicas = made["spec"]["replicas"]
+    change = {"spec": {"replicas": replicas}}
+    for _ in range(2):  # the second time there is nothing to tell apart
+        await api("PATCH", f"{DEPLOYMENTS}/d/scale?fieldManager=s", change, MERGE)
+        _, after = await api("GET", f"{DEPLOYMENTS}/d")
+        assert owners(after) == [("m", "Update", ""), ("m", "Update", "")]
+        of_replicas, rest = after["metadata"]["managedFields"]
+        assert of_replicas["fieldsV1"] == {"f:spec": {"f:replicas": {}}} and "time" not in of_replicas
+        assert "f:replicas" not in rest["fieldsV1"]["f:spec"]
+        assert after["metadata"]["resourceVersion"] == str(int(made["metadata"]["resourceVersion"]) + 1)
+
+
 async def test_what_admission_and_the_server_add_belongs_to_nobody(api):
     service = {"metadata": {"name": "s"}, "spec": {"ports": [{"port": 80}]}}
     _, made = await api("POST", "/api/v1/namespaces/default/services", service)
