@@ -31,6 +31,7 @@ NAME = "fidelity"
 REASONS = {
     "api/crd-openapi": "Kubernetes' own prose about query parameters is not copied, and `shardSelector` (an alpha gate that was on) is not served.",
     "kubectl/cluster": "Who asks: the recording's administrator is called `admin`, ours `kubernetes-admin`; the recorded list of an account's rules holds `/.well-known` and `/.well-known/*` too, which the recorded build grants by a role of its own, `system:openshift:public-info-viewer`.",
+    "node/resources": "The refusal names the memory that the node can allocate: the recorded machine's, which was a little more or less than ours.",
     "kubectl/explain": "Kubernetes' own prose about the values of enumerated fields is not copied.",
 }
 HEAD = """# Fidelity
