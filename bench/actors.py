@@ -9,6 +9,7 @@ from typing import Any
 
 from pilothouse.apiserver.config import ADMIN, ApiConfig
 from pilothouse.apiserver.server import ApiServer
+from pilothouse.base import collector
 from pilothouse.base.clock import RealClock
 from pilothouse.base.random import Random
 from pilothouse.client.informer import Informers
@@ -75,6 +76,7 @@ def schedule() -> Iterator[Figure]:
             scheduler = Scheduler(client, informers, clock, random.fork("scheduler"))
             pods = informers.of("pods")
             await pods.synced()
+            collector.settle()  # as a cluster's daemon does
             begin = time.process_time()
             task = asyncio.create_task(scheduler.run())
             while any(not each["spec"].get("nodeName") for each in pods.list()):

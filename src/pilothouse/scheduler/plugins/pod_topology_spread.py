@@ -127,7 +127,7 @@ class PodTopologySpread(Plugin):
         return None
 
     def pre_score(self, cycle: Cycle, nodes: list[NodeInfo]) -> bool:
-        """State: how the constraints count, [(label, whether its domains are nodes, counts, weight, skew)]."""
+        """State: how the constraints count, [(label, the nodes' values of it if known, whether its domains are nodes, counts, weight, skew)]."""
         soft, by_default = constraints(cycle.pod, "ScheduleAnyway"), False
         if not cycle.pod["spec"].get("topologySpreadConstraints"):
             soft, by_default = _default_constraints(cycle), True
@@ -137,20 +137,20 @@ class PodTopologySpread(Plugin):
         if not by_default:  # a node that lacks a label does not count
             nodes = [node for node in nodes if all(constraint.key in node.labels for constraint in soft)]
         for constraint in soft:
-            key = constraint.key
+            key, values = constraint.key, None
             if key == HOSTNAME:  # its domains are single nodes
                 domains, counts = len(nodes), _by_node(cycle, constraint)
             else:
-                domains = len({node.labels.get(key) for node in nodes} - {None})
+                values = [node.labels.get(key) for node in nodes]
+                domains = len(set(values) - {None})
                 if by_default:
                     counts = cycle.snapshot.counts_by(key, *_predicate(cycle, constraint))
                 else:
                     _count(cycle, constraint, lambda node, one=constraint: _eligible(cycle, node, soft, one))  # type: ignore[misc]
                     counts = constraint.counts
             if domains or not by_default:
-                prepared.append(
-                    (key, key == HOSTNAME, counts, math.log(domains + 2), constraint.max_skew - 1)
-                )
+                weight, skew = math.log(domains + 2), constraint.max_skew - 1
+                prepared.append((key, values if by_default else None, key == HOSTNAME, counts, weight, skew))
         cycle.state["PodTopologySpread.score"] = prepared, by_default
         return True
 
@@ -158,8 +158,10 @@ class PodTopologySpread(Plugin):
         """The lower the better; -1 for a node that lacks a label and so does not count."""
         prepared, by_default = cycle.state["PodTopologySpread.score"]
         total = [0.0] * len(nodes)
-        for key, per_node, counts, weight, skew in prepared:
-            get, values = counts.get, [node.labels.get(key) for node in nodes]
+        for key, values, per_node, counts, weight, skew in prepared:
+            get = counts.get
+            if values is None or len(values) != len(nodes):  # others than were prepared for
+                values = [node.labels.get(key) for node in nodes]
             domains = [node.name for node in nodes] if per_node else values
             column = [get(domain, 0) * weight + skew for domain in domains]
             if None in values:
