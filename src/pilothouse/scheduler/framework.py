@@ -208,13 +208,13 @@ class Framework:
         feasible: list[NodeInfo] = []
         verdicts: list[_Verdict] = []
         rejections: dict[str, Rejection] = {}
-        looked_at = 0
+        looked_at, candidates, known = 0, cycle.candidates, kept.get
         for node in nodes[start:] + nodes[:start] if start else nodes:
             looked_at += 1
-            if cycle.candidates is not None and node.name not in cycle.candidates:
+            if candidates is not None and node.name not in candidates:
                 rejections[node.name] = _narrowed(cycle)
                 continue
-            verdict = kept.get(node.name)
+            verdict = known(node.name)
             if verdict is None or verdict.generation != node.generation:
                 verdict = kept[node.name] = _Verdict(node.generation, _first(local, cycle, node))
             if verdict.rejection is not None:
@@ -236,14 +236,14 @@ class Framework:
             return [0.0]
         active = [(p, weight) for p, weight in self._scorers if p.pre_score(cycle, nodes)]
         local = [(p, weight) for p, weight in active if p.local]
-        for node, verdict in zip(nodes, verdicts, strict=True):
-            if len(verdict.scores) != len(local):
-                verdict.scores = tuple([plugin.score(cycle, node) for plugin, _ in local])
-                verdict.total = sum(
-                    score * weight
-                    for score, (plugin, weight) in zip(verdict.scores, local, strict=True)
-                    if not _defines(plugin, "normalize")
-                )
+        count, pairs = len(local), zip(nodes, verdicts, strict=True)
+        for node, verdict in [pair for pair in pairs if len(pair[1].scores) != count]:
+            verdict.scores = tuple([plugin.score(cycle, node) for plugin, _ in local])
+            verdict.total = sum(
+                score * weight
+                for score, (plugin, weight) in zip(verdict.scores, local, strict=True)
+                if not _defines(plugin, "normalize")
+            )
         total = [verdict.total for verdict in verdicts]
         for plugin, weight in active:
             if not plugin.local:
