@@ -386,7 +386,3 @@ def find_gvk(group: str, version: str, kind: str) -> Kind | None:
 def kind_of_resource(resource: str) -> Kind:
     """`kind_of_resource("deployments.apps")`, in the group's preferred version. KeyError for what is not built in."""
     return _BY_RESOURCE[resource]
-
-
-def storage_kind(kind: Kind) -> Kind:
-    return kind.storage

@@ -29,6 +29,17 @@ HEAD_MAX = 1 << 20
 CONNECT_TIMEOUT_S = 10.0
 
 
+async def whole(answer: Response, limit: int) -> bytes:
+    """The body of what a backend has answered. Raises ValueError beyond `limit`."""
+    body = answer.body
+    if answer.stream is not None:
+        async for chunk in answer.stream:
+            body += chunk
+            if len(body) > limit:
+                raise ValueError("the answer is too large")
+    return body
+
+
 def plain_error(status: int, text: str) -> Response:
     """Go's `http.Error`."""
     headers = [("X-Content-Type-Options", "nosniff")]

@@ -30,6 +30,7 @@ ROOT = "/registry/"
 RING_MAX, RING_BYTES_MAX = 4_096, 32 << 20  # changes a kind
 PARSED_MAX, PARSED_BYTES_MAX = 8_192, 32 << 20  # objects that are kept parsed
 GIVEN_MAX = 4_096
+CHUNKS_MAX, CHUNK_BYTES_MAX = 16, 64 << 10  # of a ring: old places in it, and many changes, are nobody else's
 _METADATA, _UID = b'"metadata":{', b'"uid":"'
 _UID_LENGTH = len(_UID) + 36 + 1
 _NO_LABELS: dict[str, str] = {}
@@ -139,7 +140,8 @@ class Ring:
         if data is None:
             changes = [change for change in self.after(revision) if change.entry.key.startswith(prefix)]
             data = chunk(b"".join([change.line(change.type) for change in changes])) if changes else b""
-            self._chunks[revision, prefix] = data
+            if len(data) <= CHUNK_BYTES_MAX and len(self._chunks) < CHUNKS_MAX:
+                self._chunks[revision, prefix] = data
         return data
 
     def after(self, revision: int) -> list[Change]:

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from ..api.crd.kinds import CustomKind
-from ..api.kinds import Kind, storage_kind
+from ..api.kinds import Kind
 from ..api.object import Object
 from ..api.validation.go_struct import as_go
 
@@ -25,7 +25,7 @@ _ROUND_TRIP = {METRICS, CURRENT_METRICS, CONDITIONS, BEHAVIOR, *_TOLERANCES}
 
 def to_storage(kind: Kind, obj: Object) -> Object:
     """From the version that was asked for to the one that is stored; the same object where they are one."""
-    stored = storage_kind(kind)
+    stored = kind.storage
     if stored is kind:
         return obj
     if kind.kind == "Event":
@@ -40,7 +40,7 @@ def to_storage(kind: Kind, obj: Object) -> Object:
 def from_storage(kind: Kind, obj: Object) -> Object:
     if isinstance(kind, CustomKind):
         return kind.from_stored(obj)
-    stored = storage_kind(kind)
+    stored = kind.storage
     if stored is kind:
         return obj
     if kind.kind == "Event":

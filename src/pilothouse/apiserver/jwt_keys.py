@@ -12,7 +12,7 @@ import orjson
 from ..api.fielderrors import quoted
 from ..api.object import Object
 from ..base.clock import Clock
-from .backend import dial_directly, exchange
+from .backend import dial_directly, exchange, whole
 from .request import Request
 from .tokens import TokenError
 
@@ -108,12 +108,7 @@ async def fetch(url: str, certificate_authority: str, bearer: str = "") -> bytes
     target = (parsed.path or "/") + (f"?{parsed.query}" if parsed.query else "")
     own = [("Authorization", f"Bearer {bearer}")] if bearer else []
     answer = await exchange(request, reader, writer, parsed.netloc, target, own)
-    body = answer.body
-    if answer.stream is not None:
-        async for chunk in answer.stream:
-            body += chunk
-            if len(body) > BODY_MAX:
-                raise ValueError("the answer is too large")
+    body = await whole(answer, BODY_MAX)
     if answer.status != 200:
         raise ValueError(f"{url} answered {answer.status}")
     return body

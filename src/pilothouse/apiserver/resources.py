@@ -15,7 +15,7 @@ from ..api.decode import decode, decode_options
 from ..api.decode_values import WrongValue, normalize
 from ..api.defaults import apply_defaults
 from ..api.errors import ApiError, bad_request, method_not_allowed, not_found
-from ..api.kinds import Kind, storage_kind
+from ..api.kinds import Kind
 from ..api.object import Object
 from ..api.schema import schema_of
 from . import reads, watches
@@ -322,7 +322,7 @@ def check_name(obj: Object, info: RequestInfo, kind: Kind) -> None:
     meta = obj.setdefault("metadata", {})
     name = meta.get("name") or ""
     namespace = meta.get("namespace") or ""
-    if namespace and namespace != info.namespace and storage_kind(kind).namespaced:
+    if namespace and namespace != info.namespace and kind.storage.namespaced:
         raise bad_request(OTHER_NAMESPACE)
     if not name:
         raise bad_request(nameless(info.name))

@@ -20,7 +20,7 @@ import orjson
 from ..api.errors import ApiError, unauthorized
 from ..api.object import Object
 from ..base.clock import Clock
-from .backend import dial_directly, exchange
+from .backend import dial_directly, exchange, whole
 from .request import Request, User
 
 log = logging.getLogger(__name__)
@@ -78,12 +78,7 @@ class TokenWebhook:
             async with asyncio.timeout(TIMEOUT_S):
                 reader, writer = await dial_directly(self._url.hostname or "", port, self._tls)
                 answer = await exchange(request, reader, writer, self._url.netloc, target, own)
-                body = answer.body
-                if answer.stream is not None:
-                    async for chunk in answer.stream:
-                        body += chunk
-                        if len(body) > BODY_MAX:
-                            raise ValueError("the answer is too large")
+                body = await whole(answer, BODY_MAX)
             if answer.status not in (200, 201):
                 raise ValueError(f"status {answer.status}")
             status: Object = orjson.loads(body).get("status") or {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pilothouse.api.kinds import KINDS, find, find_gvk, kind_of_resource, storage_kind
+from pilothouse.api.kinds import KINDS, find, find_gvk, kind_of_resource
 from pilothouse.api.schema import has_schema
 
 
@@ -20,10 +20,10 @@ def test_a_kind_is_found_by_resource_plural_or_kind() -> None:
 
 def test_one_version_is_stored() -> None:
     v1, v2 = (find("autoscaling", version, "horizontalpodautoscalers") for version in ("v1", "v2"))
-    assert v1 and v2 and storage_kind(v1) is v2 and v2.is_storage_version and not v1.is_storage_version
+    assert v1 and v2 and v1.storage is v2 and v2.is_storage_version and not v1.is_storage_version
     assert v1.prefix == v2.prefix == "/registry/autoscaling/horizontalpodautoscalers/"
     events = kind_of_resource("events.events.k8s.io")
-    assert storage_kind(events) is kind_of_resource("events") and events.prefix == "/registry/core/events/"
+    assert events.storage is kind_of_resource("events") and events.prefix == "/registry/core/events/"
 
 
 def test_reviews_and_bindings_are_not_stored() -> None:

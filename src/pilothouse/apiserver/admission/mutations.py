@@ -9,7 +9,7 @@ from ...api.crd.shaping import BadMetadata, copied
 from ...api.decode_values import WrongValue, normalize
 from ...api.defaults import apply_defaults
 from ...api.errors import internal_error
-from ...api.kinds import Kind, storage_kind
+from ...api.kinds import Kind
 from ...api.object import Object
 from ...api.schema import has_schema, schema_of
 from ..conversion import to_storage
@@ -57,7 +57,7 @@ def replace_object(op: Operation, kind: Kind, new: Object) -> None:
                 raise MutationError(str(error)) from None
         new["apiVersion"], new["kind"] = kind.api_version, kind.kind
         new = to_storage(kind, new)
-        apply_defaults(storage_kind(kind), new)
+        apply_defaults(kind.storage, new)
     metadata = op.object["metadata"]
     kept = {name: metadata[name] for name in ("managedFields",) if name in metadata}
     metadata.clear()

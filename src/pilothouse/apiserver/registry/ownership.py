@@ -15,7 +15,7 @@ import orjson
 from ...api.apply import apply
 from ...api.crd.kinds import CustomKind
 from ...api.fieldset import FieldSet
-from ...api.kinds import Kind, find_gvk, storage_kind
+from ...api.kinds import Kind, find_gvk
 from ...api.managed_fields import Request, from_scale, set_entries, to_scale, update
 from ...api.merge_types import DEDUCED, Shape, shape_of_kind, shape_of_openapi
 from ...api.object import Object
@@ -49,7 +49,7 @@ class KindVersions:
     """`managed_fields.Versions` of one kind."""
 
     def __init__(self, kind: Kind):
-        self._kind, self._stored = kind, storage_kind(kind)
+        self._kind, self._stored = kind, kind.storage
         self._known: dict[str, tuple[Kind, Shape] | None] = {kind.api_version: (kind, _shape(kind))}
 
     def _version(self, api_version: str) -> tuple[Kind, Shape] | None:
@@ -61,7 +61,7 @@ class KindVersions:
                 known = kind is not None
             else:
                 kind = find_gvk(group, version, self._kind.kind)
-                known = kind is not None and storage_kind(kind) is self._stored
+                known = kind is not None and kind.storage is self._stored
             self._known[api_version] = (kind, _shape(kind)) if known and kind is not None else None
         return self._known[api_version]
 

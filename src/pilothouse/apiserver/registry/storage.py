@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import orjson
 
-from ...api.kinds import Kind, kind_of_resource, storage_kind
+from ...api.kinds import Kind, kind_of_resource
 from ...api.object import Object
 from ...store.interface import Condition, Conflict, Put, Store
 from ..cache import Cache, Entry
@@ -57,7 +57,7 @@ class Storage:
         for resource in encryption.resources():
             if "*" in resource:
                 continue  # on their next write
-            for record in (await self.store.range(storage_kind(kind_of_resource(resource)).prefix)).records:
+            for record in (await self.store.range(kind_of_resource(resource).storage.prefix)).records:
                 if encryption.stale(resource, record.value):
                     value = encryption.seal(resource, record.key, encryption.open(record.key, record.value))
                     await self.store.transact(
@@ -85,11 +85,11 @@ class CacheLister:
         self._storage = storage
 
     def get(self, resource: str, namespace: str, name: str) -> Object | None:
-        entry = self._storage.get(storage_kind(kind_of_resource(resource)), namespace, name)
+        entry = self._storage.get(kind_of_resource(resource).storage, namespace, name)
         return None if entry is None else entry.object
 
     def list(self, resource: str, namespace: str = "") -> list[Object]:
-        return self._storage.list(storage_kind(kind_of_resource(resource)), namespace)
+        return self._storage.list(kind_of_resource(resource).storage, namespace)
 
     def version(self, resource: str) -> int:
-        return self._storage.cache.version(storage_kind(kind_of_resource(resource)).prefix)
+        return self._storage.cache.version(kind_of_resource(resource).storage.prefix)
