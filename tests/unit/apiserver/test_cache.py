@@ -30,3 +30,20 @@ async def test_versions_of_a_large_object_do_not_fill_the_memory(monkeypatch):
     with pytest.raises(Compacted):
         ring.after(1)
     await cache.stop()
+
+
+async def test_watches_at_many_places_do_not_fill_the_memory_with_what_they_might_share():
+    store = MemoryStore()
+    cache = Cache(store)
+    await cache.start()
+    first = store.revision
+    for number in range(200):
+        value = b'{"kind":"ConfigMap","metadata":{"name":"c%d"},"data":"%b"}' % (number, b"x" * 1000)
+        await store.transact([], [Put(f"/registry/core/configmaps/default/c{number}", value)])
+    ring, prefix = cache.ring(KEY), "/registry/core/configmaps/default/"
+    for behind in range(200, 0, -1):
+        chunk = ring.chunk_after(first + 200 - behind, prefix)
+        assert chunk.count(b'"type":"ADDED"') == behind
+    assert 0 < len(ring._chunks) <= module.CHUNKS_MAX
+    assert sum(map(len, ring._chunks.values())) <= module.CHUNKS_MAX * module.CHUNK_BYTES_MAX
+    await cache.stop()
